@@ -1,0 +1,150 @@
+"""The command `fastcache`: try the demo, look at a cache, check one."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+import fastcache
+
+INTERRUPTED = 130  # as the shell reports a program that SIGINT ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: The arguments after the command's name; those of the process if None.
+
+    Returns:
+        The exit code: 0 if all is well, 1 if a check or the demo found something wrong, 2 if what was named
+        cannot be used, 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: The arguments ask for help or the version, or cannot be understood.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. The interpreter would complain when it flushes on leaving.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except fastcache.OpenError as problem:
+        _complain(str(problem))
+        return 2
+    except fastcache.CacheError as problem:
+        _complain(str(problem))
+        return 1
+    except OSError as problem:
+        _complain(str(problem))
+        return 2
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fastcache", description="A persistent cache in a directory.")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="analyse Python's standard library twice, the second time from a cache",
+        description="Analyse every .py file of Python's standard library (tokens, syntax tree, imports), "
+        "twice through the same cache, and report what that took. Each pass reads and hashes all files, so "
+        "that a changed one is noticed; what is derived from their contents comes from the cache if it is "
+        "there.",
+    )
+    demo.add_argument(
+        "--directory", type=Path, help="the cache to use (default: one that is kept for the user)"
+    )
+    demo.add_argument("--source", type=Path, help="analyse this folder instead, leaving out site-packages")
+    demo.add_argument("--fresh", action="store_true", help="empty the cache first")
+    demo.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show progress on stderr (default: if that is a terminal)",
+    )
+    demo.set_defaults(run=_demo)
+
+    check = commands.add_parser("check", help="look for damage in a cache")
+    check.add_argument("directory", type=Path, metavar="DIR")
+    check.add_argument("--fix", action="store_true", help="repair what can be repaired")
+    check.set_defaults(run=_check)
+
+    info = commands.add_parser("info", help="show what a cache holds and occupies")
+    info.add_argument("directory", type=Path, metavar="DIR")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _version() -> str:
+    return f"fastcache {fastcache.__version__}, SQLite {fastcache.sqlite_version}"
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from fastcache import demo
+
+    source = (arguments.source or demo.standard_library()).resolve()
+    directory = arguments.directory or demo.default_directory()
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    show = watched if arguments.progress is None else arguments.progress
+    report = demo.run(directory, source, fresh=arguments.fresh, stream=sys.stderr if show else None)
+    if report.difference is not None:
+        _complain(report.difference)
+        return 1
+    for line in report.lines():
+        _say(line)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    with _existing(arguments.directory) as cache:
+        result = cache.check(fix=arguments.fix)
+    _say(str(result))
+    return 0 if result.ok else 1
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    with _existing(arguments.directory) as cache:
+        rows = {
+            "directory": cache.directory,
+            "entries": f"{cache.count():,}",
+            "size": f"{cache.size():,} bytes of values",
+            "volume": f"{cache.volume():,} bytes on disk",
+            "format": str(cache.format),
+            "serializer": cache.serializer.name,
+        }
+    for label, value in rows.items():
+        _say(f"{label:<10}  {value}")
+    return 0
+
+
+def _existing(directory: Path) -> fastcache.Cache:
+    """Open a cache, but never make one: not where there is none, nor in an empty file of its name."""
+    database = directory / "cache.db"
+    if not database.is_file() or database.stat().st_size == 0:
+        raise fastcache.NotACacheError(f"{directory} is no cache: it has no database cache.db")
+    return fastcache.Cache(directory)
+
+
+def _say(line: str) -> None:
+    print(_printable(line, sys.stdout))
+
+
+def _complain(message: str) -> None:
+    if sys.stderr is not None:
+        print(_printable(f"fastcache: {message}", sys.stderr), file=sys.stderr)
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """Escape what a stream cannot encode, and what could steer a terminal: both occur in file names."""
+    plain = "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+    encoding = stream.encoding or "ascii"
+    return plain.encode(encoding, "backslashreplace").decode(encoding)

@@ -1,0 +1,164 @@
+"""The command reports on caches, tells by its exit code what it found, and never makes a cache by looking."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastcache
+from fastcache.cli import main
+
+LARGE = b"x" * 10_000_000  # beyond any inline limit
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A cache of three entries, one of them in a file."""
+    with fastcache.Cache(tmp_path / "cache") as cache:
+        cache.update({"a": 1, "b": [2], "large": LARGE})
+    return tmp_path / "cache"
+
+
+def value_file(directory: Path) -> Path:
+    (found,) = (path for path in (directory / "values").rglob("*") if path.is_file())
+    return found
+
+
+def test_info_shows_what_a_cache_holds(directory, capsys):
+    assert main(["info", str(directory)]) == 0
+    shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    with fastcache.Cache(directory) as cache:
+        assert shown["directory"] == cache.directory
+        assert shown["entries"] == "3"
+        assert shown["size"] == f"{cache.size():,} bytes of values"
+        assert shown["volume"] == f"{cache.volume():,} bytes on disk"
+        assert shown["serializer"] == "pickle"
+        assert int(shown["format"]) >= 1
+
+
+def test_info_reads_an_index_too(tmp_path, capsys):
+    with fastcache.Index(tmp_path, a=1, b=2):
+        pass
+    assert main(["info", str(tmp_path)]) == 0
+    assert "entries     2\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["info", "check"])
+def test_a_cache_with_another_serializer_is_read_as_it_is(tmp_path, capsys, command):
+    with fastcache.Cache(tmp_path, serializer=fastcache.MsgspecSerializer()) as cache:
+        cache["a"] = [1]
+    assert main([command, str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_check_passes_a_sound_cache(directory, capsys):
+    assert main(["check", str(directory)]) == 0
+    with fastcache.Cache(directory) as cache:
+        assert capsys.readouterr().out == f"{cache.check()}\n"
+
+
+def test_check_fails_a_damaged_cache_and_fix_repairs_it(directory, capsys):
+    value_file(directory).unlink()
+    assert main(["check", str(directory)]) == 1
+    main(["check", str(directory), "--fix"])
+    capsys.readouterr()
+    assert main(["check", str(directory)]) == 0
+    with fastcache.Cache(directory) as cache:
+        assert list(cache) == ["a", "b"]
+
+
+@pytest.mark.parametrize("command", ["info", "check"])
+class TestWhatIsNoCache:
+    """Looking at it is refused with a message, and leaves it as it is."""
+
+    @staticmethod
+    def refused(command: str, path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+        assert main([command, str(path)]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("fastcache: ")
+        assert str(path) in printed.err
+        return printed.err
+
+    def test_a_missing_folder_is_not_made(self, command, tmp_path, capsys):
+        self.refused(command, tmp_path / "absent", capsys)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_empty_folder_stays_empty(self, command, tmp_path, capsys):
+        assert "no database cache.db" in self.refused(command, tmp_path, capsys)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_empty_file_is_not_filled(self, command, tmp_path, capsys):
+        (tmp_path / "cache.db").touch()
+        self.refused(command, tmp_path, capsys)
+        assert [path.stat().st_size for path in tmp_path.iterdir()] == [0]
+
+    def test_a_file_is_not_taken_for_a_folder(self, command, tmp_path, capsys):
+        (tmp_path / "file").write_bytes(b"precious")
+        self.refused(command, tmp_path / "file", capsys)
+        assert (tmp_path / "file").read_bytes() == b"precious"
+
+    def test_a_file_that_is_no_database_is_left_alone(self, command, tmp_path, capsys):
+        (tmp_path / "cache.db").write_bytes(b"precious" * 1000)
+        self.refused(command, tmp_path, capsys)
+        assert (tmp_path / "cache.db").read_bytes() == b"precious" * 1000
+
+    def test_another_programs_database_is_left_alone(self, command, tmp_path, capsys):
+        create = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('CREATE TABLE precious (a)')"
+        subprocess.run([sys.executable, "-c", create, tmp_path / "cache.db"], check=True)
+        before = (tmp_path / "cache.db").read_bytes()
+        self.refused(command, tmp_path, capsys)
+        assert (tmp_path / "cache.db").read_bytes() == before
+
+
+def test_an_unreadable_folder_is_refused(directory, capsys):
+    if os.name == "nt" or os.geteuid() == 0:
+        pytest.skip("permissions do not bind this user")
+    directory.chmod(0)
+    try:
+        assert main(["info", str(directory)]) == 2
+    finally:
+        directory.chmod(0o700)
+    assert capsys.readouterr().err.startswith("fastcache: ")
+
+
+def test_a_name_that_would_steer_the_terminal_is_shown_escaped(tmp_path, capsys):
+    assert main(["info", str(tmp_path / "\x1b[31m")]) == 2
+    assert r"\x1b[31m" in capsys.readouterr().err
+
+
+def test_version_names_ours_and_sqlites(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    own, sqlite = capsys.readouterr().out.strip().split(", ")
+    assert own == f"fastcache {fastcache.__version__}"
+    assert sqlite.startswith("SQLite 3.")
+
+
+@pytest.mark.parametrize("arguments", [[], ["unknown"], ["info"], ["check", "--unknown", "."]])
+def test_arguments_that_make_no_sense_are_refused(capsys, arguments):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert "usage: fastcache" in capsys.readouterr().err
+
+
+def test_runs_as_a_module(directory):
+    command = [sys.executable, "-m", "fastcache", "info", directory]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "entries     3" in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_output_that_nobody_reads_is_no_error(directory):
+    command = [sys.executable, "-u", "-m", "fastcache", "info", directory]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with contextlib.closing(process.stdout):
+            pass
+        _, errors = process.communicate(timeout=60)
+    assert errors == b""
