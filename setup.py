@@ -4,20 +4,25 @@ Only ``fastcache.engine.connection`` links SQLite: every other compiled module r
 it, so that a process never holds two copies of SQLite on one file. With ``FASTCACHE_SQLITE_AMALGAMATION`` set
 to a folder that holds ``sqlite3.c`` and ``sqlite3.h``, that copy is compiled into this one module instead of
 linking the system's library.
+
+What is generated goes into ``build/``, but for the compiled modules of an editable install.
 """
 
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError
 
 OLDEST_SQLITE = (3, 37, 0)
 
-ENGINE = ("connection", "keys", "values", "store", "mapping")
+CONNECTION = "fastcache.engine.connection"
+OTHERS = [f"fastcache.engine.{name}" for name in ("keys", "values", "store", "mapping")]
 
 # https://sqlite.org/compile.html#recommended_compile_time_options, with two of the list left out:
 # DQS=0 and OMIT_DEPRECATED are for SQL of one's own alone, but foreign tools share these files.
@@ -36,8 +41,10 @@ AMALGAMATION_MACROS = [
     ("SQLITE_DIRECT_OVERFLOW_READ", None),
 ]
 
+STRICT = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+
 MISSING_SQLITE = """\
-fastcache needs SQLite's header and library (version {oldest} or newer) to build, and the compiler did not find them.
+fastcache needs SQLite's header and library to build, version {oldest} or newer, and the compiler found none.
     Debian, Ubuntu:  apt-get install build-essential python3-dev libsqlite3-dev
     Fedora, RHEL:    dnf install gcc python3-devel sqlite-devel
     macOS:           brew install sqlite
@@ -46,6 +53,7 @@ Or set FASTCACHE_SQLITE_AMALGAMATION to a folder that holds SQLite's sqlite3.c a
 
 
 def refuse(message: str) -> None:
+    """End the build with a message."""
     sys.exit(f"\nerror: {message}\n")
 
 
@@ -57,47 +65,72 @@ def amalgamation() -> Path | None:
     folder = Path(named).resolve()
     missing = [name for name in ("sqlite3.c", "sqlite3.h") if not (folder / name).is_file()]
     if missing:
-        refuse(f"FASTCACHE_SQLITE_AMALGAMATION is {named!r}, but {' and '.join(missing)} cannot be found there")
-    text = (folder / "sqlite3.h").read_text(encoding="utf-8", errors="replace")
-    found = re.search(r"#define\s+SQLITE_VERSION_NUMBER\s+(\d+)", text)
-    number = int(found.group(1)) if found else 0
-    if number < version_number(OLDEST_SQLITE):
-        refuse(f"the amalgamation in {named!r} is SQLite {number}; fastcache needs {dotted(OLDEST_SQLITE)} or newer")
+        refuse(f"FASTCACHE_SQLITE_AMALGAMATION is {named!r}, but it holds no {' and no '.join(missing)}")
+    header = (folder / "sqlite3.h").read_text(encoding="utf-8", errors="replace")
+    found = re.search(r'#define\s+SQLITE_VERSION\s+"([\d.]+)"', header)
+    version = found.group(1) if found else "of no known version"
+    if not found or tuple(map(int, version.split("."))) < OLDEST_SQLITE:
+        refuse(f"the SQLite in {named!r} is {version}; fastcache needs {dotted(OLDEST_SQLITE)} or newer")
     return folder
 
 
-def version_number(version: tuple[int, int, int]) -> int:
-    return version[0] * 1_000_000 + version[1] * 1_000 + version[2]
-
-
 def dotted(version: tuple[int, int, int]) -> str:
+    """Return a version as people spell it."""
     return ".".join(map(str, version))
+
+
+def note_choice(choice: str) -> str:
+    """Write down which SQLite is linked: what is older than the note was linked with another one."""
+    note = Path("build", "sqlite.txt")
+    if not note.exists() or note.read_text(encoding="utf-8") != choice:
+        note.parent.mkdir(exist_ok=True)
+        note.write_text(choice, encoding="utf-8")
+    return str(note)
 
 
 class BuildEngine(build_ext):
     """Compile the engine; say what is missing before the compiler does."""
 
     def build_extensions(self) -> None:
-        if SQLITE_FOLDER is None:
+        """Compile all modules, side by side, after SQLite itself or a check that there is one."""
+        folder = amalgamation()
+        connection = next(each for each in self.extensions if each.name == CONNECTION)
+        connection.depends = [note_choice(str(folder or "system"))]
+        if folder is None:
             self._require_system_sqlite()
+            connection.libraries = ["sqlite3"]
+        else:
+            connection.include_dirs = [str(folder)]
+            connection.extra_objects = self._compile_amalgamation(folder)
+            connection.libraries = [] if sys.platform == "win32" else ["m"]
         if self.compiler.compiler_type != "msvc":
-            strict = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
-            if os.environ.get("FASTCACHE_WERROR"):
-                strict.append("-Werror")
+            strict = [*STRICT, "-Werror"] if os.environ.get("FASTCACHE_WERROR") else STRICT
             for extension in self.extensions:
-                warnings = strict if not any(s.endswith("sqlite3.c") for s in extension.sources) else ["-w"]
-                extension.extra_compile_args = ["-O2", *warnings]
+                extension.extra_compile_args = ["-O2", *strict]
+        self.parallel = self.parallel or True
         super().build_extensions()
 
+    def _compile_amalgamation(self, folder: Path) -> list[str]:
+        # An object goes to the path of its source below build_temp, so that path must not be an absolute one.
+        source = Path("build", "amalgamation.c")
+        source.write_text('#include "sqlite3.c"\n')
+        # Hidden, because an exported name could be taken from, or lent to, another SQLite in the process.
+        unix = ["-O2", "-w", "-fvisibility=hidden"]
+        objects: list[str] = self.compiler.compile(
+            [str(source)],
+            output_dir=self.build_temp,
+            include_dirs=[str(folder)],
+            macros=AMALGAMATION_MACROS,
+            extra_postargs=["/w"] if self.compiler.compiler_type == "msvc" else unix,
+        )
+        return objects
+
     def _require_system_sqlite(self) -> None:
-        import tempfile
-
-        from setuptools.errors import CCompilerError
-
+        oldest = dotted(OLDEST_SQLITE)
         probe = (
             "#include <sqlite3.h>\n"
-            f"#if SQLITE_VERSION_NUMBER < {version_number(OLDEST_SQLITE)}\n"
-            "#error FASTCACHE_SQLITE_TOO_OLD\n"
+            f"#if SQLITE_VERSION_NUMBER < {'{}{:03}{:03}'.format(*OLDEST_SQLITE)}\n"
+            f"#error this sqlite3.h is older than {oldest}\n"
             "#endif\n"
             "int main(void) { return sqlite3_libversion_number() == 0; }\n"
         )
@@ -113,30 +146,13 @@ class BuildEngine(build_ext):
                     library_dirs=self.compiler.library_dirs,
                 )
             except (CCompilerError, OSError) as error:
-                refuse(f"{MISSING_SQLITE.format(oldest=dotted(OLDEST_SQLITE))}\n({type(error).__name__}: {error})")
-
-
-SQLITE_FOLDER = amalgamation()
-
-
-def extension(name: str) -> Extension:
-    source = f"fastcache/engine/{name}.pyx"
-    if name != "connection":
-        return Extension(f"fastcache.engine.{name}", [source])
-    if SQLITE_FOLDER is None:
-        return Extension(f"fastcache.engine.{name}", [source], libraries=["sqlite3"])
-    return Extension(
-        f"fastcache.engine.{name}",
-        [source, str(SQLITE_FOLDER / "sqlite3.c")],
-        include_dirs=[str(SQLITE_FOLDER)],
-        define_macros=AMALGAMATION_MACROS,
-        libraries=[] if sys.platform == "win32" else ["m"],
-    )
+                refuse(f"{MISSING_SQLITE.format(oldest=oldest)}\n({type(error).__name__}: {error})")
 
 
 setup(
     ext_modules=cythonize(
-        [extension(name) for name in ENGINE],
+        [Extension(name, [name.replace(".", "/") + ".pyx"]) for name in (CONNECTION, *OTHERS)],
+        build_dir="build",
         compiler_directives={
             "language_level": "3",
             "boundscheck": False,
