@@ -1,0 +1,57 @@
+"""Cache: a persistent cache with expiry, tags and statistics."""
+
+import os
+from collections.abc import Callable
+
+from fastcache.check import CheckResult, check
+from fastcache.engine.mapping import CacheMapping
+from fastcache.serializers import PickleSerializer, Serializer
+
+__all__ = ["Cache"]
+
+
+class Cache(CacheMapping):
+    """A dict on disk, shared by any number of threads and processes, whose entries may expire and carry tags.
+
+    Args:
+        directory: where it lives; made (for its owner alone) if absent. None makes a private temporary one, which
+            is removed when the cache is closed, or collected, or the process that made it exits.
+        max_size: a limit in bytes to keep with the cache; 0 leaves what is kept.
+        serializer: for values that SQLite has no type for; PickleSerializer() by default.
+        timeout: how long to wait for another writer, in seconds.
+        timer: called for the time in seconds since the epoch, instead of the system's clock.
+
+    Raises:
+        OpenError: (NotACacheError, FormatError) the directory cannot be opened as asked.
+
+    >>> with Cache() as cache:
+    ...     cache["answer"] = 42
+    ...     _ = cache.set("token", b"secret", expire=3600, tag="session")
+    ...     cache["answer"], "token" in cache, len(cache)
+    (42, True, 2)
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        max_size: int = 0,
+        serializer: Serializer | None = None,
+        timeout: float = 60.0,
+        timer: Callable[[], float] | None = None,
+    ) -> None:
+        if isinstance(max_size, bool) or not isinstance(max_size, int):
+            raise TypeError(f"max_size must be a number of bytes (int), not {type(max_size).__name__}")
+        if not 0 <= max_size < 1 << 63:
+            raise ValueError(f"max_size must be at least 0 bytes, not {max_size}")
+        self._open(
+            directory,
+            serializer=serializer or PickleSerializer(),
+            timeout=timeout,
+            timer=timer,
+            settings={"max_size": max_size or None},
+        )
+
+    def check(self, fix: bool = False) -> CheckResult:
+        """Look for damage, and with ``fix`` repair it; see fastcache.check.check."""
+        return check(self.store, fix=fix)

@@ -1,0 +1,233 @@
+"""Look for damage in a cache, and repair it.
+
+What can be wrong, and what a repair does:
+
+- *orphaned files*: a process died between renaming a value file and committing its row, or somebody put a file
+  there. They are removed.
+- *dangling rows*, *size mismatches*: a value file was removed or changed from outside. The value is lost; the row is
+  removed (until then the entry reads as missing).
+- *counters*: the bytes in files, which ``volume`` reads, are counted anew.
+- *SQLite's integrity*: indexes are rebuilt; if the tables are damaged, every row that can still be read is copied into
+  a new database, which replaces the old one in a single transaction.
+
+Files are compared with rows without stopping anybody; only what then looks wrong is looked at again while other
+writers wait. A value file gets its final name under the database's write lock (engine/files.py), so under that lock
+a file without a row is an orphan for certain.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from fastcache.engine import sql
+from fastcache.engine.connection import Connection
+from fastcache.engine.errors import CacheError, CorruptError
+from fastcache.engine.store import Store
+
+__all__ = ["CheckResult", "check"]
+
+_BEYOND_ALL = 1 << 62
+
+
+@dataclass
+class CheckResult:
+    """What a check found, before any repair. True if nothing was wrong.
+
+    Attributes:
+        orphaned_files: files that no entry names, leftovers of dead writers included (a count).
+        dangling_rows: entries whose file is missing (a count).
+        size_mismatches: entries whose file has another size than stored (a count).
+        counters_consistent: whether the stored bytes in files agree with the entries.
+        sqlite_integrity_ok: whether SQLite's own integrity check passed.
+        fixed: whether a repair was asked for, and done.
+        details: a line for each thing that is wrong: file names and row ids, never keys or values.
+    """
+
+    orphaned_files: int = 0
+    dangling_rows: int = 0
+    size_mismatches: int = 0
+    counters_consistent: bool = True
+    sqlite_integrity_ok: bool = True
+    fixed: bool = False
+    details: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was wrong."""
+        return (
+            not (self.orphaned_files or self.dangling_rows or self.size_mismatches)
+            and self.counters_consistent
+            and self.sqlite_integrity_ok
+        )
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        if self.ok:
+            return "ok"
+        lines = [f"{len(self.details)} problem(s)" + (", repaired" if self.fixed else "")]
+        lines += [f"  {line}" for line in self.details]
+        return "\n".join(lines)
+
+
+def check(store: Store, *, fix: bool = False) -> CheckResult:
+    """Check a store, and with ``fix`` repair what is wrong.
+
+    Args:
+        store: an open store.
+        fix: whether to repair.
+
+    Returns:
+        What was found, before the repair.
+
+    >>> from fastcache import Cache
+    >>> with Cache() as cache:
+    ...     print(cache.check())
+    ok
+    """
+    result = CheckResult()
+    _check_integrity(store, result, fix)
+    if result.sqlite_integrity_ok or fix:
+        _check_files(store, result, fix)
+        _check_counter(store, result, fix)
+    result.fixed = fix and not result.ok
+    return result
+
+
+def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
+    problems = _integrity_problems(store.path)
+    if not problems:
+        return
+    result.sqlite_integrity_ok = False
+    result.details += [f"database: {problem}" for problem in problems]
+    if not fix:
+        return
+    try:
+        with store.transact():
+            store.query(sql.REINDEX)
+    except CacheError:
+        _salvage(store)
+    else:
+        if _integrity_problems(store.path):
+            _salvage(store)
+
+
+def _integrity_problems(path: str) -> list[str]:
+    # A connection of its own: the check may take long, and must keep nobody waiting.
+    try:
+        rows = Connection(path).query(sql.INTEGRITY, release_gil=True)
+    except CorruptError as error:
+        return [str(error.__cause__)]
+    return [] if rows == [("ok",)] else [str(problem) for (problem,) in rows]
+
+
+def _salvage(store: Store) -> None:
+    """Copy what can be read into a new database, and put that in the place of the old content."""
+    with tempfile.TemporaryDirectory(prefix="fastcache-salvage-") as folder:
+        fresh = Store(folder, serializer=store.serializer, settings={"max_size": store.settings["max_size"]})
+
+        def fill() -> None:
+            with fresh.transact():
+                for row in _readable_rows(Connection(store.path)):
+                    fresh.query(sql.RESTORE, row)
+                fresh.query(sql.RECOUNT_FILE_BYTES)
+
+        try:
+            store.replace_content(Connection(fresh.path), fill)
+        finally:
+            fresh.close()
+
+
+def _readable_rows(reader: Connection) -> Iterator[tuple[object, ...]]:
+    """Every row that can be read, by rowid; a part that cannot is stepped over."""
+    start = 1
+    while start < _BEYOND_ALL:
+        try:
+            rows = reader.query(sql.SALVAGE, (start,))
+        except CorruptError:
+            start = _next_readable(reader, start)
+            continue
+        if not rows:
+            return
+        yield rows[0]
+        start = rows[0][0] + 1
+
+
+def _next_readable(reader: Connection, damaged: int) -> int:
+    """The first rowid beyond a damaged one from which reading works: strides that double, then bisection."""
+    stride = 1
+    low = damaged
+    while not _readable(reader, damaged + stride):
+        low = damaged + stride
+        stride *= 2
+        if low > _BEYOND_ALL:
+            return low
+    high = damaged + stride
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _readable(reader, middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _readable(reader: Connection, start: int) -> bool:
+    try:
+        reader.query(sql.SALVAGE, (start,))
+    except CorruptError:
+        return False
+    return True
+
+
+def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
+    files = store.files
+    leftovers = files.abandoned(remove=fix)
+    result.orphaned_files += leftovers
+    if leftovers:
+        result.details.append(f"orphaned file(s): {leftovers} left in values/tmp by writers that died")
+    # First what is there, then what should be: a file that is written meanwhile is no suspect.
+    on_disk = set(files.names())
+    reader = Connection(store.path)
+    rows = reader.query(sql.FILE_ROWS, release_gil=True)
+    named = {name for _, name, _ in rows}
+    strangers = on_disk - named - {name for (name,) in reader.query(sql.ALL_TRASH)}
+    suspects = {name for _, name, size in rows if files.size(name) != size}
+    if not strangers and not suspects:
+        return
+    with store.transact():
+        rows = store.query(sql.FILE_ROWS)
+        named = {name for _, name, _ in rows}
+        kept = named | {name for (name,) in store.query(sql.ALL_TRASH)}
+        for name in sorted(strangers - kept):
+            if not files.lies_there(name):
+                continue
+            result.orphaned_files += 1
+            result.details.append(f"orphaned file: values/{name}")
+            if fix:
+                files.remove_stranger(name)
+        for row, name, size in rows:
+            if name not in suspects or files.size(name) == size:
+                continue
+            if files.size(name) is None:
+                result.dangling_rows += 1
+                result.details.append(f"dangling row: {row}, its file values/{name} is missing")
+            else:
+                result.size_mismatches += 1
+                result.details.append(f"size mismatch: row {row} states {size} bytes, values/{name} has others")
+            if fix:
+                store.query(sql.DELETE_ROW, (row,))
+    if fix:
+        store.tidy()
+
+
+def _check_counter(store: Store, result: CheckResult, fix: bool) -> None:
+    ((counted, actual),) = Connection(store.path).query(sql.FILE_BYTES, release_gil=True)
+    if counted == actual:
+        return
+    result.counters_consistent = False
+    result.details.append(f"counter: {counted} bytes in files are stored, the entries add up to {actual}")
+    if fix:
+        with store.transact():
+            store.query(sql.RECOUNT_FILE_BYTES)

@@ -1,0 +1,1 @@
+"""The compiled engine: all that touches SQLite, and nothing that knows policy."""

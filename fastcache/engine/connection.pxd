@@ -1,0 +1,77 @@
+# One sqlite3*: open, pragmas, prepared statements, errors, busy waiting. Every call of SQLite's C API is made
+# in connection.pyx; other modules reach it through these methods alone.
+
+from fastcache.engine.handles cimport sqlite3, sqlite3_stmt
+
+
+cdef enum CellKind:
+    # SQLite's own numbers for its storage classes.
+    CELL_INTEGER = 1
+    CELL_REAL = 2
+    CELL_TEXT = 3
+    CELL_BLOB = 4
+    CELL_NULL = 5
+
+
+ctypedef struct Cell:
+    # One value as SQLite knows it. `data` is borrowed from whoever filled the cell.
+    CellKind kind
+    long long integer
+    double real
+    const char* data
+    Py_ssize_t size
+
+
+cdef enum Step:
+    STEP_DONE = 0
+    STEP_ROW = 1
+    STEP_BUSY = 2
+
+
+cdef class BusyWait:
+    cdef double timeout
+    cdef double started
+    cdef double nap
+    cdef object doing
+
+    cdef int pause(self) except -1
+
+
+cdef class Connection:
+    cdef sqlite3* db
+    cdef readonly str path
+    cdef int wal_frames
+
+    cdef int busy_or_raise(self, int code, object doing) except -1
+    cdef int close(self, bint checkpoint=*) except -1
+    cdef void abandon(self) noexcept
+    cdef bint in_transaction(self) noexcept
+    cdef int changes(self) noexcept
+    cdef int total_changes(self) noexcept
+    cdef int checkpoint(self) except -1
+    cdef int execute(self, str text, double timeout) except -1
+    cpdef list query(self, str text, tuple parameters=*, double timeout=*, bint release_gil=*)
+    cdef int overwrite_with(self, Connection source, object fill, double timeout) except -1
+
+
+cdef class Statement:
+    cdef Connection connection
+    cdef sqlite3_stmt* handle
+    cdef readonly str text
+
+    cdef int ready(self) except -1
+    cdef int prepare(self) except -1
+    cdef int bind(self, int index, const Cell* cell) except -1
+    cdef int bind_integer(self, int index, long long value) except -1
+    cdef int bind_null(self, int index) except -1
+    cdef int step(self, bint release_gil=*) except -1
+    cdef int run(self, double timeout, bint release_gil=*) except -1
+    cdef void reset(self) noexcept
+    cdef void column(self, int index, Cell* cell) noexcept
+    cdef long long column_integer(self, int index) noexcept
+    cdef bint column_is_null(self, int index) noexcept
+    cdef object column_object(self, int index)
+
+
+cdef object cell_object(const Cell* cell)
+cdef object cell_of_plain(object value, Cell* cell)

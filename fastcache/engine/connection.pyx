@@ -1,0 +1,447 @@
+"""One connection to one database: open, prepared statements, errors, busy waiting, checkpoints.
+
+This is the only module that calls SQLite's C API, hence the only one that links it: a process holds one copy
+of SQLite, whichever was chosen when building.
+
+A connection has no mutex of its own (SQLITE_OPEN_NOMUTEX). Who uses it makes sure that one thread at a time
+does: either the GIL is held from the first bind to the reset, with nothing in between that can run Python code
+(no container is created, since that may start the garbage collector), or the thread holds the store's turn.
+
+SQLITE_BUSY can come from any step, also from COMMIT and from a read (recovery, a closing process). No step waits
+inside SQLite: it comes back as STEP_BUSY with the statement reset, and BusyWait decides on trying again.
+"""
+
+import os
+import random
+import time
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+
+from fastcache.engine.sqlite3 cimport *
+
+from fastcache.engine.errors import (
+    CorruptError,
+    FullError,
+    NotACacheError,
+    OpenError,
+    SQLiteError,
+    StorageError,
+    Timeout,
+    TooLargeError,
+)
+
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+
+OLDEST_SQLITE = (3, 37, 0)
+sqlite_version = (<bytes>sqlite3_libversion()).decode()
+sqlite_version_info = tuple(int(part) for part in sqlite_version.split("."))
+
+if sqlite_version_info < OLDEST_SQLITE:
+    raise ImportError(
+        f"fastcache needs SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer, "
+        f"but this process has loaded {sqlite_version}"
+    )
+if not sqlite3_threadsafe():
+    raise ImportError(
+        "fastcache cannot use this SQLite: it was built without thread safety (SQLITE_THREADSAFE=0)"
+    )
+
+# The naps of a waiter: from the first to the longest, each one and a half times the one before, in seconds.
+cdef double FIRST_NAP = 20e-6
+cdef double LONGEST_NAP = 2e-3
+
+
+cdef class BusyWait:
+    """Waiting for a lock that another connection holds: back off, then give up with Timeout."""
+
+    def __cinit__(self, double timeout, doing):
+        self.timeout = timeout
+        self.doing = doing
+        self.nap = 0.0
+
+    cdef int pause(self) except -1:
+        """Sleep a little without the GIL; raise Timeout once ``timeout`` seconds have gone by."""
+        cdef double now = time.monotonic()
+        cdef double left
+        if self.nap == 0.0:
+            self.started = now
+            self.nap = FIRST_NAP
+        left = self.started + self.timeout - now
+        if left <= 0.0:
+            raise Timeout(
+                f"{self.doing}: the database was locked by another writer for the whole timeout of "
+                f"{self.timeout:g} s"
+            )
+        # Waiters that woke in step would keep colliding, so each nap is drawn from its upper half.
+        time.sleep(min(left, self.nap * random.uniform(0.5, 1.0)))
+        self.nap = min(LONGEST_NAP, self.nap * 1.5)
+        return 0
+
+
+cdef int count_frames(void* wal_frames, sqlite3* db, const char* name, int frames) noexcept nogil:
+    (<int*>wal_frames)[0] = frames
+    return SQLITE_OK
+
+
+@cython.no_gc
+cdef class Connection:
+    """One open database; closed when collected.
+
+    Args:
+        path: the database file, an absolute path. Created if absent.
+    Raises:
+        OpenError: it cannot be opened for reading and writing.
+    """
+
+    def __cinit__(self, str path):
+        cdef bytes name = os.fsencode(path) if os.name == "posix" else path.encode()
+        cdef int code
+        cdef int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        cdef const char* filename = PyBytes_AS_STRING(name)
+        self.path = path
+        self.wal_frames = 0
+        with nogil:
+            code = sqlite3_open_v2(filename, &self.db, flags, NULL)
+        if code != SQLITE_OK:
+            message = (<bytes>sqlite3_errmsg(self.db)).decode() if self.db != NULL else "out of memory"
+            sqlite3_close(self.db)
+            self.db = NULL
+            raise OpenError(
+                f"cannot open {path!r} as a database: the directory must exist and be writable"
+            ) from SQLiteError(message, code)
+        if sqlite3_db_readonly(self.db, "main") == 1:
+            sqlite3_close(self.db)
+            self.db = NULL
+            raise OpenError(f"cannot open {path!r}: it is read-only, and a cache must be able to write")
+        sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>1, <int*>NULL)
+        sqlite3_wal_hook(self.db, count_frames, &self.wal_frames)
+
+    def __dealloc__(self):
+        # Not close(): at this point nothing can be raised, and no method may be called on self.
+        cdef sqlite3_stmt* statement
+        if self.db != NULL:
+            statement = sqlite3_next_stmt(self.db, NULL)
+            while statement != NULL:
+                sqlite3_finalize(statement)
+                statement = sqlite3_next_stmt(self.db, NULL)
+            with nogil:
+                sqlite3_close(self.db)
+
+    cdef int close(self, bint checkpoint=True) except -1:
+        """Finalize every statement and close. With ``checkpoint`` off the last connection of all leaves the
+        WAL as it is, which costs no fsync now and a recovery at the next opening."""
+        cdef sqlite3_stmt* statement
+        cdef int code
+        if self.db == NULL:
+            return 0
+        statement = sqlite3_next_stmt(self.db, NULL)
+        while statement != NULL:
+            sqlite3_finalize(statement)
+            statement = sqlite3_next_stmt(self.db, NULL)
+        if not checkpoint:
+            sqlite3_db_config(self.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, <int>1, <int*>NULL)
+        with nogil:
+            code = sqlite3_close(self.db)
+        if code != SQLITE_OK:
+            self.busy_or_raise(code, "close the database")
+            raise StorageError(f"cannot close {self.path!r}: it is still in use")
+        self.db = NULL
+        return 0
+
+    cdef void abandon(self) noexcept:
+        """Forget the handle without touching it: it belongs to the process this one was forked from."""
+        self.db = NULL
+
+    cdef int busy_or_raise(self, int code, object doing) except -1:
+        """The single map from SQLite's result codes to exceptions. Returns only for a code that waiting cures."""
+        cdef int primary = code & 0xFF
+        # PROTOCOL is the WAL's own lock race, after SQLite has tried for ten seconds.
+        if primary == SQLITE_BUSY or primary == SQLITE_LOCKED or primary == SQLITE_PROTOCOL:
+            return 0
+        cause = SQLiteError((<bytes>sqlite3_errmsg(self.db)).decode("utf-8", "replace"), code)
+        where = f"cannot {doing} in {self.path!r}"
+        if primary == SQLITE_NOMEM or code == SQLITE_IOERR_NOMEM:
+            raise MemoryError(f"{where}: out of memory") from cause
+        if primary == SQLITE_FULL:
+            raise FullError(f"{where}: the disk is full; free some space, nothing was changed") from cause
+        if primary == SQLITE_NOTADB:
+            raise NotACacheError(f"{self.path!r} is not a database; choose another directory") from cause
+        if primary == SQLITE_CORRUPT:
+            raise CorruptError(f"{where}: the database is damaged; check(fix=True) saves what is readable") from cause
+        if primary in (SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_AUTH):
+            raise OpenError(f"{where}: the file or its directory is not writable") from cause
+        if primary == SQLITE_TOOBIG:
+            raise TooLargeError(f"{where}: a key or value is larger than SQLite can hold") from cause
+        if primary == SQLITE_IOERR:
+            raise StorageError(f"{where}: the file system reported an error") from cause
+        raise StorageError(f"{where}: unexpected answer from SQLite") from cause
+
+    cdef bint in_transaction(self) noexcept:
+        return sqlite3_get_autocommit(self.db) == 0
+
+    cdef int changes(self) noexcept:
+        return sqlite3_changes(self.db)
+
+    cdef int total_changes(self) noexcept:
+        return sqlite3_total_changes(self.db)
+
+    cdef int checkpoint(self) except -1:
+        """Copy what the WAL holds into the database, as far as no reader or writer is in the way.
+
+        Returns 1 if everything was copied, so that the next writer starts the WAL over."""
+        cdef int code, frames = 0, copied = 0
+        with nogil:
+            code = sqlite3_wal_checkpoint_v2(self.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied)
+        if code != SQLITE_OK:
+            self.busy_or_raise(code, "checkpoint")
+            return 0
+        return copied >= frames
+
+    cdef int execute(self, str text, double timeout) except -1:
+        """Run one statement whose results do not matter. The GIL is released: the caller holds the turn."""
+        cdef Statement statement = Statement(self, text)
+        statement.run(timeout, True)
+        statement.reset()
+        return 0
+
+    cpdef list query(self, str text, tuple parameters=(), double timeout=60.0, bint release_gil=False):
+        """Run one statement and return all its rows, as tuples of SQLite's own values.
+
+        For what is rare. Parameters are str, bytes, int, float or None. Tuples are made between steps, so the
+        connection must be one that is never used without the GIL, or the caller holds the turn. With
+        ``release_gil`` it must be the caller's alone.
+        """
+        cdef Statement statement = Statement(self, text)
+        cdef BusyWait wait = None
+        cdef Cell cell
+        cdef int step, columns, index
+        cdef list rows
+        while True:
+            rows = []
+            owners = []
+            for index, parameter in enumerate(parameters, 1):
+                owners.append(cell_of_plain(parameter, &cell))
+                statement.bind(index, &cell)
+            step = statement.step(release_gil)
+            columns = sqlite3_column_count(statement.handle)
+            while step == STEP_ROW:
+                rows.append(tuple([statement.column_object(index) for index in range(columns)]))
+                step = statement.step(release_gil)
+            statement.reset()
+            if step == STEP_DONE:
+                return rows
+            if wait is None:
+                wait = BusyWait(timeout, "reading the database")
+            wait.pause()
+
+    cdef int overwrite_with(self, Connection source, object fill, double timeout) except -1:
+        """Replace the whole content by that of ``source``, as one transaction (sqlite.org/backup.html).
+
+        ``fill()`` is called to complete the source while this database is locked against other writers: the first
+        step takes the lock, and a source that has changed since makes the next step start over.
+        """
+        cdef sqlite3_backup* backup
+        cdef int code
+        cdef BusyWait wait = BusyWait(timeout, "waiting to replace the database")
+        cdef bint filled = False
+        backup = sqlite3_backup_init(self.db, "main", source.db, "main")
+        if backup == NULL:
+            self.busy_or_raise(sqlite3_extended_errcode(self.db), "replace the database")
+            raise StorageError(f"cannot replace the content of {self.path!r}: it is in use")
+        try:
+            while True:
+                with nogil:
+                    code = sqlite3_backup_step(backup, -1 if filled else 1)
+                if code == SQLITE_OK or code == SQLITE_DONE:
+                    if filled:
+                        return 0
+                    fill()
+                    filled = True
+                else:
+                    self.busy_or_raise(code, "replace the database")
+                    wait.pause()
+        finally:
+            code = sqlite3_backup_finish(backup)
+            if code != SQLITE_OK:
+                self.busy_or_raise(code, "replace the database")
+
+
+@cython.no_gc
+cdef class Statement:
+    """A prepared statement, compiled on first use."""
+
+    def __cinit__(self, Connection connection, str text):
+        self.connection = connection
+        self.text = text
+
+    def __dealloc__(self):
+        if self.handle != NULL and self.connection.db != NULL:
+            sqlite3_finalize(self.handle)
+
+    cdef int ready(self) except -1:
+        """Compile the statement if it is not yet. Returns 0 where the schema could not be read for a lock."""
+        cdef bytes text
+        cdef int code
+        if self.handle != NULL:
+            return 1
+        if self.connection.db == NULL:
+            raise StorageError("the connection is closed")
+        text = self.text.encode()
+        code = sqlite3_prepare_v3(
+            self.connection.db, PyBytes_AS_STRING(text), <int>PyBytes_GET_SIZE(text) + 1,
+            SQLITE_PREPARE_PERSISTENT, &self.handle, NULL)
+        if code == SQLITE_OK:
+            return 1
+        self.connection.busy_or_raise(code, "prepare a statement")
+        return 0
+
+    cdef int prepare(self) except -1:
+        """Compile the statement, waiting for locks; the caller holds the turn."""
+        cdef BusyWait wait = BusyWait(60.0, "reading the schema")
+        while not self.ready():
+            wait.pause()
+        return 0
+
+    cdef int bind(self, int index, const Cell* cell) except -1:
+        """Bind without copying: what the cell borrows must live until the reset."""
+        cdef int code
+        if self.handle == NULL:
+            self.prepare()
+        if cell.kind == CELL_TEXT:
+            code = sqlite3_bind_text64(
+                self.handle, index, cell.data, <unsigned long long>cell.size, SQLITE_STATIC, SQLITE_UTF8)
+        elif cell.kind == CELL_BLOB:
+            code = sqlite3_bind_blob64(self.handle, index, cell.data, <unsigned long long>cell.size, SQLITE_STATIC)
+        elif cell.kind == CELL_INTEGER:
+            code = sqlite3_bind_int64(self.handle, index, cell.integer)
+        elif cell.kind == CELL_REAL:
+            code = sqlite3_bind_double(self.handle, index, cell.real)
+        else:
+            code = sqlite3_bind_null(self.handle, index)
+        if code != SQLITE_OK:
+            self.connection.busy_or_raise(code, "bind a parameter")
+            raise StorageError("a parameter cannot be bound")
+        return 0
+
+    cdef int bind_integer(self, int index, long long value) except -1:
+        cdef Cell cell
+        cell.kind = CELL_INTEGER
+        cell.integer = value
+        return self.bind(index, &cell)
+
+    cdef int bind_null(self, int index) except -1:
+        cdef Cell cell
+        cell.kind = CELL_NULL
+        return self.bind(index, &cell)
+
+    cdef int step(self, bint release_gil=False) except -1:
+        """One step. After STEP_BUSY and after an exception the statement is reset."""
+        cdef int code
+        if self.handle == NULL:
+            self.prepare()
+        if release_gil:
+            with nogil:
+                code = sqlite3_step(self.handle)
+        else:
+            code = sqlite3_step(self.handle)
+        if code == SQLITE_ROW:
+            return STEP_ROW
+        if code == SQLITE_DONE:
+            return STEP_DONE
+        # Reset first: building an exception runs Python code, and a reader may hold nothing but the GIL. The
+        # reset repeats the step's code and leaves its message in place.
+        sqlite3_reset(self.handle)
+        self.connection.busy_or_raise(code, "carry out a statement")
+        return STEP_BUSY
+
+    cdef int run(self, double timeout, bint release_gil=False) except -1:
+        """Step once, as often as it takes to get the lock. Returns STEP_ROW or STEP_DONE (then reset).
+
+        The caller holds the turn, so that the bindings stay its own while it waits."""
+        cdef int step
+        cdef BusyWait wait = None
+        while True:
+            step = self.step(release_gil)
+            if step == STEP_ROW:
+                return STEP_ROW
+            if step == STEP_DONE:
+                sqlite3_reset(self.handle)
+                return STEP_DONE
+            if wait is None:
+                wait = BusyWait(timeout, "waiting to write")
+            wait.pause()
+
+    cdef void reset(self) noexcept:
+        # The code that reset returns repeats the last step's, which was looked at there.
+        if self.handle != NULL:
+            sqlite3_reset(self.handle)
+
+    cdef void column(self, int index, Cell* cell) noexcept:
+        """Fill the cell with a column of the row; what it borrows lives until the next step or reset."""
+        cell.kind = <CellKind>sqlite3_column_type(self.handle, index)
+        if cell.kind == CELL_TEXT:
+            cell.data = <const char*>sqlite3_column_text(self.handle, index)
+            cell.size = sqlite3_column_bytes(self.handle, index)
+        elif cell.kind == CELL_BLOB:
+            cell.data = <const char*>sqlite3_column_blob(self.handle, index)
+            cell.size = sqlite3_column_bytes(self.handle, index)
+        elif cell.kind == CELL_INTEGER:
+            cell.integer = sqlite3_column_int64(self.handle, index)
+        elif cell.kind == CELL_REAL:
+            cell.real = sqlite3_column_double(self.handle, index)
+
+    cdef long long column_integer(self, int index) noexcept:
+        return sqlite3_column_int64(self.handle, index)
+
+    cdef bint column_is_null(self, int index) noexcept:
+        return sqlite3_column_type(self.handle, index) == SQLITE_NULL
+
+    cdef object column_object(self, int index):
+        cdef Cell cell
+        self.column(index, &cell)
+        return cell_object(&cell)
+
+
+cdef object cell_object(const Cell* cell):
+    """The Python object of a cell: str, bytes, int, float or None. None of these is a container."""
+    if cell.kind == CELL_TEXT:
+        if cell.data == NULL:
+            raise MemoryError()
+        # We only ever store valid UTF-8; what a foreign program planted comes out as it is.
+        return PyUnicode_DecodeUTF8(cell.data, cell.size, "surrogateescape")
+    if cell.kind == CELL_BLOB:
+        if cell.size == 0:
+            return b""
+        if cell.data == NULL:
+            raise MemoryError()
+        return PyBytes_FromStringAndSize(cell.data, cell.size)
+    if cell.kind == CELL_INTEGER:
+        return cell.integer
+    if cell.kind == CELL_REAL:
+        return cell.real
+    return None
+
+
+cdef object cell_of_plain(object value, Cell* cell):
+    """Fill the cell from a str, bytes, int, float or None; returns the object that it borrows from."""
+    if value is None:
+        cell.kind = CELL_NULL
+    elif isinstance(value, int):
+        cell.kind = CELL_INTEGER
+        cell.integer = value
+    elif isinstance(value, float):
+        cell.kind = CELL_REAL
+        cell.real = value
+    elif isinstance(value, str):
+        cell.kind = CELL_TEXT
+        cell.data = PyUnicode_AsUTF8AndSize(value, &cell.size)
+    elif isinstance(value, bytes):
+        cell.kind = CELL_BLOB
+        cell.data = PyBytes_AS_STRING(value)
+        cell.size = PyBytes_GET_SIZE(value)
+    else:
+        raise TypeError(f"SQLite has no value of type {type(value).__name__}")
+    return value

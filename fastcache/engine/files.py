@@ -1,0 +1,249 @@
+"""Value files: what is too large for a row.
+
+A file's life, in the order that makes a crash harmless at every point:
+
+1. it is written to ``values/tmp/`` under a random name, its writer holding a lock on it (flock);
+2. the writer takes the database's write lock, renames the file to ``values/NAME`` and commits the row naming it.
+   So whoever holds the write lock sees no file in ``values/`` that a living writer is about to name;
+3. the row goes away, or names another file: a trigger puts NAME into the table ``trash`` in the same transaction;
+4. after that commit somebody unlinks it, then drops it from the trash. A reader that had read the row before finds
+   no file, and reads the row again.
+
+A temporary file whose lock is free was left by a dead process. Names are never used twice. A name read from the
+database is only used if it has the form that we give out, so that a planted row reaches no other file.
+"""
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+
+from fastcache.engine.errors import CacheError, FullError, StorageError
+
+try:
+    import fcntl
+except ImportError:  # Windows: a file that is open cannot be unlinked, which is proof enough that its writer lives.
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["MissingFileError", "ValueFiles"]
+
+_NAME = re.compile(r"[0-9a-f]{32}\Z")
+# NONBLOCK matters for what is no regular file alone: opening a planted FIFO must not hang.
+_READ_FLAGS = os.O_RDONLY
+_WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+for _flag in ("O_CLOEXEC", "O_BINARY"):
+    _READ_FLAGS |= getattr(os, _flag, 0)
+    _WRITE_FLAGS |= getattr(os, _flag, 0)
+for _flag in ("O_NOFOLLOW", "O_NONBLOCK"):
+    _READ_FLAGS |= getattr(os, _flag, 0)
+_LARGEST_WRITE = 1 << 30
+
+
+class MissingFileError(CacheError):
+    """The file is not there, or has not the size that its row states."""
+
+
+class ValueFiles:
+    """The value files of one cache directory."""
+
+    def __init__(self, directory: str) -> None:
+        self.folder = os.path.join(directory, "values")
+        self.temporary = os.path.join(self.folder, "tmp")
+
+    def path(self, name: str) -> str:
+        """The path of a committed file; raises MissingFileError for a name that we never gave out."""
+        if not _NAME.match(name):
+            raise MissingFileError("a row names a file in a form that is not ours")
+        return os.path.join(self.folder, name)
+
+    def write(self, payload: bytes | memoryview) -> "PendingFile":
+        """Write a temporary file; it is in nobody's way until ``commit``."""
+        try:
+            return self._write(payload)
+        except FileNotFoundError:
+            os.makedirs(self.temporary, mode=0o700, exist_ok=True)
+            return self._write(payload)
+
+    def _write(self, payload: bytes | memoryview) -> "PendingFile":
+        name, fd = self._create()
+        pending = PendingFile(self, name, fd)
+        try:
+            view = memoryview(payload)
+            while view:
+                view = view[os.write(fd, view[:_LARGEST_WRITE]) :]
+        except BaseException as error:
+            pending.discard()
+            if isinstance(error, OSError):
+                raise storage_error(error, f"write a value of {len(payload)} bytes to", self.folder) from error
+            raise
+        return pending
+
+    def _create(self) -> tuple[str, int]:
+        while True:
+            name = os.urandom(16).hex()
+            path = os.path.join(self.temporary, name)
+            try:
+                fd = os.open(path, _WRITE_FLAGS, 0o600)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                raise storage_error(error, "create a value file in", self.folder) from error
+            # A cleaner may have taken the file for a dead process's before it was locked: then start over.
+            if fcntl is None or (_lock(fd) is not False and os.fstat(fd).st_nlink == 1):
+                return name, fd
+            os.close(fd)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def read(self, name: str, size: int) -> bytes:
+        """The bytes of a committed file.
+
+        Raises:
+            MissingFileError: it is not there, or is not ``size`` bytes long.
+            StorageError: the file system reported an error.
+        """
+        try:
+            with open(os.open(self.path(name), _READ_FLAGS), "rb", buffering=0) as file:
+                found = os.fstat(file.fileno())
+                if found.st_size != size or not stat.S_ISREG(found.st_mode):
+                    raise MissingFileError("a value file has another size than its row states")
+                payload = file.readall()
+        except FileNotFoundError as error:
+            raise MissingFileError("a value file is not there") from error
+        except OSError as error:
+            raise storage_error(error, "read a value file of", self.folder) from error
+        if len(payload) != size:
+            raise MissingFileError("a value file has another size than its row states")
+        return payload
+
+    def size(self, name: str) -> int | None:
+        """The size in bytes of a committed file; None if it is not there or no plain file."""
+        try:
+            found = os.lstat(self.path(name))
+        except (FileNotFoundError, MissingFileError):
+            return None
+        except OSError as error:
+            raise storage_error(error, "look at a value file of", self.folder) from error
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def unlink(self, name: str) -> bool:
+        """Remove a committed file. Returns whether it is gone; it stays where the system does not let go of it."""
+        try:
+            os.unlink(self.path(name))
+        except (FileNotFoundError, MissingFileError):
+            return True
+        except OSError:
+            return False
+        return True
+
+    def names(self) -> Iterator[str]:
+        """The names of everything in the folder but folders: what rows name, and strangers."""
+        try:
+            with os.scandir(self.folder) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        yield entry.name
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_error(error, "list", self.folder) from error
+
+    def lies_there(self, name: str) -> bool:
+        """Whether something of that name is in the folder."""
+        return os.path.lexists(os.path.join(self.folder, name))
+
+    def remove_stranger(self, name: str) -> None:
+        """Remove what lies in the folder without a row, whatever its name."""
+        path = os.path.join(self.folder, name)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_error(error, "remove an orphaned file from", self.folder) from error
+
+    def abandoned(self, *, remove: bool) -> int:
+        """Count the temporary files that dead processes left behind, and remove them if asked."""
+        count = 0
+        try:
+            leftovers = os.listdir(self.temporary)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise storage_error(error, "list", self.temporary) from error
+        for name in leftovers:
+            path = os.path.join(self.temporary, name)
+            if fcntl is None:
+                if remove:
+                    with suppress(OSError):
+                        os.unlink(path)
+                        count += 1
+                continue
+            try:
+                fd = os.open(path, _READ_FLAGS)
+            except OSError:
+                continue
+            try:
+                if _lock(fd):
+                    count += 1
+                    if remove:
+                        with suppress(OSError):
+                            os.unlink(path)
+            finally:
+                os.close(fd)
+        return count
+
+
+class PendingFile:
+    """A temporary file, until its row is about to be committed. Its writer alone holds it."""
+
+    __slots__ = ("_fd", "_files", "_path", "name")
+
+    def __init__(self, files: ValueFiles, name: str, fd: int) -> None:
+        self.name = name
+        self._files = files
+        self._fd = fd
+        self._path = os.path.join(files.temporary, name)
+
+    def commit(self) -> None:
+        """Give the file its final name; the caller holds the database's write lock."""
+        try:
+            if fcntl is None:  # Windows does not rename what is open.
+                self._close()
+            os.rename(self._path, self._files.path(self.name))
+            self._close()
+        except OSError as error:
+            raise storage_error(error, "finish a value file in", self._files.folder) from error
+
+    def discard(self) -> None:
+        """Remove the file, whether it has its final name or not."""
+        with suppress(OSError):
+            self._close()
+        with suppress(OSError):
+            os.unlink(self._path)
+        self._files.unlink(self.name)
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+def _lock(fd: int) -> bool | None:
+    """Whether the lock was free; None where the file system has no locks (then no leftover is ever removed)."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def storage_error(error: OSError, doing: str, folder: str) -> CacheError:
+    """Our exception for one of the system's."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC):
+        return FullError(f"cannot {doing} {folder!r}: the disk is full; free some space, nothing was changed")
+    return StorageError(f"cannot {doing} {folder!r}: {os.strerror(error.errno or 0)}")

@@ -1,0 +1,19 @@
+# The public face over a store: what a dict does, and what Index and Cache add to it.
+
+from fastcache.engine.store cimport Store
+
+
+cdef class StoreMapping:
+    cdef readonly Store store
+    cdef object temporary
+    cdef object __weakref__
+
+    cdef Store store_of(self, object key)
+
+
+cdef class IndexMapping(StoreMapping):
+    pass
+
+
+cdef class CacheMapping(StoreMapping):
+    pass

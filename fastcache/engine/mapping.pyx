@@ -1,0 +1,491 @@
+"""The public face: the methods that people call, compiled, so that no Python frame stands before the store.
+
+`StoreMapping` holds what a dict does and what every kind of cache shares; `IndexMapping` and `CacheMapping` add the few
+methods whose signatures differ: an Index knows no expiry and no tags. Each method finds its store through `store_of`,
+the one place that a sharded mapping has to change.
+
+An entry that has expired is no entry for any method, except that its row still takes space until `expire()`.
+"""
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
+from datetime import timedelta
+from itertools import islice
+from math import inf
+
+from fastcache.engine.store cimport NEVER, Entry, Store
+
+cdef object MISSING = object()
+cdef Py_ssize_t UPDATE_CHUNK = 1000
+
+
+cdef class StoreMapping:
+    """A MutableMapping over a store."""
+
+    cdef Store store_of(self, object key):
+        return self.store
+
+    # -- opening and closing ---------------------------------------------------------------------------------
+
+    def _open(self, directory, **options):
+        """Open the store; called once, by the subclass's ``__init__``."""
+        temporary = directory is None
+        if temporary:
+            directory = tempfile.mkdtemp(prefix="fastcache-")
+        self.store = Store(directory, **options)
+        if temporary:
+            self.temporary = weakref.finalize(self, discard, self.store, self.store.directory, os.getpid())
+
+    def close(self):
+        """Close the cache; what was stored stays. May be called again. Every other use then raises ClosedError.
+
+        Raises:
+            TransactionError: this thread is inside a transaction.
+            Timeout: another thread is inside one, for longer than ``timeout``.
+        """
+        self.store.close()
+        if self.temporary is not None:
+            self.temporary()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self.close()
+
+    def __reduce__(self):
+        store = self.store
+        options = {"serializer": store.serializer, "timeout": store.timeout}
+        if store.timer is not None:
+            options["timer"] = store.timer
+        return reopen, (type(self), store.directory, options)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.store.directory!r})"
+
+    # -- what a dict does ------------------------------------------------------------------------------------
+
+    def __getitem__(self, key):
+        value = self.store_of(key).fetch(key, MISSING)
+        if value is MISSING:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key, value):
+        self.store_of(key).put(key, value, NEVER, None, False)
+
+    def __delitem__(self, key):
+        if not self.store_of(key).remove(key):
+            raise KeyError(key)
+
+    def __contains__(self, key):
+        return self.store_of(key).contains(key)
+
+    def __len__(self):
+        return self.store.count()
+
+    def __bool__(self):
+        return next(self.store.keys(), MISSING) is not MISSING
+
+    def __iter__(self):
+        return self.store.keys()
+
+    def __reversed__(self):
+        return self.store.keys(True)
+
+    def __eq__(self, other):
+        if other is self:
+            return True
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return dict(self.items()) == dict(other.items())
+
+    __hash__ = None
+
+    def keys(self):
+        """A view of the keys in order of insertion."""
+        return KeysOfStore(self)
+
+    def values(self):
+        """A view of the values in order of insertion."""
+        return ValuesOfStore(self)
+
+    def items(self):
+        """A view of the (key, value) pairs in order of insertion."""
+        return ItemsOfStore(self)
+
+    def update(self, other=(), /, **items):
+        """Store all items of a mapping, of an iterable of pairs, and of the keywords.
+
+        They are written in transactions of up to a thousand; if one fails, the earlier ones stay.
+
+        >>> from fastcache import Index
+        >>> with Index() as index:
+        ...     index.update({"a": 1}, b=2)
+        ...     list(index.items())
+        [('a', 1), ('b', 2)]
+        """
+        if isinstance(other, Mapping):
+            pairs = iter(other.items())
+        elif hasattr(other, "keys"):
+            pairs = ((key, other[key]) for key in other.keys())
+        else:
+            pairs = iter(other)
+        self.write_pairs(pairs)
+        if items:
+            self.write_pairs(iter(items.items()))
+
+    def write_pairs(self, pairs):
+        cdef list chunk
+        while True:
+            # Taken from the caller's iterator before the transaction begins: it may be slow, or use the cache.
+            chunk = [(key, value) for key, value in islice(pairs, UPDATE_CHUNK)]
+            if not chunk:
+                return
+            with self.transact():
+                for key, value in chunk:
+                    self.store_of(key).put(key, value, NEVER, None, False)
+
+    def popitem(self, bint last=True):
+        """Remove and return the newest (key, value) pair, or the oldest with ``last=False``.
+
+        Raises:
+            KeyError: there is none.
+        """
+        pair = self.store.take_end(last)
+        if pair is None:
+            raise KeyError("popitem(): the mapping is empty")
+        return pair
+
+    def clear(self):
+        """Remove everything; returns how many entries that were (int), expired ones included."""
+        return self.store.clear()
+
+    # -- what every kind of cache adds -----------------------------------------------------------------------
+
+    def delete(self, key):
+        """Remove an entry; returns whether there was one (bool)."""
+        return self.store_of(key).remove(key)
+
+    def exists(self, key):
+        """Whether there is an entry (bool); the same as ``key in cache``."""
+        return self.store_of(key).contains(key)
+
+    def incr(self, key, delta=1, default=0):
+        """Add ``delta`` to the int of a key, atomically across threads and processes; returns the sum.
+
+        Args:
+            key: a missing one starts from ``default``.
+            delta: an int, which may be negative.
+        Raises:
+            TypeError: the stored value is no int; it stays as it is.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     cache.incr("visits"), cache.incr("visits", 10)
+        (1, 11)
+        """
+        return self.store_of(key).increment(key, delta, default)
+
+    def decr(self, key, delta=1, default=0):
+        """Subtract ``delta`` from the int of a key; see ``incr``."""
+        return self.store_of(key).increment(key, -delta, default)
+
+    def transact(self):
+        """A context manager: what is done inside is committed together, or not at all if an exception leaves it.
+
+        Other threads and processes see nothing of it before. Re-entrant on its thread: an inner block whose
+        exception is caught outside undoes its own writes alone. Other threads that want to write wait for the end.
+
+        Raises:
+            Timeout: another writer did not finish within ``timeout`` seconds.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     with cache.transact():
+        ...         cache["from"], cache["to"] = 90, 110
+        ...     cache["from"] + cache["to"]
+        200
+        """
+        return self.store.transact()
+
+    def count(self):
+        """How many entries there are (int); the same as ``len``."""
+        return self.store.count()
+
+    def size(self):
+        """Bytes of all values (int), as they are stored."""
+        return self.store.size()
+
+    def volume(self):
+        """Bytes on disk (int): the database file and the value files, the write-ahead log aside. Costs O(1)."""
+        return self.store.volume()
+
+    @property
+    def directory(self):
+        """The cache's directory (str), an absolute path."""
+        return self.store.directory
+
+    @property
+    def serializer(self):
+        """The serializer of values that SQLite has no type for."""
+        return self.store.serializer
+
+    @property
+    def timeout(self):
+        """Seconds (float) to wait for another writer."""
+        return self.store.timeout
+
+
+cdef class IndexMapping(StoreMapping):
+    """The methods of an Index that a Cache has with more parameters."""
+
+    def get(self, key, default=None):
+        """The value of a key, or ``default``."""
+        return self.store_of(key).fetch(key, default)
+
+    def set(self, key, value):
+        """Store a value; the same as ``index[key] = value``. Returns True."""
+        self.store_of(key).put(key, value, NEVER, None, False)
+        return True
+
+    def add(self, key, value):
+        """Store a value only if the key is absent, atomically; returns whether it was stored (bool)."""
+        return self.store_of(key).put(key, value, NEVER, None, True)
+
+    def pop(self, key, default=MISSING, /):
+        """Remove a key and return its value, or ``default``.
+
+        Raises:
+            KeyError: the key is absent and no default was given.
+        """
+        cdef Entry entry = self.store_of(key).take_entry(key)
+        if entry is not None:
+            return entry.stored
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def setdefault(self, key, default=None):
+        """The value of a key; if it is absent, ``default`` is stored first."""
+        return get_or_put(self.store_of(key), key, default, False, None, None)
+
+    def get_or_set(self, key, factory):
+        """The value of a key; if it is absent, what ``factory()`` returns is stored first. See Cache.get_or_set."""
+        return get_or_put(self.store_of(key), key, factory, True, None, None)
+
+
+cdef class CacheMapping(StoreMapping):
+    """The methods of a Cache that know expiry, tags and statistics."""
+
+    def get(self, key, default=None, *, bint expire_time=False, bint tag=False):
+        """The value of a key, or ``default``.
+
+        Args:
+            expire_time: return also when it expires: seconds since the epoch (float), or None for never.
+            tag: return also its tag, or None.
+        Returns:
+            The value; with extras a tuple of the value and the extras asked for, in this order.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     _ = cache.set("k", "v", tag="letters")
+        ...     cache.get("k"), cache.get("k", tag=True), cache.get("absent", 0)
+        ('v', ('v', 'letters'), 0)
+        """
+        if not (expire_time or tag):
+            return self.store_of(key).fetch(key, default)
+        return with_extras(self.store_of(key).fetch_entry(key), default, expire_time, tag)
+
+    def set(self, key, value, *, expire=None, tag=None):
+        """Store a value, whatever was there.
+
+        Args:
+            key: str, bytes, int, float, bool, None, a tuple or frozenset of these, or what the serializer knows.
+            value: anything that the serializer can store.
+            expire: seconds (int, float) or a timedelta from now, to the millisecond; zero and less mean already
+                expired; None for never.
+            tag: str, bytes, int or float, for ``evict_tag``.
+        Returns:
+            True: it is stored, and seen by every process.
+        Raises:
+            TypeError, ValueError: the key, value, expiry or tag is none that can be stored.
+            Timeout: another writer did not finish within ``timeout`` seconds.
+        """
+        cdef Store store = self.store_of(key)
+        store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, False)
+        return True
+
+    def add(self, key, value, *, expire=None, tag=None):
+        """Store a value only if the key is absent or expired, atomically; returns whether it was stored (bool).
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     cache.add("k", 1), cache.add("k", 2), cache["k"]
+        (True, False, 1)
+        """
+        cdef Store store = self.store_of(key)
+        return store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, True)
+
+    def pop(self, key, default=None, *, bint expire_time=False, bint tag=False):
+        """Remove a key and return its value, or ``default``; each value is handed out once. Extras as in ``get``."""
+        return with_extras(self.store_of(key).take_entry(key), default, expire_time, tag)
+
+    def setdefault(self, key, default=None, *, expire=None, tag=None):
+        """The value of a key; if it is absent, ``default`` is stored first."""
+        return get_or_put(self.store_of(key), key, default, False, expire, tag)
+
+    def get_or_set(self, key, factory, *, expire=None, tag=None):
+        """The value of a key; if it is absent, what ``factory()`` returns is stored first.
+
+        If another thread or process stores a value meanwhile, that one is returned, so that all see the same.
+
+        Args:
+            factory: called without arguments, outside of any lock. An exception of it goes to the caller.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     cache.get_or_set("k", lambda: 6 * 7), cache.get_or_set("k", lambda: 0)
+        (42, 42)
+        """
+        return get_or_put(self.store_of(key), key, factory, True, expire, tag)
+
+    def touch(self, key, expire=None):
+        """Give an entry a new expiry, counted from now, or none; returns whether there is one (bool)."""
+        cdef Store store = self.store_of(key)
+        return store.set_expiry(key, NEVER if expire is None else expiry(store, expire))
+
+    def expire(self):
+        """Remove the entries that have expired; returns how many (int)."""
+        return self.store.expire()
+
+    def evict_tag(self, tag):
+        """Remove the entries that carry the tag; returns how many (int)."""
+        return self.store.evict_tag(tag)
+
+    def stats(self):
+        """Hits and misses of this object in this process, of ``get``, ``[]``, ``pop`` and what is built on them.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     cache.get("absent")
+        ...     cache.stats(), cache.stats().misses
+        ({'hits': 0, 'misses': 1}, 1)
+        """
+        return Stats(hits=self.store.hits, misses=self.store.misses)
+
+    def reset_stats(self):
+        """Count hits and misses from zero."""
+        self.store.hits = 0
+        self.store.misses = 0
+
+    @property
+    def max_size(self):
+        """The limit in bytes (int) that is stored with the cache; 0 for none."""
+        return self.store.settings["max_size"]
+
+
+def reopen(kind, directory, options):
+    """Open again what was pickled."""
+    return kind(directory, **options)
+
+
+def discard(store, directory, owner):
+    """Remove a temporary directory, in the process that made it."""
+    if os.getpid() == owner:
+        store.close_if_idle()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class Stats(dict):
+    """Counters, as a dict and as attributes."""
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"there is no counter {name!r}") from None
+
+
+cdef object with_extras(Entry entry, object default, bint expire_time, bint tag):
+    if not (expire_time or tag):
+        return default if entry is None else entry.stored
+    cdef list found = [default if entry is None else entry.stored]
+    if expire_time:
+        found.append(None if entry is None or entry.expire == NEVER else entry.expire / 1000)
+    if tag:
+        found.append(None if entry is None else entry.tag)
+    return tuple(found)
+
+
+cdef long long expiry(Store store, object expire) except? -1:
+    """The absolute time, in ms, that is ``expire`` from now."""
+    cdef double seconds
+    if isinstance(expire, timedelta):
+        seconds = expire.total_seconds()
+    elif isinstance(expire, (int, float)) and not isinstance(expire, bool):
+        try:
+            seconds = expire
+        except OverflowError:
+            seconds = inf if expire > 0 else -inf
+    else:
+        raise TypeError(f"expire must be seconds (int, float) or a timedelta, not {type(expire).__name__}")
+    if seconds != seconds:
+        raise ValueError("expire must be a number of seconds, not NaN")
+    # Beyond a hundred thousand years either way, it is never, or long ago.
+    if seconds > 4e12:
+        return NEVER
+    if seconds <= 0.0:
+        return store.now() + <long long>max(seconds * 1000.0, -4e15)
+    # Never less than asked for, and a positive time is never nothing.
+    return store.now() + max(1, <long long>(seconds * 1000.0 + 0.5))
+
+
+cdef object get_or_put(Store store, object key, object given, bint call, object expire, object tag):
+    """The value of a key; if absent, ``given`` (or what calling it returns) is added first."""
+    value = MISSING
+    while True:
+        found = store.fetch(key, MISSING)
+        if found is not MISSING:
+            return found
+        if value is MISSING:
+            value = given() if call else given
+        # Counted from when the value is there.
+        if store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, True):
+            return value
+
+
+class KeysOfStore(KeysView):
+    """The keys of a mapping, read when they are asked for."""
+
+    def __reversed__(self):
+        return reversed(self._mapping)
+
+
+class ValuesOfStore(ValuesView):
+    """The values of a mapping, read together with their keys rather than one by one."""
+
+    def __iter__(self):
+        return (value for _, value in (<StoreMapping>self._mapping).store.items())
+
+    def __reversed__(self):
+        return (value for _, value in (<StoreMapping>self._mapping).store.items(True))
+
+    def __contains__(self, value):
+        return any(found is value or found == value for found in self)
+
+
+class ItemsOfStore(ItemsView):
+    """The items of a mapping, read in batches rather than one by one."""
+
+    def __iter__(self):
+        return (<StoreMapping>self._mapping).store.items()
+
+    def __reversed__(self):
+        return (<StoreMapping>self._mapping).store.items(True)
+
+
+MutableMapping.register(StoreMapping)

@@ -1,0 +1,81 @@
+# SQLite's C API, declarations alone, as far as the engine uses it. https://sqlite.org/c3ref/intro.html
+
+from fastcache.engine.handles cimport sqlite3, sqlite3_stmt
+
+cdef extern from "sqlite3.h" nogil:
+    ctypedef long long sqlite3_int64
+    ctypedef struct sqlite3_backup
+    ctypedef void (*sqlite3_destructor_type)(void*)
+
+    # Library version
+    int sqlite3_libversion_number()
+    const char* sqlite3_libversion()
+    int sqlite3_threadsafe()
+
+    # Result codes
+    int SQLITE_OK, SQLITE_ROW, SQLITE_DONE
+    int SQLITE_ERROR, SQLITE_INTERNAL, SQLITE_PERM, SQLITE_ABORT, SQLITE_BUSY, SQLITE_LOCKED, SQLITE_NOMEM
+    int SQLITE_READONLY, SQLITE_INTERRUPT, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_CANTOPEN
+    int SQLITE_PROTOCOL, SQLITE_SCHEMA, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISUSE, SQLITE_NOTADB
+    int SQLITE_AUTH, SQLITE_IOERR_NOMEM
+
+    # Connections
+    int SQLITE_OPEN_READWRITE, SQLITE_OPEN_CREATE, SQLITE_OPEN_NOMUTEX, SQLITE_OPEN_EXRESCODE
+    int sqlite3_open_v2(const char* filename, sqlite3** db, int flags, const char* vfs)
+    int sqlite3_close(sqlite3* db)
+    int sqlite3_db_readonly(sqlite3* db, const char* name)
+    int SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, SQLITE_DBCONFIG_DEFENSIVE
+    int sqlite3_db_config(sqlite3* db, int op, ...)
+
+    # Errors
+    const char* sqlite3_errmsg(sqlite3* db)
+    const char* sqlite3_errstr(int code)
+    int sqlite3_extended_errcode(sqlite3* db)
+
+    # Prepared statements
+    unsigned int SQLITE_PREPARE_PERSISTENT
+    int sqlite3_prepare_v3(
+        sqlite3* db, const char* text, int size, unsigned int flags, sqlite3_stmt** statement, const char** tail)
+    int sqlite3_finalize(sqlite3_stmt* statement)
+    sqlite3_stmt* sqlite3_next_stmt(sqlite3* db, sqlite3_stmt* statement)
+    int sqlite3_step(sqlite3_stmt* statement)
+    int sqlite3_reset(sqlite3_stmt* statement)
+
+    # Parameters
+    sqlite3_destructor_type SQLITE_STATIC
+    int sqlite3_bind_int64(sqlite3_stmt* statement, int index, sqlite3_int64 value)
+    int sqlite3_bind_double(sqlite3_stmt* statement, int index, double value)
+    int sqlite3_bind_null(sqlite3_stmt* statement, int index)
+    int sqlite3_bind_text64(
+        sqlite3_stmt* statement, int index, const char* value, unsigned long long size,
+        sqlite3_destructor_type destructor, unsigned char encoding)
+    int sqlite3_bind_blob64(
+        sqlite3_stmt* statement, int index, const void* value, unsigned long long size,
+        sqlite3_destructor_type destructor)
+    unsigned char SQLITE_UTF8
+
+    # Columns
+    int SQLITE_INTEGER, SQLITE_FLOAT, SQLITE_TEXT, SQLITE_BLOB, SQLITE_NULL
+    int sqlite3_column_count(sqlite3_stmt* statement)
+    int sqlite3_column_type(sqlite3_stmt* statement, int index)
+    sqlite3_int64 sqlite3_column_int64(sqlite3_stmt* statement, int index)
+    double sqlite3_column_double(sqlite3_stmt* statement, int index)
+    const unsigned char* sqlite3_column_text(sqlite3_stmt* statement, int index)
+    const void* sqlite3_column_blob(sqlite3_stmt* statement, int index)
+    int sqlite3_column_bytes(sqlite3_stmt* statement, int index)
+
+    # Changes and transactions
+    int sqlite3_changes(sqlite3* db)
+    int sqlite3_total_changes(sqlite3* db)
+    int sqlite3_get_autocommit(sqlite3* db)
+
+    # Write-ahead log
+    int SQLITE_CHECKPOINT_PASSIVE
+    void* sqlite3_wal_hook(sqlite3* db, int (*hook)(void*, sqlite3*, const char*, int) noexcept nogil, void* argument)
+    int sqlite3_wal_checkpoint_v2(sqlite3* db, const char* name, int mode, int* log_frames, int* checkpointed)
+
+    # Online backup
+    sqlite3_backup* sqlite3_backup_init(
+        sqlite3* target, const char* target_name, sqlite3* source, const char* source_name)
+    int sqlite3_backup_step(sqlite3_backup* backup, int pages)
+    int sqlite3_backup_finish(sqlite3_backup* backup)

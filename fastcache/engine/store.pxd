@@ -1,0 +1,111 @@
+# One database: get, set, add, pop, delete, touch, incr, scan, transactions.
+#
+# Part of the public API: `from fastcache.engine.store cimport Store` in a Cython module of one's own, then
+# `cdef Store store = cache.store`, and call these without Python overhead. The GIL is needed.
+
+from fastcache.engine.connection cimport BusyWait, Cell, Connection, Statement
+
+# Milliseconds since the epoch that stand for "never expires".
+cdef extern from *:
+    """
+    #define FASTCACHE_NEVER 0x7FFFFFFFFFFFFFFFLL
+    """
+    const long long NEVER "FASTCACHE_NEVER"
+
+
+cdef class Turn:
+    cdef object lock
+    cdef unsigned long owner
+    cdef int depth
+
+    cdef int take(self, double timeout) except -1
+    cdef bint take_if_free(self) except -1
+    cdef void give(self)
+    cdef bint is_mine(self) noexcept
+
+
+cdef class Session:
+    cdef Connection connection
+    cdef Statement get, exists, set, add, delete, delete_expired, delete_row, pop_native, incr, touch
+    cdef Statement scan_keys, scan_keys_back, scan_items, scan_items_back
+    cdef Statement begin, commit, rollback, savepoint, release, rollback_to
+
+    cdef void abandon(self) noexcept
+
+
+cdef class Entry:
+    cdef int codec
+    cdef long long size
+    cdef long long expire
+    cdef long long id
+    cdef object stored
+    cdef object tag
+    cdef str file
+
+
+cdef class Store:
+    cdef readonly str directory
+    cdef readonly object serializer
+    cdef readonly double timeout
+    cdef readonly object timer
+    cdef readonly object files
+    cdef readonly dict settings
+    cdef readonly bint closed
+    cdef public long long hits
+    cdef public long long misses
+    cdef Turn turn
+    cdef Session writer
+    cdef Session reader
+    cdef object forked_inside
+    cdef int depth
+    cdef int checkpoint_at
+    cdef bint has_trash
+    cdef list created
+    cdef list marks
+    cdef object __weakref__
+
+    # Entries. `expire` is an absolute time in ms, or NEVER.
+    cdef object fetch(self, object key, object missing)
+    cdef Entry fetch_entry(self, object key)
+    cdef bint contains(self, object key) except -1
+    cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1
+    cdef bint remove(self, object key) except -1
+    cdef Entry take_entry(self, object key)
+    cdef bint set_expiry(self, object key, long long expire) except -1
+    cdef object increment(self, object key, object delta, object default)
+    cdef long long now(self) except -1
+
+    # Transactions
+    cdef int enter(self) except -1
+    cdef int leave(self, bint keep) except -1
+
+    # Inside
+    cdef Session reading(self)
+    cdef Session writing(self)
+    cdef int open_writer(self) except -1
+    cdef int initialize(self, Connection connection) except -1
+    cdef int check_settings(self, dict asked) except -1
+    cdef BusyWait wait(self)
+    cdef Entry read_entry(self, Statement statement)
+    cdef bint materialize(self, Entry entry) except -1
+    cdef bint write_row(
+        self, Session session, bint only_if_absent, const Cell* key, int codec, long long size, long long expire,
+        const Cell* tag, object file, const Cell* value) except -1
+    cdef bint insert_over_expired(
+        self, Session session, Statement statement, const Cell* key, long long now) except -1
+    cdef int write_one(self, Session session, Statement statement) except -1
+    cdef int count_changes(self, Connection connection, int before) except -1
+    cdef int settle(self) except -1
+    cdef int empty_trash(self, Session session) except -1
+    cdef int repair_dangling(self, Entry entry) except -1
+    cdef int undo_files(self, Py_ssize_t mark) except -1
+    cdef list scan(self, bint items, bint backward, long long last, int limit)
+    cdef object scalar(self, str text, tuple parameters)
+    cdef int bulk(self, str text, tuple parameters) except -1
+
+
+cdef class Transaction:
+    cdef Store store
+    cdef int state
+    cdef unsigned long thread
+    cdef int depth

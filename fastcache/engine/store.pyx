@@ -1,0 +1,1202 @@
+"""One database and its value files: every operation on entries, and transactions.
+
+What is always true, and who keeps it so:
+
+- **Two sessions at most.** All writes go through the session `writer`, by the thread that holds the `turn`. A read
+  uses the writer too while nobody holds the turn, since one connection keeps one warm page cache; while another
+  thread holds it, reads use the session `reader`, opened on first need. So a read neither waits for this process's
+  writers nor sees what they have not committed.
+- **The GIL is a reader's lock.** A thread without the turn holds the GIL from the first bind to the reset, and does
+  nothing in between that runs Python code. The GIL is given up only with the turn in hand (waiting, bulk work, large
+  values, checkpoints, files), when every other thread stays away from the writer.
+- **A single write is one statement in autocommit.** What one statement cannot do (an expired entry in the way, a value
+  in a file, a pop that must be decoded first) runs between `enter` and `leave`, as a savepoint if a transaction is open.
+- **Files follow rows.** files.py tells their life; here `created` lists the files that the open transaction has renamed
+  into place, so that a rollback removes them, and `has_trash` says that a trigger has put names into the trash.
+- **A fork leaves nothing shared.** SQLite keeps its POSIX locks in tables of the process, which a child inherits without
+  the locks. Before a fork all connections are closed; both sides reopen on first use. If the forking thread itself is
+  inside a transaction that cannot be done, and the child refuses to touch that directory.
+"""
+
+import atexit
+import logging
+import operator
+import os
+import threading
+import weakref
+
+cimport cython
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.buffer cimport PyBUF_READ
+from cpython.pythread cimport PyThread_get_thread_ident
+
+from fastcache.engine.connection cimport (
+    CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_TEXT, STEP_BUSY, STEP_DONE, STEP_ROW, cell_of_plain)
+from fastcache.engine.keys cimport decode_key, encode_key
+from fastcache.engine.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_TEXT, decode_value, encode_value
+
+from fastcache.engine import sql
+from fastcache.engine.errors import (
+    CacheError,
+    ClosedError,
+    FormatError,
+    NotACacheError,
+    OpenError,
+    StorageError,
+    Timeout,
+    TransactionError,
+)
+from fastcache.engine.files import MissingFileError, ValueFiles
+
+cdef extern from "<limits.h>":
+    long long LLONG_MAX, LLONG_MIN
+
+cdef extern from "<time.h>" nogil:
+    cdef struct timespec:
+        long long tv_sec
+        long tv_nsec
+    int TIME_UTC
+    int timespec_get(timespec* now, int base)
+
+# A value of more bytes than this goes into a file of its own. Measured (bench/inline_limit.py).
+cdef long long INLINE_LIMIT = 128 * 1024
+# A value of more bytes than this is written to the database without the GIL.
+cdef long long LARGE = 32 * 1024
+# WAL frames after which the writer copies them back (SQLite's own default).
+cdef int CHECKPOINT_FRAMES = 1000
+cdef int LARGEST_BATCH = 256
+cdef object MISSING = object()
+
+cdef object stores = weakref.WeakSet()
+# Database files (device, inode) that this process must not open: it was forked inside a transaction on them.
+cdef set inherited = set()
+
+
+cdef class Turn:
+    """Whose turn it is to write, among the threads of this process; re-entrant."""
+
+    def __cinit__(self):
+        self.lock = threading.Lock()
+        self.owner = 0
+        self.depth = 0
+
+    cdef int take(self, double timeout) except -1:
+        if self.is_mine():
+            self.depth += 1
+            return 0
+        if not self.lock.acquire(False):
+            if not (timeout > 0.0 and self.lock.acquire(True, min(timeout, threading.TIMEOUT_MAX))):
+                raise Timeout(
+                    f"another thread of this process kept the cache locked for the whole timeout of {timeout:g} s")
+        self.owner = PyThread_get_thread_ident()
+        self.depth = 1
+        return 0
+
+    cdef bint take_if_free(self) except -1:
+        if not self.is_mine() and not self.lock.acquire(False):
+            return False
+        self.owner = PyThread_get_thread_ident()
+        self.depth += 1
+        return True
+
+    cdef void give(self):
+        self.depth -= 1
+        if self.depth == 0:
+            self.owner = 0
+            self.lock.release()
+
+    cdef bint is_mine(self) noexcept:
+        return self.owner != 0 and self.owner == <unsigned long>PyThread_get_thread_ident()
+
+
+cdef class Session:
+    """A connection and its prepared statements."""
+
+    def __cinit__(self, Connection connection):
+        self.connection = connection
+        self.get = Statement(connection, sql.GET)
+        self.exists = Statement(connection, sql.EXISTS)
+        self.set = Statement(connection, sql.SET)
+        self.add = Statement(connection, sql.ADD)
+        self.delete = Statement(connection, sql.DELETE)
+        self.delete_expired = Statement(connection, sql.DELETE_EXPIRED)
+        self.delete_row = Statement(connection, sql.DELETE_ROW)
+        self.pop_native = Statement(connection, sql.POP_NATIVE)
+        self.incr = Statement(connection, sql.INCR)
+        self.touch = Statement(connection, sql.TOUCH)
+        self.scan_keys = Statement(connection, sql.SCAN_KEYS)
+        self.scan_keys_back = Statement(connection, sql.SCAN_KEYS_BACK)
+        self.scan_items = Statement(connection, sql.SCAN_ITEMS)
+        self.scan_items_back = Statement(connection, sql.SCAN_ITEMS_BACK)
+        self.begin = Statement(connection, sql.BEGIN)
+        self.commit = Statement(connection, sql.COMMIT)
+        self.rollback = Statement(connection, sql.ROLLBACK)
+        self.savepoint = Statement(connection, sql.SAVEPOINT)
+        self.release = Statement(connection, sql.RELEASE)
+        self.rollback_to = Statement(connection, sql.ROLLBACK_TO)
+
+    cdef void abandon(self) noexcept:
+        self.connection.abandon()
+
+
+@cython.no_gc
+@cython.freelist(8)
+cdef class Entry:
+    """What a row says of an entry. Not tracked by the garbage collector, so that making one runs nothing."""
+
+
+cdef Session open_session(str path):
+    cdef Connection connection = Connection(path)
+    for pragma in sql.PRAGMAS:
+        connection.execute(pragma, 60.0)
+    return Session(connection)
+
+
+cdef class Store:
+    """The entries of one directory.
+
+    Args:
+        directory: where the database and the value files are; made (0700) if absent.
+        serializer: for what SQLite has no value of its own for (see fastcache.Serializer).
+        timeout: how long to wait for another writer, in seconds.
+        timer: called for the time in seconds since the epoch; None for the system's clock.
+        settings: kept in the database with the format: those of a new one; for one that exists, what is not
+            None replaces what is stored.
+    Raises:
+        OpenError: (FormatError, NotACacheError) the directory cannot be opened as asked.
+    """
+
+    def __init__(self, directory, *, serializer, timeout=60.0, timer=None, settings=None):
+        self.directory = os.path.abspath(os.fspath(directory))
+        self.serializer = serializer
+        self.timeout = check_timeout(timeout)
+        self.timer = timer
+        self.files = ValueFiles(self.directory)
+        self.turn = Turn()
+        self.created = []
+        self.marks = []
+        self.checkpoint_at = CHECKPOINT_FRAMES
+        self.settings = {"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0}
+        make_directory(self.directory)
+        self.open_writer()
+        try:
+            self.check_settings(settings or {})
+            self.files.abandoned(remove=True)
+            self.turn.take(self.timeout)
+            try:
+                self.empty_trash(self.writer)
+            finally:
+                self.turn.give()
+        except BaseException:
+            self.close()
+            raise
+        stores.add(self)
+
+    def __reduce__(self):
+        raise TypeError("a Store cannot be pickled; the Cache or Index that holds it can")
+
+    @property
+    def path(self):
+        """The database file."""
+        return os.path.join(self.directory, "cache.db")
+
+    # -- opening and closing ---------------------------------------------------------------------------------
+
+    cdef int open_writer(self) except -1:
+        """Open the writer's session; make the tables if the database has none."""
+        cdef Session session
+        path = self.path
+        new = True
+        try:
+            found = os.stat(path)
+            new = found.st_size == 0
+            if (found.st_dev, found.st_ino) in inherited:
+                raise TransactionError(
+                    f"{self.directory!r} was in a transaction when this process was forked, so that its locks cannot "
+                    "be trusted here; fork outside of transactions, or start the process with spawn")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise OpenError(f"cannot look at {path!r}: {error.strerror}") from error
+        session = open_session(path)
+        if new:
+            try:
+                os.chmod(path, 0o600)
+            except OSError as error:
+                raise OpenError(f"cannot protect {path!r}: {error.strerror}") from error
+        # `closed` is looked at after the last line that lets other threads run.
+        self.initialize(session.connection)
+        if self.closed:
+            session.connection.close()
+            raise ClosedError(f"the cache in {self.directory!r} is closed")
+        if self.writer is None:
+            self.writer = session
+        return 0
+
+    cdef int initialize(self, Connection connection) except -1:
+        """Make sure that the database is ours and has its tables, whoever else is doing the same."""
+        mark = connection.query(sql.GET_APPLICATION_ID)[0][0]
+        if mark == sql.APPLICATION_ID:
+            if connection.query(sql.GET_JOURNAL_MODE)[0][0] != "wal":
+                connection.execute(sql.SYNC_FULL, self.timeout)
+            return 0
+        self.refuse_foreign(connection, mark)
+        # Without shared memory (a network file system) SQLite stays with its rollback journal.
+        connection.execute(sql.USE_WAL, self.timeout)
+        if connection.query(sql.GET_JOURNAL_MODE)[0][0] != "wal":
+            connection.execute(sql.SYNC_FULL, self.timeout)
+        connection.execute(sql.BEGIN, self.timeout)
+        try:
+            mark = connection.query(sql.GET_APPLICATION_ID)[0][0]
+            if mark != sql.APPLICATION_ID:
+                self.refuse_foreign(connection, mark)
+                for statement in sql.SCHEMA:
+                    connection.execute(statement, self.timeout)
+                for name, value in self.settings.items():
+                    connection.query(sql.PUT_META, (name, value))
+                connection.query(sql.PUT_META, ("file_bytes", 0))
+                connection.execute(sql.MARK_AS_OURS, self.timeout)
+            connection.execute(sql.COMMIT, self.timeout)
+        except BaseException:
+            if connection.in_transaction():
+                connection.execute(sql.ROLLBACK, self.timeout)
+            raise
+        return 0
+
+    def refuse_foreign(self, Connection connection, mark):
+        """Raise NotACacheError unless the database is empty."""
+        if mark != 0 or connection.query(sql.COUNT_SCHEMA)[0][0] != 0:
+            raise NotACacheError(
+                f"{connection.path!r} is a database of another program; choose another directory")
+
+    cdef int check_settings(self, dict asked) except -1:
+        """Compare what is stored with what was asked; take over, or record, the rest."""
+        stored = dict(self.writer.connection.query(sql.GET_META))
+        stored.pop("file_bytes", None)
+        if stored.get("format") != self.settings["format"]:
+            raise FormatError(
+                f"{self.directory!r} is stored in format {stored.get('format')}, and this version of fastcache "
+                f"reads format {sql.FORMAT}; use the version that wrote it, or another directory")
+        for name in ("serializer", "shards"):
+            if stored.get(name) != self.settings[name]:
+                raise FormatError(
+                    f"{self.directory!r} is stored with {name} {stored.get(name)!r}, but was asked for with "
+                    f"{self.settings[name]!r}; open it with {stored.get(name)!r}, or use another directory")
+        for name, value in asked.items():
+            if value is not None and stored.get(name) != value:
+                self.writer.connection.query(sql.PUT_META, (name, value), self.timeout)
+                stored[name] = value
+        self.settings = stored
+        return 0
+
+    def close(self):
+        """Close the connections; what was acknowledged stays. Every later use raises ClosedError.
+
+        Raises:
+            TransactionError: this thread is inside a transaction.
+            Timeout: another thread is inside one, for longer than ``timeout``.
+        """
+        if self.closed:
+            return
+        self.turn.take(self.timeout)
+        try:
+            if self.depth:
+                raise TransactionError("a cache cannot be closed inside its own transaction; leave the block first")
+            self.closed = True
+            self.drop_sessions(True)
+        finally:
+            self.turn.give()
+
+    def close_if_idle(self):
+        """Close, unless a thread has the turn."""
+        if not self.closed and self.turn.take_if_free():
+            try:
+                if not self.depth:
+                    self.closed = True
+                    self.drop_sessions(True)
+            finally:
+                self.turn.give()
+
+    def drop_sessions(self, bint checkpoint):
+        """Close both connections, to be reopened on next use unless the store is closed. The turn is held."""
+        cdef Session session
+        for session in (self.reader, self.writer):
+            if session is not None:
+                session.connection.close(checkpoint)
+        self.reader = None
+        self.writer = None
+
+    def before_fork(self):
+        """Leave nothing to inherit: wait for the turn and close the connections."""
+        self.forked_inside = None
+        try:
+            self.turn.take(min(self.timeout, 10.0))
+        except Timeout:
+            self.forked_inside = os.stat(self.path)
+            return
+        if self.depth:
+            self.forked_inside = os.stat(self.path)
+            self.turn.give()
+        else:
+            self.drop_sessions(False)
+
+    def after_fork_in_parent(self):
+        """Go on: the connections reopen on next use."""
+        if self.forked_inside is None:
+            self.turn.give()
+
+    def after_fork_in_child(self):
+        """Start with a free turn and no connection; never touch the parent's."""
+        if self.forked_inside is not None:
+            inherited.add((self.forked_inside.st_dev, self.forked_inside.st_ino))
+            for session in (self.writer, self.reader):
+                if session is not None:
+                    (<Session>session).abandon()
+            self.writer = None
+            self.reader = None
+            self.depth = 0
+            self.created = []
+            self.marks = []
+        self.turn = Turn()
+
+    # -- sessions --------------------------------------------------------------------------------------------
+
+    cdef Session reading(self):
+        """The session to read from now, until the GIL is given up."""
+        if self.writer is None:
+            if self.closed:
+                raise ClosedError(f"the cache in {self.directory!r} is closed")
+            self.open_writer()
+        if self.turn.owner == 0 or self.turn.is_mine():
+            return self.writer
+        if self.reader is None:
+            session = open_session(self.path)
+            if self.closed:
+                raise ClosedError(f"the cache in {self.directory!r} is closed")
+            if self.reader is None:
+                self.reader = session
+            # Opening gives up the GIL: choose anew.
+            return self.reading()
+        return self.reader
+
+    cdef Session writing(self):
+        """The session to write to; the turn is held."""
+        if self.writer is None:
+            if self.closed:
+                raise ClosedError(f"the cache in {self.directory!r} is closed")
+            self.open_writer()
+        if self.depth and not self.writer.connection.in_transaction():
+            raise TransactionError(
+                "an earlier error has rolled this transaction back: leave its block, and run it again")
+        return self.writer
+
+    cdef BusyWait wait(self):
+        return BusyWait(self.timeout, "waiting to use the cache")
+
+    cdef long long now(self) except -1:
+        """Milliseconds since the epoch."""
+        cdef timespec moment
+        if self.timer is not None:
+            return <long long>(<double>self.timer() * 1000.0)
+        if timespec_get(&moment, TIME_UTC) != TIME_UTC:
+            raise StorageError("the system's clock cannot be read")
+        return <long long>moment.tv_sec * 1000 + moment.tv_nsec // 1000000
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    cdef object fetch(self, object key, object missing):
+        """The live value of a key, or ``missing``; counts a hit or a miss."""
+        cdef Cell cell
+        cdef Statement statement
+        cdef BusyWait wait = None
+        cdef Entry entry
+        cdef int step
+        owner = encode_key(key, self.serializer, &cell)
+        while True:
+            statement = self.reading().get
+            if statement.ready():
+                statement.bind(1, &cell)
+                step = statement.step()
+                if step == STEP_DONE:
+                    statement.reset()
+                    self.misses += 1
+                    return missing
+                if step == STEP_ROW:
+                    break
+            if wait is None:
+                wait = self.wait()
+            wait.pause()
+        # The plainest row first: native, never expires, no file.
+        if statement.column_integer(0) == CODEC_NATIVE and statement.column_is_null(1):
+            try:
+                value = statement.column_object(2)
+            finally:
+                statement.reset()
+            self.hits += 1
+            return value
+        try:
+            entry = self.read_entry(statement)
+        finally:
+            statement.reset()
+        if self.materialize(entry):
+            self.hits += 1
+            return entry.stored
+        if entry.file is not None:
+            entry = self.fetch_entry(key)
+            if entry is not None:
+                return entry.stored
+            return missing
+        self.misses += 1
+        return missing
+
+    cdef Entry fetch_entry(self, object key):
+        """The live entry of a key with its value decoded, or None; counts a hit or a miss."""
+        cdef Cell cell
+        cdef Statement statement
+        cdef BusyWait wait = None
+        cdef Entry entry
+        cdef int step
+        cdef str lost = None
+        owner = encode_key(key, self.serializer, &cell)
+        while True:
+            statement = self.reading().get
+            step = STEP_BUSY
+            if statement.ready():
+                statement.bind(1, &cell)
+                step = statement.step()
+            if step == STEP_BUSY:
+                if wait is None:
+                    wait = self.wait()
+                wait.pause()
+                continue
+            if step == STEP_DONE:
+                statement.reset()
+                break
+            try:
+                entry = self.read_entry(statement)
+            finally:
+                statement.reset()
+            if self.materialize(entry):
+                self.hits += 1
+                return entry
+            if entry.file is None:
+                break
+            # The file is gone: replaced between our two looks, unless the row still names the same one.
+            if entry.file == lost:
+                self.repair_dangling(entry)
+                break
+            lost = entry.file
+        self.misses += 1
+        return None
+
+    cdef Entry read_entry(self, Statement statement):
+        """Copy the current row of GET or POP_NATIVE. Runs no Python code."""
+        cdef Entry entry = Entry.__new__(Entry)
+        entry.codec = <int>statement.column_integer(0)
+        entry.expire = NEVER if statement.column_is_null(1) else statement.column_integer(1)
+        entry.stored = statement.column_object(2)
+        file = statement.column_object(3)
+        entry.file = file if type(file) is str else None
+        entry.size = statement.column_integer(4)
+        entry.tag = statement.column_object(5)
+        entry.id = statement.column_integer(6)
+        return entry
+
+    cdef bint materialize(self, Entry entry) except -1:
+        """Turn ``stored`` into the Python value. False if the entry has expired (then ``file`` becomes None) or
+        its file is missing."""
+        if entry.expire != NEVER and entry.expire <= self.now():
+            entry.file = None
+            return False
+        if entry.file is not None:
+            try:
+                entry.stored = self.files.read(entry.file, entry.size)
+            except MissingFileError:
+                return False
+        entry.stored = decode_value(entry.codec, entry.stored, self.serializer)
+        return True
+
+    cdef bint contains(self, object key) except -1:
+        cdef Cell cell
+        cdef Statement statement
+        cdef BusyWait wait = None
+        cdef int step
+        cdef long long expire, size
+        owner = encode_key(key, self.serializer, &cell)
+        while True:
+            statement = self.reading().exists
+            if statement.ready():
+                statement.bind(1, &cell)
+                step = statement.step()
+                if step == STEP_DONE:
+                    statement.reset()
+                    return False
+                if step == STEP_ROW:
+                    break
+            if wait is None:
+                wait = self.wait()
+            wait.pause()
+        try:
+            expire = NEVER if statement.column_is_null(0) else statement.column_integer(0)
+            file = statement.column_object(1)
+            size = statement.column_integer(2)
+        finally:
+            statement.reset()
+        if expire != NEVER and expire <= self.now():
+            return False
+        if file is None:
+            return True
+        return self.files.size(file) == size or self.fetch_entry(key) is not None
+
+    cdef int repair_dangling(self, Entry entry) except -1:
+        """Remove a row whose file is lost, unless that would mean to wait."""
+        if not self.turn.take_if_free():
+            return 0
+        try:
+            self.writing().connection.query(sql.DELETE_DANGLING, (entry.id, entry.file), 0.0)
+        except Timeout:
+            pass
+        finally:
+            self.turn.give()
+        return 0
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1:
+        """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored."""
+        cdef Cell key_cell, value_cell, tag_cell
+        cdef int codec = 0
+        cdef bint stored = False
+        cdef Session session
+        key_owner = encode_key(key, self.serializer, &key_cell)
+        value_owner = encode_value(value, self.serializer, &value_cell, &codec)
+        tag_owner = check_tag(tag, &tag_cell)
+        if value_cell.size > INLINE_LIMIT and value_cell.kind in (CELL_TEXT, CELL_BLOB):
+            if only_if_absent and self.contains(key):
+                return False
+            if codec == CODEC_NATIVE:
+                codec = CODEC_TEXT if value_cell.kind == CELL_TEXT else CODEC_BYTES
+            pending = self.files.write(PyMemoryView_FromMemory(<char*>value_cell.data, value_cell.size, PyBUF_READ))
+            value_cell.kind = CELL_NULL
+            try:
+                self.enter()
+            except BaseException:
+                pending.discard()
+                raise
+            try:
+                self.created.append(pending)
+                pending.commit()
+                stored = self.write_row(
+                    self.writing(), only_if_absent, &key_cell, codec, value_cell.size, expire, &tag_cell,
+                    pending.name, &value_cell)
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(stored)
+            return stored
+        self.turn.take(self.timeout)
+        try:
+            stored = self.write_row(
+                self.writing(), only_if_absent, &key_cell, codec, value_cell.size, expire, &tag_cell, None, &value_cell)
+            if self.depth == 0:
+                self.settle()
+        finally:
+            self.turn.give()
+        return stored
+
+    cdef bint write_row(
+            self, Session session, bint only_if_absent, const Cell* key, int codec, long long size, long long expire,
+            const Cell* tag, object file, const Cell* value) except -1:
+        cdef Statement statement = session.add if only_if_absent else session.set
+        cdef Cell file_cell
+        statement.bind(1, key)
+        statement.bind_integer(2, codec)
+        statement.bind_integer(3, size)
+        if expire == NEVER:
+            statement.bind_null(4)
+        else:
+            statement.bind_integer(4, expire)
+        statement.bind(5, tag)
+        file_owner = cell_of_plain(file, &file_cell)
+        statement.bind(6, &file_cell)
+        statement.bind(7, value)
+        cdef long long now = self.now()
+        if not only_if_absent:
+            statement.bind_integer(8, now)
+        cdef int before = session.connection.total_changes()
+        statement.run(self.timeout, file is None and size > LARGE)
+        if self.count_changes(session.connection, before) == 0:
+            return self.insert_over_expired(session, statement, key, now)
+        return True
+
+    cdef bint insert_over_expired(
+            self, Session session, Statement statement, const Cell* key, long long now) except -1:
+        """The upsert or insert left a row alone: if that has expired, delete it and run the statement again.
+
+        Both look at the same ``now``: a clock that jumps in between must not make the set do nothing."""
+        cdef bint stored = False
+        self.enter()
+        try:
+            session.delete_expired.bind(1, key)
+            session.delete_expired.bind_integer(8, now)
+            if self.write_one(session, session.delete_expired) or statement is session.set:
+                stored = self.write_one(session, statement) > 0
+        except BaseException:
+            self.leave(False)
+            raise
+        self.leave(True)
+        return stored
+
+    cdef int write_one(self, Session session, Statement statement) except -1:
+        """Run a bound statement; returns how many rows of entries it changed."""
+        cdef int before = session.connection.total_changes()
+        statement.run(self.timeout)
+        return self.count_changes(session.connection, before)
+
+    cdef int count_changes(self, Connection connection, int before) except -1:
+        """How many rows the last statement changed. What it changed beyond them, a trigger did: a file moved."""
+        cdef int changed = connection.changes()
+        if connection.total_changes() - before != changed:
+            self.has_trash = True
+        return changed
+
+    cdef bint remove(self, object key) except -1:
+        """Delete the live entry of a key. Returns whether there was one."""
+        cdef Cell cell
+        cdef Session session
+        cdef bint removed
+        owner = encode_key(key, self.serializer, &cell)
+        self.turn.take(self.timeout)
+        try:
+            session = self.writing()
+            session.delete.bind(1, &cell)
+            session.delete.bind_integer(8, self.now())
+            removed = self.write_one(session, session.delete) > 0
+            if self.depth == 0:
+                self.settle()
+        finally:
+            self.turn.give()
+        return removed
+
+    cdef Entry take_entry(self, object key):
+        """Remove the live entry of a key and return it with its value decoded, or None.
+
+        What cannot be decoded is not removed."""
+        cdef Cell cell
+        cdef Session session
+        cdef Entry entry = None
+        cdef int before
+        owner = encode_key(key, self.serializer, &cell)
+        self.turn.take(self.timeout)
+        try:
+            session = self.writing()
+            session.pop_native.bind(1, &cell)
+            session.pop_native.bind_integer(8, self.now())
+            before = session.connection.total_changes()
+            while entry is None and session.pop_native.run(self.timeout) == STEP_ROW:
+                try:
+                    entry = self.read_entry(session.pop_native)
+                except BaseException:
+                    session.pop_native.reset()
+                    raise
+                # The row is out for good once the statement is done, which includes the commit.
+                if session.pop_native.step() == STEP_BUSY:
+                    entry = None
+                else:
+                    session.pop_native.reset()
+            if entry is not None:
+                self.count_changes(session.connection, before)
+                self.hits += 1
+                if self.depth == 0:
+                    self.settle()
+                return entry
+            if not self.contains(key):
+                self.misses += 1
+                return None
+            self.enter()
+            try:
+                entry = self.fetch_entry(key)
+                if entry is not None:
+                    session.delete_row.bind_integer(1, entry.id)
+                    self.write_one(session, session.delete_row)
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(True)
+            return entry
+        finally:
+            self.turn.give()
+
+    def take_end(self, bint last):
+        """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
+        cdef Entry entry
+        cdef list row
+        self.enter()
+        try:
+            while True:
+                row = self.scan(False, last, LLONG_MAX if last else LLONG_MIN, 1)
+                if not row:
+                    found = None
+                    break
+                key = decode_key(row[1], self.serializer)
+                entry = self.take_entry(key)
+                if entry is not None:
+                    found = (key, entry.stored)
+                    break
+        except BaseException:
+            self.leave(False)
+            raise
+        self.leave(True)
+        return found
+
+    cdef bint set_expiry(self, object key, long long expire) except -1:
+        """Give the live entry of a key another expiry. Returns whether there was one."""
+        cdef Cell cell
+        cdef Session session
+        cdef bint touched
+        owner = encode_key(key, self.serializer, &cell)
+        self.turn.take(self.timeout)
+        try:
+            session = self.writing()
+            session.touch.bind(1, &cell)
+            if expire == NEVER:
+                session.touch.bind_null(2)
+            else:
+                session.touch.bind_integer(2, expire)
+            session.touch.bind_integer(8, self.now())
+            touched = self.write_one(session, session.touch) > 0
+            if self.depth == 0:
+                self.settle()
+        finally:
+            self.turn.give()
+        return touched
+
+    cdef object increment(self, object key, object delta, object default):
+        """Add to the int of a key as one statement; returns the sum."""
+        cdef Cell cell
+        cdef Session session
+        cdef Statement statement
+        cdef Entry entry
+        cdef bint done = False
+        cdef long long total = 0
+        delta = operator.index(delta)
+        start = operator.index(default) + delta
+        owner = encode_key(key, self.serializer, &cell)
+        self.turn.take(self.timeout)
+        try:
+            session = self.writing()
+            statement = session.incr
+            if -(1 << 63) <= delta < 1 << 63 and -(1 << 63) <= start < 1 << 63:
+                statement.bind(1, &cell)
+                statement.bind_integer(2, delta)
+                statement.bind_integer(3, start)
+                statement.bind_integer(8, self.now())
+                while not done and statement.run(self.timeout) == STEP_ROW:
+                    total = statement.column_integer(0)
+                    if statement.step() != STEP_BUSY:
+                        statement.reset()
+                        done = True
+            if done:
+                if self.depth == 0:
+                    self.settle()
+                return total
+            # An expired entry is in the way, an int beyond 64 bits, or no int at all.
+            self.enter()
+            try:
+                entry = self.fetch_entry(key)
+                if entry is None:
+                    value = start
+                    self.put(key, value, NEVER, None, False)
+                elif isinstance(entry.stored, int):
+                    value = entry.stored + delta
+                    self.put(key, value, entry.expire, entry.tag, False)
+                else:
+                    raise TypeError(f"incr needs an int, and the stored value is of type {type(entry.stored).__name__}")
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(True)
+            return value
+        finally:
+            self.turn.give()
+
+    cdef int bulk(self, str text, tuple parameters) except -1:
+        """Run one statement over many entries, without the GIL; returns how many it changed."""
+        cdef Statement statement
+        cdef Cell cell
+        cdef int index, before, changed
+        self.turn.take(self.timeout)
+        try:
+            statement = Statement(self.writing().connection, text)
+            owners = []
+            for index, parameter in enumerate(parameters, 1):
+                owners.append(cell_of_plain(parameter, &cell))
+                statement.bind(index, &cell)
+            before = statement.connection.total_changes()
+            statement.run(self.timeout, True)
+            changed = self.count_changes(statement.connection, before)
+            if self.depth == 0:
+                self.settle()
+        finally:
+            self.turn.give()
+        return changed
+
+    def clear(self):
+        """Delete every entry; returns how many rows that were."""
+        return self.bulk(sql.CLEAR, ())
+
+    def expire(self):
+        """Delete what has expired; returns how many rows that were."""
+        return self.bulk(sql.EXPIRE, (self.now(),))
+
+    def evict_tag(self, tag):
+        """Delete what carries the tag; returns how many live entries that were."""
+        cdef Cell cell
+        check_tag(tag, &cell)
+        return self.bulk(sql.EVICT_TAG, (tag, self.now()))
+
+    # -- the whole table -------------------------------------------------------------------------------------
+
+    cdef list scan(self, bint items, bint backward, long long last, int limit):
+        """The next rows in order of insertion, from beyond rowid ``last``, as one flat list: id and stored key, and
+        for ``items`` also codec, file, size and stored value."""
+        cdef Session session
+        cdef Statement statement
+        cdef BusyWait wait = None
+        cdef int columns = 6 if items else 2
+        cdef int column, step
+        cdef list found
+        cdef long long now = self.now()
+        while True:
+            found = []
+            session = self.reading()
+            if items:
+                statement = session.scan_items_back if backward else session.scan_items
+            else:
+                statement = session.scan_keys_back if backward else session.scan_keys
+            if statement.ready():
+                statement.bind_integer(1, last)
+                statement.bind_integer(2, limit)
+                statement.bind_integer(8, now)
+                step = statement.step()
+                try:
+                    while step == STEP_ROW:
+                        for column in range(columns):
+                            found.append(statement.column_object(column))
+                        step = statement.step()
+                finally:
+                    statement.reset()
+                if step == STEP_DONE:
+                    return found
+            if wait is None:
+                wait = self.wait()
+            wait.pause()
+
+    cdef object scalar(self, str text, tuple parameters):
+        """The single value of a statement that may walk the whole table: without the GIL where the turn is free."""
+        cdef Statement statement
+        cdef Cell cell
+        cdef int index
+        if not self.turn.take_if_free():
+            return self.reading().connection.query(text, parameters, self.timeout)[0][0]
+        try:
+            statement = Statement(self.writing().connection, text)
+            for index, parameter in enumerate(parameters, 1):
+                cell_of_plain(parameter, &cell)
+                statement.bind(index, &cell)
+            statement.run(self.timeout, True)
+            found = statement.column_object(0)
+            statement.reset()
+            return found
+        finally:
+            self.turn.give()
+
+    def count(self):
+        """How many live entries there are."""
+        return self.scalar(sql.COUNT, (self.now(),))
+
+    def size(self):
+        """Bytes of all live values."""
+        return self.scalar(sql.SIZE, (self.now(),))
+
+    def volume(self):
+        """Bytes of the database file and of the value files, the WAL aside."""
+        return self.scalar(sql.VOLUME, ())
+
+    def keys(self, bint backward=False):
+        """Iterate over the live keys in order of insertion."""
+        cdef long long last = LLONG_MAX if backward else LLONG_MIN
+        cdef int limit = 16
+        cdef Py_ssize_t index
+        cdef list batch
+        while True:
+            batch = self.scan(False, backward, last, limit)
+            for index in range(0, len(batch), 2):
+                yield decode_key(batch[index + 1], self.serializer)
+            if len(batch) < 2 * limit:
+                return
+            last = batch[len(batch) - 2]
+            limit = min(2 * limit, LARGEST_BATCH)
+
+    def items(self, bint backward=False):
+        """Iterate over the live keys and values in order of insertion."""
+        cdef long long last = LLONG_MAX if backward else LLONG_MIN
+        cdef int limit = 16
+        cdef Py_ssize_t index
+        cdef list batch
+        cdef Entry entry
+        while True:
+            batch = self.scan(True, backward, last, limit)
+            for index in range(0, len(batch), 6):
+                key = decode_key(batch[index + 1], self.serializer)
+                file = batch[index + 3]
+                if file is None:
+                    yield key, decode_value(batch[index + 2], batch[index + 5], self.serializer)
+                    continue
+                try:
+                    stored = self.files.read(file, batch[index + 4])
+                except MissingFileError:
+                    # Replaced or deleted since the scan.
+                    entry = self.fetch_entry(key)
+                    if entry is not None:
+                        yield key, entry.stored
+                else:
+                    yield key, decode_value(batch[index + 2], stored, self.serializer)
+            if len(batch) < 6 * limit:
+                return
+            last = batch[len(batch) - 6]
+            limit = min(2 * limit, LARGEST_BATCH)
+
+    # -- transactions ----------------------------------------------------------------------------------------
+
+    def transact(self):
+        """A context manager; see Cache.transact."""
+        return Transaction(self)
+
+    cdef int enter(self) except -1:
+        """Take the turn and begin a transaction, or a savepoint in the one that is open."""
+        cdef Session session
+        self.turn.take(self.timeout)
+        try:
+            session = self.writing()
+            if self.depth == 0:
+                session.begin.run(self.timeout)
+            else:
+                session.savepoint.run(self.timeout)
+        except BaseException:
+            self.turn.give()
+            raise
+        self.depth += 1
+        self.marks.append(len(self.created))
+        return 0
+
+    cdef int leave(self, bint keep) except -1:
+        """End what the last ``enter`` began, and give the turn back."""
+        cdef Session session = self.writer
+        cdef Py_ssize_t mark = self.marks.pop()
+        self.depth -= 1
+        try:
+            if not session.connection.in_transaction():
+                # SQLite rolls back by itself after some errors (a full disk, for one).
+                self.undo_files(mark)
+                if keep:
+                    raise TransactionError("an earlier error has rolled this transaction back; run its block again")
+            elif self.depth:
+                if not keep:
+                    session.rollback_to.run(self.timeout)
+                    self.undo_files(mark)
+                session.release.run(self.timeout)
+            elif keep:
+                try:
+                    session.commit.run(self.timeout, True)
+                except BaseException:
+                    if session.connection.in_transaction():
+                        session.rollback.run(self.timeout)
+                    self.undo_files(mark)
+                    raise
+                self.created.clear()
+                self.settle()
+            else:
+                session.rollback.run(self.timeout, True)
+                self.undo_files(mark)
+        finally:
+            self.turn.give()
+        return 0
+
+    cdef int undo_files(self, Py_ssize_t mark) except -1:
+        """Remove the files of what was rolled back."""
+        while len(self.created) > mark:
+            self.created.pop().discard()
+        return 0
+
+    cdef int settle(self) except -1:
+        """After a commit, the turn still held: unlink what the commit has dropped, and keep the WAL short.
+
+        The commit stands whatever happens here, so failures are logged and tried again after a later commit."""
+        cdef Session session = self.writer
+        cdef int frames = session.connection.wal_frames
+        if frames < CHECKPOINT_FRAMES:
+            self.checkpoint_at = CHECKPOINT_FRAMES
+        if not self.has_trash and frames < self.checkpoint_at:
+            return 0
+        try:
+            if self.has_trash:
+                self.empty_trash(session)
+            if frames >= self.checkpoint_at:
+                # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
+                self.checkpoint_at = frames + CHECKPOINT_FRAMES
+                session.connection.checkpoint()
+        except (CacheError, OSError) as error:
+            logging.getLogger("fastcache").warning("tidying %r has to wait: %s", self.directory, error)
+        return 0
+
+    cdef int empty_trash(self, Session session) except -1:
+        """Unlink the files in the trash, then forget them. The turn is held, and no transaction is open."""
+        cdef list names
+        self.has_trash = False
+        while True:
+            names = [row[0] for row in session.connection.query(sql.LIST_TRASH, (), self.timeout)]
+            gone = [name for name in names if self.files.unlink(name)]
+            if not gone:
+                return 0
+            self.enter()
+            try:
+                for name in gone:
+                    session.connection.query(sql.EMPTY_TRASH, (name,), self.timeout)
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(True)
+            if len(gone) < len(names):
+                return 0
+
+    # -- for the check ---------------------------------------------------------------------------------------
+
+    def query(self, text, parameters=()):
+        """All rows of one statement, run by the thread that is inside ``transact``."""
+        if not self.turn.is_mine() or not self.depth:
+            raise TransactionError("query is for use inside transact()")
+        return self.writing().connection.query(text, tuple(parameters), self.timeout)
+
+    def tidy(self):
+        """Unlink the files in the trash."""
+        self.turn.take(self.timeout)
+        try:
+            self.empty_trash(self.writing())
+        finally:
+            self.turn.give()
+
+    def replace_content(self, Connection source, fill):
+        """Replace the whole database by another's content, which ``fill()`` completes under the write lock."""
+        self.turn.take(self.timeout)
+        try:
+            if self.depth:
+                raise TransactionError("the database cannot be replaced inside a transaction")
+            self.writing().connection.overwrite_with(source, fill, self.timeout)
+            # Statements compiled for the old content are compiled anew.
+            self.drop_sessions(True)
+        finally:
+            self.turn.give()
+
+
+cdef object check_tag(object tag, Cell* cell):
+    if tag is None or type(tag) in (str, bytes, int):
+        try:
+            return cell_of_plain(tag, cell)
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise ValueError("a tag must be valid Unicode, and fit in 64 bits if it is an int") from error
+    if type(tag) is float and tag == tag:
+        return cell_of_plain(tag, cell)
+    if type(tag) is float:
+        raise ValueError("NaN cannot be a tag")
+    raise TypeError(f"a tag must be a str, bytes, int or float, not {type(tag).__name__}")
+
+
+cdef double check_timeout(object timeout) except -1.0:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
+    if not timeout >= 0:
+        raise ValueError(f"timeout must be at least 0 seconds, not {timeout!r}")
+    return timeout
+
+
+def make_directory(directory):
+    """Make the cache's directory and what leads to it; raise OpenError where that is not possible."""
+    try:
+        os.makedirs(os.path.dirname(directory), exist_ok=True)
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(directory):
+            raise OpenError(f"{directory!r} is a file, and a cache needs a directory") from None
+    except OSError as error:
+        raise OpenError(f"cannot make the directory {directory!r}: {error.strerror}") from error
+
+
+cdef enum State:
+    NEW, STARTED, COMMITTED, ROLLED_BACK, FAILED
+
+
+cdef class Transaction:
+    """One block of ``with cache.transact():``. Used once, by one thread."""
+
+    def __cinit__(self, Store store):
+        self.store = store
+        self.state = NEW
+
+    def __enter__(self):
+        if self.state != NEW:
+            raise TransactionError("a transaction is used once: call transact() for each block")
+        self.store.enter()
+        self.state = STARTED
+        self.thread = <unsigned long>PyThread_get_thread_ident()
+        self.depth = self.store.depth
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if self.state != STARTED:
+            raise TransactionError("this transaction has not begun, or has ended already")
+        if self.thread != <unsigned long>PyThread_get_thread_ident() or not self.store.turn.is_mine():
+            raise TransactionError("a transaction is left by the thread that entered it")
+        if self.depth != self.store.depth:
+            raise TransactionError("an inner transaction is still open: leave that block first")
+        self.state = FAILED
+        self.store.leave(kind is None)
+        self.state = COMMITTED if kind is None else ROLLED_BACK
+        return False
+
+
+# -- the process: fork and exit ------------------------------------------------------------------------------
+
+# What each forking thread has quiesced, by its identity (which the child's one thread keeps).
+cdef dict forking = {}
+
+
+def _before_fork():
+    # In one order for all threads, so that two that fork at once cannot wait for each other.
+    quiesced = sorted(stores, key=id)
+    forking[threading.get_ident()] = quiesced
+    for store in quiesced:
+        store.before_fork()
+
+
+def _after_fork_in_parent():
+    for store in forking.pop(threading.get_ident(), ()):
+        store.after_fork_in_parent()
+
+
+def _after_fork_in_child():
+    for store in forking.pop(threading.get_ident(), ()):
+        store.after_fork_in_child()
+    forking.clear()
+
+
+def _close_all():
+    """At exit, close what nobody is inside of; what is left needs no closing to be safe."""
+    for store in list(stores):
+        store.close_if_idle()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+atexit.register(_close_all)

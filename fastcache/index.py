@@ -1,0 +1,49 @@
+"""Index: a persistent dict, without expiry, tags or statistics."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastcache.check import CheckResult, check
+from fastcache.engine.mapping import IndexMapping
+from fastcache.serializers import PickleSerializer, Serializer
+
+__all__ = ["Index"]
+
+
+class Index(IndexMapping):
+    """A dict on disk, shared by any number of threads and processes. Nothing in it ever goes away by itself.
+
+    Args:
+        directory: where it lives; made (for its owner alone) if absent. None makes a private temporary one, which
+            is removed when the index is closed, or collected, or the process that made it exits.
+        mapping_or_pairs: stored at once, as by ``update``.
+        serializer: for values that SQLite has no type for; PickleSerializer() by default.
+        timeout: how long to wait for another writer, in seconds.
+        **items: stored at once, too.
+
+    Raises:
+        OpenError: (NotACacheError, FormatError) the directory cannot be opened as asked.
+
+    >>> with Index(None, {"a": 1}, b=2) as index:
+    ...     index == {"a": 1, "b": 2}, index.pop("a"), list(index)
+    (True, 1, ['b'])
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        mapping_or_pairs: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
+        /,
+        *,
+        serializer: Serializer | None = None,
+        timeout: float = 60.0,
+        **items: Any,
+    ) -> None:
+        self._open(directory, serializer=serializer or PickleSerializer(), timeout=timeout)
+        if mapping_or_pairs or items:
+            self.update(mapping_or_pairs, **items)
+
+    def check(self, fix: bool = False) -> CheckResult:
+        """Look for damage, and with ``fix`` repair it; see fastcache.check.check."""
+        return check(self.store, fix=fix)
