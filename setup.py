@@ -41,6 +41,14 @@ AMALGAMATION_MACROS = [
     ("SQLITE_DIRECT_OVERFLOW_READ", None),
 ]
 
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": False,
+    "wraparound": False,
+    "embedsignature": False,
+    "binding": False,
+}
+
 STRICT = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 
 MISSING_SQLITE = """\
@@ -92,7 +100,7 @@ class BuildEngine(build_ext):
     """Compile the engine; say what is missing before the compiler does."""
 
     def build_extensions(self) -> None:
-        """Compile all modules, side by side, after SQLite itself or a check that there is one."""
+        """Translate and compile all modules, after SQLite itself or a check that there is one."""
         folder = amalgamation()
         connection = next(each for each in self.extensions if each.name == CONNECTION)
         connection.depends = [note_choice(str(folder or "system"))]
@@ -103,6 +111,10 @@ class BuildEngine(build_ext):
             connection.include_dirs = [str(folder)]
             connection.extra_objects = self._compile_amalgamation(folder)
             connection.libraries = [] if sys.platform == "win32" else ["m"]
+        translated = cythonize(self.extensions, build_dir="build", compiler_directives=DIRECTIVES)
+        sources = {each.name: each.sources for each in translated}
+        for extension in self.extensions:
+            extension.sources = sources[extension.name]
         if self.compiler.compiler_type != "msvc":
             strict = [*STRICT, "-Werror"] if os.environ.get("FASTCACHE_WERROR") else STRICT
             for extension in self.extensions:
@@ -150,16 +162,6 @@ class BuildEngine(build_ext):
 
 
 setup(
-    ext_modules=cythonize(
-        [Extension(name, [name.replace(".", "/") + ".pyx"]) for name in (CONNECTION, *OTHERS)],
-        build_dir="build",
-        compiler_directives={
-            "language_level": "3",
-            "boundscheck": False,
-            "wraparound": False,
-            "embedsignature": False,
-            "binding": False,
-        },
-    ),
+    ext_modules=[Extension(name, [name.replace(".", "/") + ".pyx"]) for name in (CONNECTION, *OTHERS)],
     cmdclass={"build_ext": BuildEngine},
 )
