@@ -45,7 +45,8 @@ DIRECTIVES = {
     "language_level": "3",
     "boundscheck": False,
     "wraparound": False,
-    "embedsignature": False,
+    "embedsignature": True,
+    "embedsignature.format": "clinic",  # the one that inspect reads from a compiled method
     "binding": False,
 }
 
