@@ -16,7 +16,7 @@ class Cache(CacheMapping):
     Args:
         directory: where it lives; made (for its owner alone) if absent. None makes a private temporary one, which
             is removed when the cache is closed, or collected, or the process that made it exits.
-        max_size: a limit in bytes to keep with the cache; 0 leaves what is kept.
+        max_size: a limit in bytes, recorded with the cache; 0 leaves what is recorded. Nothing is evicted by it.
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds.
         timer: called for the time in seconds since the epoch, instead of the system's clock.
@@ -46,7 +46,7 @@ class Cache(CacheMapping):
             raise ValueError(f"max_size must be at least 0 bytes, not {max_size}")
         self._open(
             directory,
-            serializer=serializer or PickleSerializer(),
+            serializer=PickleSerializer() if serializer is None else serializer,
             timeout=timeout,
             timer=timer,
             settings={"max_size": max_size or None},

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 import fastcache
+from fastcache.engine import sql
+from fastcache.engine.connection import Connection
 
 INTERRUPTED = 130  # as the shell reports a program that SIGINT ended
 
@@ -73,7 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
 
-    check = commands.add_parser("check", help="look for damage in a cache")
+    check = commands.add_parser(
+        "check",
+        help="look for damage in a cache",
+        description="Look for damage in a cache. The exit code is 1 if there was any, repaired or not.",
+    )
     check.add_argument("directory", type=Path, metavar="DIR")
     check.add_argument("--fix", action="store_true", help="repair what can be repaired")
     check.set_defaults(run=_check)
@@ -118,7 +124,7 @@ def _info(arguments: argparse.Namespace) -> int:
             "entries": f"{cache.count():,}",
             "size": f"{cache.size():,} bytes of values",
             "volume": f"{cache.volume():,} bytes on disk",
-            "format": str(cache.format),
+            "format": str(cache.store.settings["format"]),
             "serializer": cache.serializer.name,
         }
     for label, value in rows.items():
@@ -127,11 +133,28 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _existing(directory: Path) -> fastcache.Cache:
-    """Open a cache, but never make one: not where there is none, nor in an empty file of its name."""
+    """Open a cache as it is, but make none: neither where there is nothing, nor in an empty file."""
     database = directory / "cache.db"
     if not database.is_file() or database.stat().st_size == 0:
         raise fastcache.NotACacheError(f"{directory} is no cache: it has no database cache.db")
-    return fastcache.Cache(directory)
+    connection = Connection(str(database.absolute()))
+    if connection.query(sql.GET_APPLICATION_ID) != [(sql.APPLICATION_ID,)]:
+        raise fastcache.NotACacheError(f"{directory} is no cache: its cache.db is another program's database")
+    stored = dict(connection.query(sql.GET_META))
+    return fastcache.Cache(directory, serializer=_Undecoded(stored.get("serializer", "unknown")))
+
+
+class _Undecoded:
+    """Stands in for the serializer of a cache, of which the name is enough: no value is decoded here."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def dumps(self, value: object, /) -> bytes:
+        raise NotImplementedError
+
+    def loads(self, data: bytes, /) -> object:
+        raise NotImplementedError
 
 
 def _say(line: str) -> None:

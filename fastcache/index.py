@@ -40,7 +40,7 @@ class Index(IndexMapping):
         timeout: float = 60.0,
         **items: Any,
     ) -> None:
-        self._open(directory, serializer=serializer or PickleSerializer(), timeout=timeout)
+        self._open(directory, serializer=PickleSerializer() if serializer is None else serializer, timeout=timeout)
         if mapping_or_pairs or items:
             self.update(mapping_or_pairs, **items)
 

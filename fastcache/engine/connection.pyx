@@ -21,6 +21,7 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 
 from fastcache.engine.sqlite3 cimport *
 
+from fastcache.engine import sql
 from fastcache.engine.errors import (
     CorruptError,
     FullError,
@@ -116,8 +117,12 @@ cdef class Connection:
             sqlite3_close(self.db)
             self.db = NULL
             raise OpenError(f"cannot open {path!r}: it is read-only, and a cache must be able to write")
-        sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>1, <int*>NULL)
+        code = sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>1, <int*>NULL)
+        if code != SQLITE_OK:
+            self.busy_or_raise(code, "set up the connection")
         sqlite3_wal_hook(self.db, count_frames, &self.wal_frames)
+        for pragma in sql.PRAGMAS:
+            self.execute(pragma, 60.0)
 
     def __dealloc__(self):
         # Not close(): at this point nothing can be raised, and no method may be called on self.
@@ -142,7 +147,9 @@ cdef class Connection:
             sqlite3_finalize(statement)
             statement = sqlite3_next_stmt(self.db, NULL)
         if not checkpoint:
-            sqlite3_db_config(self.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, <int>1, <int*>NULL)
+            code = sqlite3_db_config(self.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, <int>1, <int*>NULL)
+            if code != SQLITE_OK:
+                self.busy_or_raise(code, "set up the connection")
         with nogil:
             code = sqlite3_close(self.db)
         if code != SQLITE_OK:

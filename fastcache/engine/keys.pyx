@@ -117,6 +117,8 @@ cdef object plain_equal(object key):
         raise TypeError(f"a key must be hashable, and {type(key).__name__} is not") from error
     if key is None:
         return key
+    if isinstance(key, float) and key != key:
+        refuse_nan()
     for kind in (str, bytes, int, float, tuple, frozenset):
         if isinstance(key, kind):
             if type(key) is kind:

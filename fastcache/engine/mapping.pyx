@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """The public face: the methods that people call, compiled, so that no Python frame stands before the store.
 
 `StoreMapping` holds what a dict does and what every kind of cache shares; `IndexMapping` and `CacheMapping` add the few
@@ -161,7 +162,7 @@ cdef class StoreMapping:
         return pair
 
     def clear(self):
-        """Remove everything; returns how many entries that were (int), expired ones included."""
+        """Remove everything; returns how many entries that were (int)."""
         return self.store.clear()
 
     # -- what every kind of cache adds -----------------------------------------------------------------------

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """One database and its value files: every operation on entries, and transactions.
 
 What is always true, and who keeps it so:
@@ -67,7 +68,8 @@ cdef int CHECKPOINT_FRAMES = 1000
 cdef int LARGEST_BATCH = 256
 cdef object MISSING = object()
 
-cdef object stores = weakref.WeakSet()
+# All open stores, by identity. A plain dict of weak references, because copying one cannot be interrupted.
+cdef dict stores = {}
 # Database files (device, inode) that this process must not open: it was forked inside a transaction on them.
 cdef set inherited = set()
 
@@ -145,13 +147,6 @@ cdef class Entry:
     """What a row says of an entry. Not tracked by the garbage collector, so that making one runs nothing."""
 
 
-cdef Session open_session(str path):
-    cdef Connection connection = Connection(path)
-    for pragma in sql.PRAGMAS:
-        connection.execute(pragma, 60.0)
-    return Session(connection)
-
-
 cdef class Store:
     """The entries of one directory.
 
@@ -168,8 +163,10 @@ cdef class Store:
 
     def __init__(self, directory, *, serializer, timeout=60.0, timer=None, settings=None):
         self.directory = os.path.abspath(os.fspath(directory))
-        self.serializer = serializer
+        self.serializer = check_serializer(serializer)
         self.timeout = check_timeout(timeout)
+        if timer is not None and not callable(timer):
+            raise TypeError(f"timer must be a callable that returns seconds, not {type(timer).__name__}")
         self.timer = timer
         self.files = ValueFiles(self.directory)
         self.turn = Turn()
@@ -190,7 +187,7 @@ cdef class Store:
         except BaseException:
             self.close()
             raise
-        stores.add(self)
+        register(self)
 
     def __reduce__(self):
         raise TypeError("a Store cannot be pickled; the Cache or Index that holds it can")
@@ -218,7 +215,7 @@ cdef class Store:
             pass
         except OSError as error:
             raise OpenError(f"cannot look at {path!r}: {error.strerror}") from error
-        session = open_session(path)
+        session = Session(Connection(path))
         if new:
             try:
                 os.chmod(path, 0o600)
@@ -370,7 +367,7 @@ cdef class Store:
         if self.turn.owner == 0 or self.turn.is_mine():
             return self.writer
         if self.reader is None:
-            session = open_session(self.path)
+            session = Session(Connection(self.path))
             if self.closed:
                 raise ClosedError(f"the cache in {self.directory!r} is closed")
             if self.reader is None:
@@ -842,8 +839,16 @@ cdef class Store:
         return changed
 
     def clear(self):
-        """Delete every entry; returns how many rows that were."""
-        return self.bulk(sql.CLEAR, ())
+        """Delete every entry; returns how many live ones that were."""
+        self.enter()
+        try:
+            self.expire()
+            cleared = self.bulk(sql.CLEAR, ())
+        except BaseException:
+            self.leave(False)
+            raise
+        self.leave(True)
+        return cleared
 
     def expire(self):
         """Delete what has expired; returns how many rows that were."""
@@ -1112,6 +1117,16 @@ cdef object check_tag(object tag, Cell* cell):
     raise TypeError(f"a tag must be a str, bytes, int or float, not {type(tag).__name__}")
 
 
+cdef object check_serializer(object serializer):
+    name = getattr(serializer, "name", None)
+    if not (type(name) is str and callable(getattr(serializer, "dumps", None))
+            and callable(getattr(serializer, "loads", None))):
+        raise TypeError(
+            "serializer must have a name (str) and the methods dumps and loads; a "
+            f"{type(serializer).__name__} has not")
+    return serializer
+
+
 cdef double check_timeout(object timeout) except -1.0:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
@@ -1171,9 +1186,19 @@ cdef class Transaction:
 cdef dict forking = {}
 
 
+def register(store):
+    """Remember a store for as long as it lives."""
+    identity = id(store)
+    stores[identity] = weakref.ref(store, lambda _: stores.pop(identity, None))
+
+
+cdef list living():
+    return [store for store in (reference() for reference in list(stores.values())) if store is not None]
+
+
 def _before_fork():
     # In one order for all threads, so that two that fork at once cannot wait for each other.
-    quiesced = sorted(stores, key=id)
+    quiesced = sorted(living(), key=id)
     forking[threading.get_ident()] = quiesced
     for store in quiesced:
         store.before_fork()
@@ -1192,7 +1217,7 @@ def _after_fork_in_child():
 
 def _close_all():
     """At exit, close what nobody is inside of; what is left needs no closing to be safe."""
-    for store in list(stores):
+    for store in living():
         store.close_if_idle()
 
 
