@@ -46,12 +46,27 @@ def test_info_reads_an_index_too(tmp_path, capsys):
     assert "entries     2\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["info", "check"])
-def test_a_cache_with_another_serializer_is_read_as_it_is(tmp_path, capsys, command):
-    with fastcache.Cache(tmp_path, serializer=fastcache.MsgspecSerializer()) as cache:
+class OwnSerializer:
+    """One that the command cannot know."""
+
+    name = "own"
+
+    def dumps(self, value: object, /) -> bytes:
+        return repr(value).encode()
+
+    def loads(self, data: bytes, /) -> object:
+        raise AssertionError("a report decodes no value")
+
+
+@pytest.mark.parametrize("serializer", [fastcache.MsgspecSerializer(), OwnSerializer()])
+def test_a_cache_with_another_serializer_is_read_as_it_is(tmp_path, capsys, serializer):
+    with fastcache.Cache(tmp_path, serializer=serializer, max_size=12_345) as cache:
         cache["a"] = [1]
-    assert main([command, str(tmp_path)]) == 0
-    assert capsys.readouterr().err == ""
+    assert main(["check", str(tmp_path)]) == 0
+    assert main(["info", str(tmp_path)]) == 0
+    assert f"serializer  {serializer.name}\n" in capsys.readouterr().out
+    with fastcache.Cache(tmp_path, serializer=serializer) as cache:
+        assert cache.max_size == 12_345
 
 
 def test_check_passes_a_sound_cache(directory, capsys):
@@ -63,11 +78,27 @@ def test_check_passes_a_sound_cache(directory, capsys):
 def test_check_fails_a_damaged_cache_and_fix_repairs_it(directory, capsys):
     value_file(directory).unlink()
     assert main(["check", str(directory)]) == 1
-    main(["check", str(directory), "--fix"])
-    capsys.readouterr()
+    assert "dangling row" in capsys.readouterr().out
+    assert main(["check", str(directory), "--fix"]) == 1
+    assert "repaired" in capsys.readouterr().out
     assert main(["check", str(directory)]) == 0
     with fastcache.Cache(directory) as cache:
         assert list(cache) == ["a", "b"]
+
+
+def test_check_fails_a_damaged_database_and_fix_keeps_what_is_readable(tmp_path, capsys):
+    with fastcache.Cache(tmp_path) as cache, cache.transact():
+        for number in range(5_000):
+            cache[number] = "x" * 300
+    with (tmp_path / "cache.db").open("r+b") as database:
+        database.seek(100 * 4096)
+        database.write(b"\xff" * 4096)
+    assert main(["check", str(tmp_path)]) == 1
+    assert main(["check", str(tmp_path), "--fix"]) == 1
+    assert main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+    with fastcache.Cache(tmp_path) as cache:
+        assert 4_900 < len(cache) < 5_000
 
 
 @pytest.mark.parametrize("command", ["info", "check"])
