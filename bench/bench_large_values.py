@@ -1,0 +1,63 @@
+"""Values beyond what a database page holds. The floor ends where the engine puts a value into a file."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Measure
+from entries import KIB, fresh_names, fresh_value
+from loops import Loops
+
+MANY, FEW, FEWER = 300, 20, 4
+
+
+def measure_insert(loops: Loops, measure: Measure, size: int, operations: int) -> None:
+    measure(loops.set, operations, setup=lambda: (loops.keys(fresh_names(operations)), fresh_value(size)))
+
+
+def measure_update(loops: Loops, measure: Measure, size: int, operations: int) -> None:
+    keys = loops.keys(fresh_names(operations))
+    measure(loops.set, operations, setup=lambda: (keys, fresh_value(size)))
+
+
+def measure_get(loops: Loops, measure: Measure, size: int, operations: int) -> None:
+    names = fresh_names(operations)
+    value = fresh_value(size)
+    keys = loops.keys(names)
+    loops.set(keys, value)
+    measure(lambda: loops.get(keys), operations)
+    assert loops.holds(names[-1], value)
+
+
+@pytest.mark.operation("set, insert 64 KiB", without=("Index",))
+def bench_insert_64_kib(loops: Loops, measure: Measure) -> None:
+    measure_insert(loops, measure, 64 * KIB, MANY)
+
+
+@pytest.mark.operation("set, update 64 KiB", without=("Index",))
+def bench_update_64_kib(loops: Loops, measure: Measure) -> None:
+    measure_update(loops, measure, 64 * KIB, MANY)
+
+
+@pytest.mark.operation("get, 64 KiB", without=("Index",))
+def bench_get_64_kib(loops: Loops, measure: Measure) -> None:
+    measure_get(loops, measure, 64 * KIB, MANY)
+
+
+@pytest.mark.operation("set, insert 1 MiB", without=("floor", "Index"))
+def bench_insert_1_mib(loops: Loops, measure: Measure) -> None:
+    measure_insert(loops, measure, KIB * KIB, FEW)
+
+
+@pytest.mark.operation("get, 1 MiB", without=("floor", "Index"))
+def bench_get_1_mib(loops: Loops, measure: Measure) -> None:
+    measure_get(loops, measure, KIB * KIB, FEW)
+
+
+@pytest.mark.operation("set, insert 10 MB", "ms", without=("floor", "Index"))
+def bench_insert_10_mb(loops: Loops, measure: Measure) -> None:
+    measure_insert(loops, measure, 10_000_000, FEWER)
+
+
+@pytest.mark.operation("get, 10 MB", "ms", without=("floor", "Index"))
+def bench_get_10_mb(loops: Loops, measure: Measure) -> None:
+    measure_get(loops, measure, 10_000_000, FEWER)
