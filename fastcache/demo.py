@@ -424,7 +424,7 @@ class Report(NamedTuple):
         yield "files", f"{len(summaries):,}", ", ".join(remarks)
         yield "bytes read", f"{sum(summary['size'] for summary in summaries):,}", "in each pass"
         for name, each in ((first.name, first), ("warm pass", second)):
-            yield name, f"{each.seconds:.2f} s", f"{each.reading:.2f} s of it reading and hashing"
+            yield name, f"{each.seconds:.3f} s", f"{each.reading:.3f} s of it reading and hashing"
         remark = "" if first.name == "cold pass" else "against a pass that was not cold; see --fresh"
         yield "speed-up", f"{first.seconds / second.seconds:.1f} x", remark
         lookups = second.hits + second.misses
