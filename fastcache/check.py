@@ -17,7 +17,7 @@ a file without a row is an orphan for certain.
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fastcache.engine import sql
 from fastcache.engine.connection import Connection
@@ -49,7 +49,7 @@ class CheckResult:
     counters_consistent: bool = True
     sqlite_integrity_ok: bool = True
     fixed: bool = False
-    details: list[str] = field(default_factory=list)
+    details: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -96,11 +96,11 @@ def check(store: Store, *, fix: bool = False) -> CheckResult:
 
 
 def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
-    problems = _integrity_problems(store.path)
+    problems = _integrity_problems(store)
     if not problems:
         return
     result.sqlite_integrity_ok = False
-    result.details += [f"database: {problem}" for problem in problems]
+    result.details += tuple(f"database: {problem}" for problem in problems)
     if not fix:
         return
     try:
@@ -109,14 +109,14 @@ def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
     except CacheError:
         _salvage(store)
     else:
-        if _integrity_problems(store.path):
+        if _integrity_problems(store):
             _salvage(store)
 
 
-def _integrity_problems(path: str) -> list[str]:
+def _integrity_problems(store: Store) -> list[str]:
     # A connection of its own: the check may take long, and must keep nobody waiting.
     try:
-        rows = Connection(path).query(sql.INTEGRITY, release_gil=True)
+        rows = store.connect().query(sql.INTEGRITY, release_gil=True)
     except CorruptError as error:
         return [str(error.__cause__)]
     return [] if rows == [("ok",)] else [str(problem) for (problem,) in rows]
@@ -129,12 +129,12 @@ def _salvage(store: Store) -> None:
 
         def fill() -> None:
             with fresh.transact():
-                for row in _readable_rows(Connection(store.path)):
+                for row in _readable_rows(store.connect()):
                     fresh.query(sql.RESTORE, row)
                 fresh.query(sql.RECOUNT_FILE_BYTES)
 
         try:
-            store.replace_content(Connection(fresh.path), fill)
+            store.replace_content(fresh.connect(), fill)
         finally:
             fresh.close()
 
@@ -186,10 +186,10 @@ def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
     leftovers = files.abandoned(remove=fix)
     result.orphaned_files += leftovers
     if leftovers:
-        result.details.append(f"orphaned file(s): {leftovers} left in values/tmp by writers that died")
+        result.details += (f"orphaned file(s): {leftovers} left in values/tmp by writers that died",)
     # First what is there, then what should be: a file that is written meanwhile is no suspect.
     on_disk = set(files.names())
-    reader = Connection(store.path)
+    reader = store.connect()
     rows = reader.query(sql.FILE_ROWS, release_gil=True)
     named = {name for _, name, _ in rows}
     strangers = on_disk - named - {name for (name,) in reader.query(sql.ALL_TRASH)}
@@ -204,7 +204,7 @@ def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
             if not files.lies_there(name):
                 continue
             result.orphaned_files += 1
-            result.details.append(f"orphaned file: values/{name}")
+            result.details += (f"orphaned file: values/{name}",)
             if fix:
                 files.remove_stranger(name)
         for row, name, size in rows:
@@ -212,10 +212,10 @@ def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
                 continue
             if files.size(name) is None:
                 result.dangling_rows += 1
-                result.details.append(f"dangling row: {row}, its file values/{name} is missing")
+                result.details += (f"dangling row: {row}, its file values/{name} is missing",)
             else:
                 result.size_mismatches += 1
-                result.details.append(f"size mismatch: row {row} states {size} bytes, values/{name} has others")
+                result.details += (f"size mismatch: row {row} states {size} bytes, values/{name} has others",)
             if fix:
                 store.query(sql.DELETE_ROW, (row,))
     if fix:
@@ -223,11 +223,11 @@ def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
 
 
 def _check_counter(store: Store, result: CheckResult, fix: bool) -> None:
-    ((counted, actual),) = Connection(store.path).query(sql.FILE_BYTES, release_gil=True)
+    ((counted, actual),) = store.connect().query(sql.FILE_BYTES, release_gil=True)
     if counted == actual:
         return
     result.counters_consistent = False
-    result.details.append(f"counter: {counted} bytes in files are stored, the entries add up to {actual}")
+    result.details += (f"counter: {counted} bytes in files are stored, the entries add up to {actual}",)
     if fix:
         with store.transact():
             store.query(sql.RECOUNT_FILE_BYTES)

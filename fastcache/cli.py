@@ -63,9 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "that a changed one is noticed; what is derived from their contents comes from the cache if it is "
         "there.",
     )
-    demo.add_argument(
-        "--directory", type=Path, help="the cache to use (default: one that is kept for the user)"
-    )
+    demo.add_argument("--directory", type=Path, help="the cache to use (default: one that is kept for the user)")
     demo.add_argument("--source", type=Path, help="analyse this folder instead, leaving out site-packages")
     demo.add_argument("--fresh", action="store_true", help="empty the cache first")
     demo.add_argument(

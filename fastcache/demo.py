@@ -470,9 +470,7 @@ def run(directory: Path, source: Path, *, fresh: bool, stream: TextIO | None) ->
         raise FileNotFoundError(f"no .py file under {source}")
     with Cache(directory) as cache:
         if cache.count() and OWNER not in cache:
-            raise OpenError(
-                f"{directory} holds a cache that this demo did not make; name another --directory"
-            )
+            raise OpenError(f"{directory} holds a cache that this demo did not make; name another --directory")
         with cache.transact():
             if fresh:
                 cache.clear()

@@ -6,6 +6,7 @@ another one is refused when it is opened again.
 
 import io
 import pickle
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 __all__ = ["MsgspecSerializer", "PickleSerializer", "Serializer"]
@@ -50,7 +51,10 @@ class PickleSerializer:
     """
 
     name = "pickle"
-    loads = staticmethod(pickle.loads)
+
+    def __init__(self) -> None:
+        # Not a method: a frame of Python would cost as much as a small value takes to decode.
+        self.loads: Callable[[bytes], Any] = pickle.loads
 
     def dumps(self, value: Any, /) -> bytes:
         """The bytes of a value."""

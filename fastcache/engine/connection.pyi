@@ -1,21 +1,26 @@
 from typing import Any, Final
 
+from typing_extensions import Self, disjoint_base
+
 OLDEST_SQLITE: Final[tuple[int, int, int]]
 sqlite_version: str
 sqlite_version_info: tuple[int, ...]
 
+@disjoint_base
 class BusyWait:
-    def __init__(self, timeout: float, doing: object) -> None: ...
+    def __new__(cls, timeout: float, doing: object) -> Self: ...
 
+@disjoint_base
 class Connection:
     @property
     def path(self) -> str: ...
-    def __init__(self, path: str) -> None: ...
+    def __new__(cls, path: str) -> Self: ...
     def query(
         self, text: str, parameters: tuple[object, ...] = (), timeout: float = 60.0, release_gil: bool = False
     ) -> list[tuple[Any, ...]]: ...
 
+@disjoint_base
 class Statement:
     @property
     def text(self) -> str: ...
-    def __init__(self, connection: Connection, text: str) -> None: ...
+    def __new__(cls, connection: Connection, text: str) -> Self: ...

@@ -177,7 +177,10 @@ cdef class Connection:
         if primary == SQLITE_NOTADB:
             raise NotACacheError(f"{self.path!r} is not a database; choose another directory") from cause
         if primary == SQLITE_CORRUPT:
-            raise CorruptError(f"{where}: the database is damaged; check(fix=True) saves what is readable") from cause
+            raise CorruptError(
+                f"{where}: the database is damaged; check(fix=True) saves what can be read if it can be opened at all, "
+                "otherwise remove the directory"
+            ) from cause
         if primary in (SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_AUTH):
             raise OpenError(f"{where}: the file or its directory is not writable") from cause
         if primary == SQLITE_TOOBIG:

@@ -63,7 +63,13 @@ class ValueFiles:
         try:
             return self._write(payload)
         except FileNotFoundError:
-            os.makedirs(self.temporary, mode=0o700, exist_ok=True)
+            for folder in (self.folder, self.temporary):
+                try:
+                    os.mkdir(folder, 0o700)
+                except FileExistsError:
+                    continue
+                except OSError as error:
+                    raise storage_error(error, "make the folder", folder) from error
             return self._write(payload)
 
     def _write(self, payload: bytes | memoryview) -> "PendingFile":

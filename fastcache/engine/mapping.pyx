@@ -15,9 +15,13 @@ import weakref
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from datetime import timedelta
 from itertools import islice
-from math import inf
 
 from fastcache.engine.store cimport NEVER, Entry, Store
+
+from fastcache.engine.errors import ClosedError
+
+cdef extern from "<math.h>":
+    double INFINITY
 
 cdef object MISSING = object()
 cdef Py_ssize_t UPDATE_CHUNK = 1000
@@ -38,7 +42,7 @@ cdef class StoreMapping:
             directory = tempfile.mkdtemp(prefix="fastcache-")
         self.store = Store(directory, **options)
         if temporary:
-            self.temporary = weakref.finalize(self, discard, self.store, self.store.directory, os.getpid())
+            self.temporary = weakref.finalize(self, _discard, self.store, self.store.directory, os.getpid())
 
     def close(self):
         """Close the cache; what was stored stays. May be called again. Every other use then raises ClosedError.
@@ -52,6 +56,8 @@ cdef class StoreMapping:
             self.temporary()
 
     def __enter__(self):
+        if self.store.closed:
+            raise ClosedError(f"the cache in {self.store.directory!r} is closed")
         return self
 
     def __exit__(self, kind, error, traceback):
@@ -62,7 +68,7 @@ cdef class StoreMapping:
         options = {"serializer": store.serializer, "timeout": store.timeout}
         if store.timer is not None:
             options["timer"] = store.timer
-        return reopen, (type(self), store.directory, options)
+        return _reopen, (type(self), store.directory, options)
 
     def __repr__(self):
         return f"{type(self).__name__}({self.store.directory!r})"
@@ -135,11 +141,11 @@ cdef class StoreMapping:
             pairs = ((key, other[key]) for key in other.keys())
         else:
             pairs = iter(other)
-        self.write_pairs(pairs)
+        self._write_pairs(pairs)
         if items:
-            self.write_pairs(iter(items.items()))
+            self._write_pairs(iter(items.items()))
 
-    def write_pairs(self, pairs):
+    def _write_pairs(self, pairs):
         cdef list chunk
         while True:
             # Taken from the caller's iterator before the transaction begins: it may be slow, or use the cache.
@@ -389,12 +395,12 @@ cdef class CacheMapping(StoreMapping):
         return self.store.settings["max_size"]
 
 
-def reopen(kind, directory, options):
+def _reopen(kind, directory, options):
     """Open again what was pickled."""
     return kind(directory, **options)
 
 
-def discard(store, directory, owner):
+def _discard(store, directory, owner):
     """Remove a temporary directory, in the process that made it."""
     if os.getpid() == owner:
         store.close_if_idle()
@@ -431,7 +437,7 @@ cdef long long expiry(Store store, object expire) except? -1:
         try:
             seconds = expire
         except OverflowError:
-            seconds = inf if expire > 0 else -inf
+            seconds = INFINITY if expire > 0 else -INFINITY
     else:
         raise TypeError(f"expire must be seconds (int, float) or a timedelta, not {type(expire).__name__}")
     if seconds != seconds:

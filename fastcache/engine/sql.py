@@ -125,9 +125,7 @@ INCR: Final = f"""
 # Scans, a batch at a time in the order of rowids: ?1 the last rowid seen, ?2 how many.
 SCAN_KEYS: Final = f"SELECT id, key FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
 SCAN_KEYS_BACK: Final = f"SELECT id, key FROM entry WHERE id < ?1 AND {LIVE} ORDER BY id DESC LIMIT ?2"
-SCAN_ITEMS: Final = (
-    f"SELECT id, key, codec, file, size, value FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
-)
+SCAN_ITEMS: Final = f"SELECT id, key, codec, file, size, value FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
 SCAN_ITEMS_BACK: Final = (
     f"SELECT id, key, codec, file, size, value FROM entry WHERE id < ?1 AND {LIVE} ORDER BY id DESC LIMIT ?2"
 )

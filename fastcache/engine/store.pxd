@@ -53,6 +53,7 @@ cdef class Store:
     cdef readonly bint closed
     cdef public long long hits
     cdef public long long misses
+    cdef public long long inline_limit
     cdef Turn turn
     cdef Session writer
     cdef Session reader
@@ -84,10 +85,18 @@ cdef class Store:
     cdef Session writing(self)
     cdef int open_writer(self) except -1
     cdef int initialize(self, Connection connection) except -1
+    cdef int refuse_foreign(self, Connection connection, object mark) except -1
+    cdef int drop_sessions(self, bint checkpoint) except -1
     cdef int check_settings(self, dict asked) except -1
     cdef BusyWait wait(self)
     cdef Entry read_entry(self, Statement statement)
     cdef bint materialize(self, Entry entry) except -1
+    cdef bint put_row(
+        self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
+        const Cell* value) except -1
+    cdef bint put_file(
+        self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
+        const Cell* value) except -1
     cdef bint write_row(
         self, Session session, bint only_if_absent, const Cell* key, int codec, long long size, long long expire,
         const Cell* tag, object file, const Cell* value) except -1

@@ -60,9 +60,9 @@ cdef extern from "<time.h>" nogil:
     int timespec_get(timespec* now, int base)
 
 # A value of more bytes than this goes into a file of its own. Measured (bench/inline_limit.py).
-cdef long long INLINE_LIMIT = 128 * 1024
+cdef long long INLINE_LIMIT = 32 * 1024
 # A value of more bytes than this is written to the database without the GIL.
-cdef long long LARGE = 32 * 1024
+cdef long long LARGE = 16 * 1024
 # WAL frames after which the writer copies them back (SQLite's own default).
 cdef int CHECKPOINT_FRAMES = 1000
 cdef int LARGEST_BATCH = 256
@@ -172,6 +172,7 @@ cdef class Store:
         self.turn = Turn()
         self.created = []
         self.marks = []
+        self.inline_limit = INLINE_LIMIT
         self.checkpoint_at = CHECKPOINT_FRAMES
         self.settings = {"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0}
         make_directory(self.directory)
@@ -187,7 +188,7 @@ cdef class Store:
         except BaseException:
             self.close()
             raise
-        register(self)
+        _register(self)
 
     def __reduce__(self):
         raise TypeError("a Store cannot be pickled; the Cache or Index that holds it can")
@@ -207,6 +208,9 @@ cdef class Store:
         try:
             found = os.stat(path)
             new = found.st_size == 0
+            # SQLite would take less than its smallest page for an empty database.
+            if 0 < found.st_size < 512:
+                raise NotACacheError(f"{path!r} is not a database; choose another directory")
             if (found.st_dev, found.st_ino) in inherited:
                 raise TransactionError(
                     f"{self.directory!r} was in a transaction when this process was forked, so that its locks cannot "
@@ -260,11 +264,12 @@ cdef class Store:
             raise
         return 0
 
-    def refuse_foreign(self, Connection connection, mark):
+    cdef int refuse_foreign(self, Connection connection, object mark) except -1:
         """Raise NotACacheError unless the database is empty."""
         if mark != 0 or connection.query(sql.COUNT_SCHEMA)[0][0] != 0:
             raise NotACacheError(
                 f"{connection.path!r} is a database of another program; choose another directory")
+        return 0
 
     cdef int check_settings(self, dict asked) except -1:
         """Compare what is stored with what was asked; take over, or record, the rest."""
@@ -314,7 +319,7 @@ cdef class Store:
             finally:
                 self.turn.give()
 
-    def drop_sessions(self, bint checkpoint):
+    cdef int drop_sessions(self, bint checkpoint) except -1:
         """Close both connections, to be reopened on next use unless the store is closed. The turn is held."""
         cdef Session session
         for session in (self.reader, self.writer):
@@ -322,8 +327,9 @@ cdef class Store:
                 session.connection.close(checkpoint)
         self.reader = None
         self.writer = None
+        return 0
 
-    def before_fork(self):
+    def _before_fork(self):
         """Leave nothing to inherit: wait for the turn and close the connections."""
         self.forked_inside = None
         try:
@@ -337,12 +343,12 @@ cdef class Store:
         else:
             self.drop_sessions(False)
 
-    def after_fork_in_parent(self):
+    def _after_fork_in_parent(self):
         """Go on: the connections reopen on next use."""
         if self.forked_inside is None:
             self.turn.give()
 
-    def after_fork_in_child(self):
+    def _after_fork_in_child(self):
         """Start with a free turn and no connection; never touch the parent's."""
         if self.forked_inside is not None:
             inherited.add((self.forked_inside.st_dev, self.forked_inside.st_ino))
@@ -563,42 +569,65 @@ cdef class Store:
         """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored."""
         cdef Cell key_cell, value_cell, tag_cell
         cdef int codec = 0
-        cdef bint stored = False
-        cdef Session session
         key_owner = encode_key(key, self.serializer, &key_cell)
         value_owner = encode_value(value, self.serializer, &value_cell, &codec)
         tag_owner = check_tag(tag, &tag_cell)
-        if value_cell.size > INLINE_LIMIT and value_cell.kind in (CELL_TEXT, CELL_BLOB):
-            if only_if_absent and self.contains(key):
+        cdef bint large = value_cell.size > self.inline_limit and value_cell.kind in (CELL_TEXT, CELL_BLOB)
+        if not only_if_absent:
+            if large:
+                return self.put_file(False, &key_cell, codec, expire, &tag_cell, &value_cell)
+            return self.put_row(False, &key_cell, codec, expire, &tag_cell, &value_cell)
+        # A row in the way may be one whose file is lost, which reads as absent: looking at it removes it.
+        while True:
+            if large:
+                if self.contains(key):
+                    return False
+                if self.put_file(True, &key_cell, codec, expire, &tag_cell, &value_cell):
+                    return True
+            elif self.put_row(True, &key_cell, codec, expire, &tag_cell, &value_cell):
+                return True
+            elif self.contains(key):
                 return False
-            if codec == CODEC_NATIVE:
-                codec = CODEC_TEXT if value_cell.kind == CELL_TEXT else CODEC_BYTES
-            pending = self.files.write(PyMemoryView_FromMemory(<char*>value_cell.data, value_cell.size, PyBUF_READ))
-            value_cell.kind = CELL_NULL
-            try:
-                self.enter()
-            except BaseException:
-                pending.discard()
-                raise
-            try:
-                self.created.append(pending)
-                pending.commit()
-                stored = self.write_row(
-                    self.writing(), only_if_absent, &key_cell, codec, value_cell.size, expire, &tag_cell,
-                    pending.name, &value_cell)
-            except BaseException:
-                self.leave(False)
-                raise
-            self.leave(stored)
-            return stored
+
+    cdef bint put_row(
+            self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
+            const Cell* value) except -1:
+        """Store a value in its row."""
+        cdef bint stored
         self.turn.take(self.timeout)
         try:
             stored = self.write_row(
-                self.writing(), only_if_absent, &key_cell, codec, value_cell.size, expire, &tag_cell, None, &value_cell)
+                self.writing(), only_if_absent, key, codec, value.size, expire, tag, None, value)
             if self.depth == 0:
                 self.settle()
         finally:
             self.turn.give()
+        return stored
+
+    cdef bint put_file(
+            self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
+            const Cell* value) except -1:
+        """Store a value in a file: written before the lock is taken, and given its name under it."""
+        cdef bint stored = False
+        cdef Cell nothing
+        nothing.kind = CELL_NULL
+        if codec == CODEC_NATIVE:
+            codec = CODEC_TEXT if value.kind == CELL_TEXT else CODEC_BYTES
+        pending = self.files.write(PyMemoryView_FromMemory(<char*>value.data, value.size, PyBUF_READ))
+        try:
+            self.enter()
+        except BaseException:
+            pending.discard()
+            raise
+        try:
+            self.created.append(pending)
+            pending.commit()
+            stored = self.write_row(
+                self.writing(), only_if_absent, key, codec, value.size, expire, tag, pending.name, &nothing)
+        except BaseException:
+            self.leave(False)
+            raise
+        self.leave(stored)
         return stored
 
     cdef bint write_row(
@@ -1077,6 +1106,12 @@ cdef class Store:
 
     # -- for the check ---------------------------------------------------------------------------------------
 
+    def connect(self):
+        """Another connection to the database, the caller's alone."""
+        if self.closed:
+            raise ClosedError(f"the cache in {self.directory!r} is closed")
+        return Connection(self.path)
+
     def query(self, text, parameters=()):
         """All rows of one statement, run by the thread that is inside ``transact``."""
         if not self.turn.is_mine() or not self.depth:
@@ -1135,7 +1170,7 @@ cdef double check_timeout(object timeout) except -1.0:
     return timeout
 
 
-def make_directory(directory):
+cdef int make_directory(str directory) except -1:
     """Make the cache's directory and what leads to it; raise OpenError where that is not possible."""
     try:
         os.makedirs(os.path.dirname(directory), exist_ok=True)
@@ -1145,6 +1180,7 @@ def make_directory(directory):
             raise OpenError(f"{directory!r} is a file, and a cache needs a directory") from None
     except OSError as error:
         raise OpenError(f"cannot make the directory {directory!r}: {error.strerror}") from error
+    return 0
 
 
 cdef enum State:
@@ -1171,7 +1207,10 @@ cdef class Transaction:
         if self.state != STARTED:
             raise TransactionError("this transaction has not begun, or has ended already")
         if self.thread != <unsigned long>PyThread_get_thread_ident() or not self.store.turn.is_mine():
-            raise TransactionError("a transaction is left by the thread that entered it")
+            if kind is not None:
+                # Another thread, or a child forked inside the block, has nothing to undo: let the exception pass.
+                return False
+            raise TransactionError("a transaction is left by the thread that entered it, in the same process")
         if self.depth != self.store.depth:
             raise TransactionError("an inner transaction is still open: leave that block first")
         self.state = FAILED
@@ -1186,7 +1225,7 @@ cdef class Transaction:
 cdef dict forking = {}
 
 
-def register(store):
+def _register(store):
     """Remember a store for as long as it lives."""
     identity = id(store)
     stores[identity] = weakref.ref(store, lambda _: stores.pop(identity, None))
@@ -1201,17 +1240,17 @@ def _before_fork():
     quiesced = sorted(living(), key=id)
     forking[threading.get_ident()] = quiesced
     for store in quiesced:
-        store.before_fork()
+        store._before_fork()
 
 
 def _after_fork_in_parent():
     for store in forking.pop(threading.get_ident(), ()):
-        store.after_fork_in_parent()
+        store._after_fork_in_parent()
 
 
 def _after_fork_in_child():
     for store in forking.pop(threading.get_ident(), ()):
-        store.after_fork_in_child()
+        store._after_fork_in_child()
     forking.clear()
 
 
