@@ -21,9 +21,7 @@ import time
 from pathlib import Path
 
 if sys.version_info < (3, 10):  # noqa: UP036 - whoever runs an older one learns it here, not from a traceback
-    sys.exit(
-        "fastcache needs Python 3.10 or newer; {} is {}.{}.{}".format(sys.executable, *sys.version_info[:3])
-    )
+    sys.exit("fastcache needs Python 3.10 or newer; {} is {}.{}.{}".format(sys.executable, *sys.version_info[:3]))
 
 ROOT = Path(__file__).resolve().parent
 
@@ -92,10 +90,10 @@ def provide_tools() -> None:
     """Install what is missing for a build, or end with what to install."""
     missing = missing_tools()
     if missing:
-        say(f"missing: {', '.join(missing)}")
         packages = debian_packages(missing)
         prefix = apt_get_prefix()
         if packages and prefix is not None:
+            say(f"missing: {', '.join(missing)}")
             say(f"installing {' '.join(packages)} with apt-get")
             apt_get = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
             # One source that cannot be reached need not matter: the installation tells.
@@ -114,9 +112,7 @@ def missing_tools() -> list[str]:
             # Without a compiler nothing can be tried, so this only looks.
             missing.append(COMPILER)
             header_found = Path(sysconfig.get_path("include"), "Python.h").is_file()
-            sqlite_found = any(
-                Path(each, "sqlite3.h").is_file() for each in ("/usr/include", "/usr/local/include")
-            )
+            sqlite_found = any(Path(each, "sqlite3.h").is_file() for each in ("/usr/include", "/usr/local/include"))
         else:
             header_found = compiles("#include <Python.h>\nint main(void) { return 0; }")
             sqlite_found = compiles(
@@ -144,9 +140,7 @@ def compiles(source: str, *libraries: str) -> bool:
         program = Path(folder, "probe.c")
         program.write_text(source + "\n")
         command = [*compiler, *flags("CPPFLAGS"), *flags("CFLAGS"), *(f"-I{each}" for each in includes)]
-        return succeeds(
-            [*command, str(program), "-o", str(program.with_suffix("")), *flags("LDFLAGS"), *libraries]
-        )
+        return succeeds([*command, str(program), "-o", str(program.with_suffix("")), *flags("LDFLAGS"), *libraries])
 
 
 def debian_packages(missing: list[str]) -> list[str]:

@@ -103,9 +103,7 @@ def test_sudo_is_used_if_it_asks_for_no_password(dev, programs, tmp_path, nobody
     assert "sudo -n env DEBIAN_FRONTEND=noninteractive apt-get -q install" in calls
 
 
-def test_headers_are_missing_if_they_cannot_be_compiled(
-    dev, monkeypatch, system_python, flags_without_sqlite
-):
+def test_headers_are_missing_if_they_cannot_be_compiled(dev, monkeypatch, system_python, flags_without_sqlite):
     monkeypatch.setenv("CFLAGS", flags_without_sqlite)
     monkeypatch.delenv("FASTCACHE_SQLITE_AMALGAMATION", raising=False)
     assert dev.missing_tools() == [dev.SQLITE]

@@ -34,9 +34,7 @@ def test_without_the_header_the_build_says_what_to_install(own_source, tmp_path,
 
 
 def test_a_header_that_is_too_old_is_refused(own_source, tmp_path):
-    (tmp_path / "sqlite3.h").write_text(
-        "#define SQLITE_VERSION_NUMBER 3031001\nint sqlite3_libversion_number(void);\n"
-    )
+    (tmp_path / "sqlite3.h").write_text("#define SQLITE_VERSION_NUMBER 3031001\nint sqlite3_libversion_number(void);\n")
 
     said = refusal(own_source, tmp_path, C_INCLUDE_PATH=str(tmp_path))
 
@@ -69,9 +67,7 @@ def test_an_unusable_amalgamation_is_refused(own_source, tmp_path, files, compla
     assert complaint in said
 
 
-@pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="borrows the system's SQLite for a small amalgamation"
-)
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="borrows the system's SQLite for a small amalgamation")
 def test_an_amalgamation_takes_the_place_of_the_system_library(source, wheel, tmp_path):
     # `wheel` is here for its effect: a build with the system's SQLite has left its modules in the sources.
     folder = tmp_path / "amalgamation"
@@ -85,7 +81,5 @@ def test_an_amalgamation_takes_the_place_of_the_system_library(source, wheel, tm
     (made,) = tmp_path.glob("*.whl")
     installed = install_wheel(made, tmp_path / "installed")
 
-    asked = run(
-        sys.executable, "-c", "import fastcache; print(fastcache.sqlite_version)", PYTHONPATH=str(installed)
-    )
+    asked = run(sys.executable, "-c", "import fastcache; print(fastcache.sqlite_version)", PYTHONPATH=str(installed))
     assert asked.stdout.strip() == "3.99.0"
