@@ -39,7 +39,7 @@ STATIC_CHECKS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
     "mypy": ["mypy"],
-    "stubtest": ["mypy.stubtest", "fastcache"],
+    "stubtest": ["mypy.stubtest", "--allowlist", "tests/stubtest-allowlist.txt", "fastcache"],
 }
 
 
