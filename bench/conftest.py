@@ -128,7 +128,7 @@ def measure(benchmark: Any, request: pytest.FixtureRequest, contender: Contender
         rounds: int = ROUNDS,
     ) -> None:
         benchmark.group = operation.label
-        benchmark.extra_info["operations"] = operations
+        benchmark.extra_info.update(contender=contender.name, operations=operations)
         benchmark.pedantic(
             call, setup=lambda: (setup(), {}), teardown=teardown, rounds=rounds, warmup_rounds=1, iterations=1
         )

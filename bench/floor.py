@@ -84,8 +84,8 @@ class Floor(Loops):
 
     def check(self, code: int) -> None:
         if code != 0:
-            message = self.library.floor_message(self.handle) if self.handle else "out of memory"
-            raise FloorError(f"{message!r} (code {code})")
+            message = self.library.floor_message(self.handle) if self.handle else b"out of memory"
+            raise FloorError(f"{message.decode()} (code {code})")
 
     def close(self) -> None:
         self.check(self.library.floor_close(self.handle))
@@ -99,6 +99,12 @@ class Floor(Loops):
     def fill(self, names: Sequence[str], value: bytes) -> None:
         self.set_in_transact(self.keys(names), value)
 
+    def begin(self) -> None:
+        self.check(self.library.floor_begin(self.handle))
+
+    def commit(self) -> None:
+        self.check(self.library.floor_commit(self.handle))
+
     def holds(self, name: str, value: object) -> bool:
         found = ctypes.c_int()
         self.check(self.library.floor_get(self.handle, ctypes.byref(self.keys([name])), ctypes.byref(found)))
@@ -109,9 +115,9 @@ class Floor(Loops):
         self.check(self.library.floor_get(self.handle, ctypes.byref(keys), ctypes.byref(found)))
 
     def get_in_transact(self, keys: FloorKeys) -> None:
-        self.check(self.library.floor_begin(self.handle))
+        self.begin()
         self.get(keys)
-        self.check(self.library.floor_commit(self.handle))
+        self.commit()
 
     def contains(self, keys: FloorKeys) -> None:
         found = ctypes.c_int()
@@ -123,9 +129,9 @@ class Floor(Loops):
         self.check(self.library.floor_set(self.handle, ctypes.byref(keys), value, len(value)))
 
     def set_in_transact(self, keys: FloorKeys, value: bytes) -> None:
-        self.check(self.library.floor_begin(self.handle))
+        self.begin()
         self.set(keys, value)
-        self.check(self.library.floor_commit(self.handle))
+        self.commit()
 
     def add(self, keys: FloorKeys, value: bytes) -> None:
         self.check(self.library.floor_add(self.handle, ctypes.byref(keys), value, len(value)))
