@@ -1,0 +1,63 @@
+"""What all tests share: reproducible hypothesis runs, a watchdog against hangs, a clock, processes."""
+
+import faulthandler
+import os
+import sys
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("tests.contract")
+
+from tests.clock import Clock  # noqa: E402
+from tests.processes import Processes  # noqa: E402
+
+# A store is opened once for a test and cleared between its examples, and a contract's test runs in one class
+# for each store: both are intended. Derandomized, so that a failure is the same one for everybody.
+settings.register_profile(
+    "reproducible",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[
+        HealthCheck.differing_executors,
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
+)
+settings.load_profile("reproducible")
+
+HANGS_AFTER_SECONDS = 240
+
+
+terminal = pytest.StashKey()
+
+
+def pytest_configure(config):
+    # The real standard error: for the length of a test pytest puts another file in its place.
+    config.stash[terminal] = os.dup(sys.__stderr__.fileno())
+
+
+def pytest_unconfigure(config):
+    os.close(config.stash[terminal])
+
+
+@pytest.fixture(autouse=True)
+def _no_test_hangs(request):
+    faulthandler.dump_traceback_later(HANGS_AFTER_SECONDS, exit=True, file=request.config.stash[terminal])
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def start(tmp_path_factory):
+    """Start a process that runs one of the commands of ``workers.py``."""
+    with Processes(tmp_path_factory.mktemp("elsewhere")) as processes:
+        yield processes.start

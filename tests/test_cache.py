@@ -1,0 +1,149 @@
+"""What a Cache promises."""
+
+import pytest
+
+import fastcache
+from tests.contract.concurrency import ProcessContract, ThreadContract
+from tests.contract.crash import CrashContract
+from tests.contract.damage import CheckContract
+from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
+from tests.contract.keys import KeyContract
+from tests.contract.mapping import MappingContract
+from tests.contract.opening import OpeningContract
+from tests.contract.persistence import PersistenceContract
+from tests.contract.serializers import SerializerContract
+from tests.contract.store import StoreContract
+from tests.contract.transactions import TransactionContract
+from tests.contract.values import ValueContract
+
+
+class IsCache:
+    store_type = fastcache.Cache
+
+
+class TestMapping(IsCache, MappingContract):
+    pass
+
+
+class TestExpiry(IsCache, ExpiryContract):
+    pass
+
+
+class TestTags(IsCache, TagContract):
+    pass
+
+
+class TestStatistics(IsCache, StatisticsContract):
+    pass
+
+
+class TestTransactions(IsCache, TransactionContract):
+    pass
+
+
+class TestKeys(IsCache, KeyContract):
+    pass
+
+
+class TestValues(IsCache, ValueContract):
+    pass
+
+
+class TestSerializers(IsCache, SerializerContract):
+    pass
+
+
+class TestPersistence(IsCache, PersistenceContract):
+    pass
+
+
+class TestOpening(IsCache, OpeningContract):
+    pass
+
+
+class TestThreads(IsCache, ThreadContract):
+    pass
+
+
+class TestProcesses(IsCache, ProcessContract):
+    pass
+
+
+class TestCheck(IsCache, CheckContract):
+    pass
+
+
+class TestCrash(IsCache, CrashContract):
+    pass
+
+
+class TestCacheAlone(IsCache, StoreContract):
+    """What no other store does in the same way."""
+
+    def test_pop_of_an_absent_key_gives_the_default(self, store):
+        assert store.pop("absent") is None
+        assert store.pop("absent", 7) == 7
+        assert store.pop("absent", expire_time=True) == (None, None)
+        assert store.pop("absent", 7, expire_time=True, tag=True) == (7, None, None)
+
+    def test_get_gives_extras_only_when_asked(self, store, clock):
+        store.set("a", (1, 2), expire=1000, tag="tag")
+        assert store.get("a") == (1, 2)
+        assert store.get("a", tag=True) == ((1, 2), "tag")
+        value, time, tag = store.get("a", None, expire_time=True, tag=True)
+        assert (value, tag) == ((1, 2), "tag")
+        assert isinstance(time, float)
+        assert store.get("absent", 5, tag=True) == (5, None)
+
+    def test_the_properties_have_their_defaults(self):
+        with fastcache.Cache() as cache:
+            assert cache.timeout == 60.0
+            assert cache.max_size == 0
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"timeout": "1"},
+            {"timeout": -1},
+            {"timeout": float("nan")},
+            {"max_size": -1},
+            {"max_size": "1"},
+            {"timer": 5},
+            {"colour": "red"},
+        ],
+        ids=str,
+    )
+    def test_an_option_that_makes_no_sense_is_refused(self, directory, options):
+        with pytest.raises((TypeError, ValueError)):
+            fastcache.Cache(directory, **options)
+
+    def test_expiry_and_tags_are_named_arguments(self, store):
+        for attempt in (
+            lambda: store.set("a", 1, 10),
+            lambda: store.add("a", 1, 10),
+            lambda: store.get("a", None, True),
+        ):
+            with pytest.raises(TypeError):
+                attempt()
+        assert len(store) == 0
+
+    @pytest.mark.parametrize("method", ["set", "add", "get_or_set", "touch", "expire", "evict_tag"])
+    def test_expiry_and_tags_take_part_in_transactions(self, open_store, clock, method):
+        store = open_store(timer=clock)
+        store.set("a", 1, expire=100, tag="red")
+        store.set("gone", 1, expire=1)
+        clock.advance(1)
+        act = {
+            "set": lambda: store.set("a", 2, expire=5, tag="green"),
+            "add": lambda: store.add("b", 2, expire=5, tag="green"),
+            "get_or_set": lambda: store.get_or_set("b", lambda: 2, expire=5),
+            "touch": lambda: store.touch("a", 5),
+            "expire": store.expire,
+            "evict_tag": lambda: store.evict_tag("red"),
+        }[method]
+        with pytest.raises(ZeroDivisionError), store.transact():  # noqa: PT012
+            act()
+            1 // 0  # noqa: B018
+        assert list(store) == ["a"]
+        assert store.get("a", expire_time=True, tag=True) == (1, clock.now + 99, "red")
+        assert store.expire() == 1
