@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from fastcache.engine import sql
 from fastcache.engine.connection import Connection
-from fastcache.engine.errors import CacheError, CorruptError
+from fastcache.engine.errors import CacheError, CorruptError, FormatError
 from fastcache.engine.store import Store
 
 __all__ = ["CheckResult", "check"]
@@ -124,12 +124,20 @@ def _integrity_problems(store: Store) -> list[str]:
 
 def _salvage(store: Store) -> None:
     """Copy what can be read into a new database, and put that in the place of the old content."""
+    reader = Connection(store.path, lenient=True)
+    try:
+        stored = dict(reader.query(sql.GET_META))
+    except CorruptError:
+        stored = {}
+    name = stored.get("serializer", store.serializer.name)
+    if name != store.serializer.name:
+        raise FormatError(f"{store.directory!r} is stored with serializer {name!r}; repair it with that one")
     with tempfile.TemporaryDirectory(prefix="fastcache-salvage-") as folder:
-        fresh = Store(folder, serializer=store.serializer, settings={"max_size": store.settings["max_size"]})
+        fresh = Store(folder, serializer=store.serializer, settings={"max_size": stored.get("max_size")})
 
         def fill() -> None:
             with fresh.transact():
-                for row in _readable_rows(store.connect()):
+                for row in _readable_rows(reader):
                     fresh.query(sql.RESTORE, row)
                 fresh.query(sql.RECOUNT_FILE_BYTES)
 

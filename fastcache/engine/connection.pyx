@@ -93,11 +93,12 @@ cdef class Connection:
 
     Args:
         path: the database file, an absolute path. Created if absent.
+        lenient: read as much of a damaged database as can be read, for a repair.
     Raises:
         OpenError: it cannot be opened for reading and writing.
     """
 
-    def __cinit__(self, str path):
+    def __cinit__(self, str path, bint lenient=False):
         cdef bytes name = os.fsencode(path) if os.name == "posix" else path.encode()
         cdef int code
         cdef int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
@@ -117,11 +118,11 @@ cdef class Connection:
             sqlite3_close(self.db)
             self.db = NULL
             raise OpenError(f"cannot open {path!r}: it is read-only, and a cache must be able to write")
-        code = sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>1, <int*>NULL)
+        code = sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>(not lenient), <int*>NULL)
         if code != SQLITE_OK:
             self.busy_or_raise(code, "set up the connection")
         sqlite3_wal_hook(self.db, count_frames, &self.wal_frames)
-        for pragma in sql.PRAGMAS:
+        for pragma in ((sql.LENIENT,) if lenient else ()) + sql.PRAGMAS:
             self.execute(pragma, 60.0)
 
     def __dealloc__(self):

@@ -17,6 +17,7 @@ import errno
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -172,34 +173,44 @@ class ValueFiles:
 
     def abandoned(self, *, remove: bool) -> int:
         """Count the temporary files that dead processes left behind, and remove them if asked."""
-        count = 0
         try:
-            leftovers = os.listdir(self.temporary)
+            suspects = [name for name in os.listdir(self.temporary) if self._writer_is_dead(name)]
         except FileNotFoundError:
             return 0
         except OSError as error:
             raise storage_error(error, "list", self.temporary) from error
-        for name in leftovers:
-            path = os.path.join(self.temporary, name)
-            if fcntl is None:
-                if remove:
-                    with suppress(OSError):
-                        os.unlink(path)
-                        count += 1
-                continue
-            try:
-                fd = os.open(path, _READ_FLAGS)
-            except OSError:
-                continue
-            try:
-                if _lock(fd):
-                    count += 1
-                    if remove:
-                        with suppress(OSError):
-                            os.unlink(path)
-            finally:
-                os.close(fd)
+        if suspects:
+            # Its writer may be alive, and just about to lock it.
+            time.sleep(0.05)
+        count = 0
+        for name in suspects:
+            if self._writer_is_dead(name, remove=remove):
+                count += 1
         return count
+
+    def _writer_is_dead(self, name: str, *, remove: bool = False) -> bool:
+        path = os.path.join(self.temporary, name)
+        if fcntl is None:
+            if remove:
+                try:
+                    os.unlink(path)
+                except OSError:
+                    return False
+            return True
+        try:
+            fd = os.open(path, _READ_FLAGS)
+        except OSError:
+            return False
+        try:
+            if not _lock(fd):
+                return False
+            if remove:
+                os.unlink(path)
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
 
 
 class PendingFile:
@@ -225,11 +236,14 @@ class PendingFile:
 
     def discard(self) -> None:
         """Remove the file, whether it has its final name or not."""
-        with suppress(OSError):
-            self._close()
+        if fcntl is None:  # Windows does not unlink what is open.
+            with suppress(OSError):
+                self._close()
         with suppress(OSError):
             os.unlink(self._path)
         self._files.unlink(self.name)
+        with suppress(OSError):
+            self._close()
 
     def _close(self) -> None:
         if self._fd >= 0:

@@ -72,6 +72,8 @@ PRAGMAS: Final = (
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -16384",
 )
+# Lets a repair read a file that is shorter than its header says.
+LENIENT: Final = "PRAGMA writable_schema = ON"
 USE_WAL: Final = "PRAGMA journal_mode = WAL"
 GET_JOURNAL_MODE: Final = "PRAGMA journal_mode"
 # Without a WAL, NORMAL is not safe against power loss.

@@ -40,6 +40,7 @@ from fastcache.engine import sql
 from fastcache.engine.errors import (
     CacheError,
     ClosedError,
+    CorruptError,
     FormatError,
     NotACacheError,
     OpenError,
@@ -176,8 +177,8 @@ cdef class Store:
         self.checkpoint_at = CHECKPOINT_FRAMES
         self.settings = {"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0}
         make_directory(self.directory)
-        self.open_writer()
         try:
+            self.open_writer()
             self.check_settings(settings or {})
             self.files.abandoned(remove=True)
             self.turn.take(self.timeout)
@@ -185,6 +186,10 @@ cdef class Store:
                 self.empty_trash(self.writer)
             finally:
                 self.turn.give()
+        except CorruptError as error:
+            # Opened all the same, so that check(fix=True) can be called; every other use raises the error again.
+            logging.getLogger("fastcache").warning("%r is damaged: %s", self.directory, error)
+            self.drop_sessions(False)
         except BaseException:
             self.close()
             raise
@@ -207,6 +212,11 @@ cdef class Store:
         new = True
         try:
             found = os.stat(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise OpenError(f"cannot look at {path!r}: {error.strerror}") from error
+        else:
             new = found.st_size == 0
             # SQLite would take less than its smallest page for an empty database.
             if 0 < found.st_size < 512:
@@ -215,10 +225,6 @@ cdef class Store:
                 raise TransactionError(
                     f"{self.directory!r} was in a transaction when this process was forked, so that its locks cannot "
                     "be trusted here; fork outside of transactions, or start the process with spawn")
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise OpenError(f"cannot look at {path!r}: {error.strerror}") from error
         session = Session(Connection(path))
         if new:
             try:
@@ -1037,28 +1043,28 @@ cdef class Store:
                     raise TransactionError("an earlier error has rolled this transaction back; run its block again")
             elif self.depth:
                 if not keep:
-                    session.rollback_to.run(self.timeout)
                     self.undo_files(mark)
+                    session.rollback_to.run(self.timeout)
                 session.release.run(self.timeout)
             elif keep:
                 try:
                     session.commit.run(self.timeout, True)
                 except BaseException:
+                    self.undo_files(mark)
                     if session.connection.in_transaction():
                         session.rollback.run(self.timeout)
-                    self.undo_files(mark)
                     raise
                 self.created.clear()
                 self.settle()
             else:
-                session.rollback.run(self.timeout, True)
                 self.undo_files(mark)
+                session.rollback.run(self.timeout, True)
         finally:
             self.turn.give()
         return 0
 
     cdef int undo_files(self, Py_ssize_t mark) except -1:
-        """Remove the files of what was rolled back."""
+        """Remove the files of what is rolled back: before the lock goes, so that nobody takes them for orphans."""
         while len(self.created) > mark:
             self.created.pop().discard()
         return 0
@@ -1127,13 +1133,17 @@ cdef class Store:
             self.turn.give()
 
     def replace_content(self, Connection source, fill):
-        """Replace the whole database by another's content, which ``fill()`` completes under the write lock."""
+        """Replace the whole database, however damaged, by another's content, which ``fill()`` completes under the
+        write lock."""
+        cdef Connection connection
         self.turn.take(self.timeout)
         try:
             if self.depth:
                 raise TransactionError("the database cannot be replaced inside a transaction")
-            self.writing().connection.overwrite_with(source, fill, self.timeout)
-            # Statements compiled for the old content are compiled anew.
+            connection = Connection(self.path, True)
+            connection.overwrite_with(source, fill, self.timeout)
+            connection.close()
+            # What is cached of the old content goes.
             self.drop_sessions(True)
         finally:
             self.turn.give()
