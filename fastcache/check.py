@@ -18,6 +18,7 @@ a file without a row is an orphan for certain.
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from fastcache.engine import sql
 from fastcache.engine.connection import Connection
@@ -26,7 +27,9 @@ from fastcache.engine.store import Store
 
 __all__ = ["CheckResult", "check"]
 
-_BEYOND_ALL = 1 << 62
+_BATCH = 256
+# How far to look where neither the table nor the index tells.
+_PROBABLY_LAST = 10_000_000
 
 
 @dataclass
@@ -147,46 +150,44 @@ def _salvage(store: Store) -> None:
             fresh.close()
 
 
-def _readable_rows(reader: Connection) -> Iterator[tuple[object, ...]]:
-    """Every row that can be read, by rowid; a part that cannot is stepped over."""
-    start = 1
-    while start < _BEYOND_ALL:
+def _readable_rows(reader: Connection) -> Iterator[tuple[Any, ...]]:
+    """Every row that can be read, by rowid."""
+    start, last = 1, _last_row(reader)
+    while start <= last:
         try:
-            rows = reader.query(sql.SALVAGE, (start,))
+            rows = reader.query(sql.SALVAGE, (start, last, _BATCH))
         except CorruptError:
-            start = _next_readable(reader, start)
+            end = min(start + _BATCH - 1, last)
+            yield from _readable_between(reader, start, end)
+            start = end + 1
             continue
         if not rows:
             return
-        yield rows[0]
-        start = rows[0][0] + 1
+        yield from rows
+        start = rows[-1][0] + 1
 
 
-def _next_readable(reader: Connection, damaged: int) -> int:
-    """The first rowid beyond a damaged one from which reading works: strides that double, then bisection."""
-    stride = 1
-    low = damaged
-    while not _readable(reader, damaged + stride):
-        low = damaged + stride
-        stride *= 2
-        if low > _BEYOND_ALL:
-            return low
-    high = damaged + stride
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _readable(reader, middle):
-            high = middle
-        else:
-            low = middle
-    return high
-
-
-def _readable(reader: Connection, start: int) -> bool:
+def _readable_between(reader: Connection, first: int, last: int) -> Iterator[tuple[Any, ...]]:
+    """The same in a range that has damage in it: halved until the halves can be read, or are one row."""
     try:
-        reader.query(sql.SALVAGE, (start,))
+        rows = reader.query(sql.SALVAGE, (first, last, _BATCH))
     except CorruptError:
-        return False
-    return True
+        if first < last:
+            middle = (first + last) // 2
+            yield from _readable_between(reader, first, middle)
+            yield from _readable_between(reader, middle + 1, last)
+    else:
+        yield from rows
+
+
+def _last_row(reader: Connection) -> int:
+    """The last rowid that the table or, where its end is damaged, the index of keys knows of."""
+    for statement in (sql.LAST_ROW, sql.LAST_INDEXED_ROW):
+        try:
+            return int(reader.query(statement)[0][0] or 0)
+        except CorruptError:
+            continue
+    return _PROBABLY_LAST
 
 
 def _check_files(store: Store, result: CheckResult, fix: bool) -> None:

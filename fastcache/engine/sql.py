@@ -166,9 +166,10 @@ RECOUNT_FILE_BYTES: Final = """
 """
 SALVAGE: Final = """
     SELECT id, key, codec, size, expire, tag, file, value FROM entry NOT INDEXED
-    WHERE id >= ?1 ORDER BY id LIMIT 1
+    WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3
 """
 LAST_ROW: Final = "SELECT max(id) FROM entry NOT INDEXED"
+LAST_INDEXED_ROW: Final = "SELECT max(id) FROM entry INDEXED BY entry_key WHERE key IS NOT NULL"
 RESTORE: Final = """
     INSERT OR IGNORE INTO entry (id, key, codec, size, expire, tag, file, value)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
