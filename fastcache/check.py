@@ -170,7 +170,9 @@ def _readable_rows(reader: Connection) -> Iterator[tuple[Any, ...]]:
 def _readable_between(reader: Connection, first: int, last: int) -> Iterator[tuple[Any, ...]]:
     """The same in a range that has damage in it: halved until the halves can be read, or are one row."""
     try:
-        rows = reader.query(sql.SALVAGE, (first, last, _BATCH))
+        # Of one row alone: a scan would look at the next one, too, which may be on a damaged page.
+        one = first == last
+        rows = reader.query(sql.SALVAGE_ONE, (first,)) if one else reader.query(sql.SALVAGE, (first, last, _BATCH))
     except CorruptError:
         if first < last:
             middle = (first + last) // 2

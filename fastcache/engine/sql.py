@@ -168,6 +168,7 @@ SALVAGE: Final = """
     SELECT id, key, codec, size, expire, tag, file, value FROM entry NOT INDEXED
     WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3
 """
+SALVAGE_ONE: Final = "SELECT id, key, codec, size, expire, tag, file, value FROM entry NOT INDEXED WHERE id = ?1"
 LAST_ROW: Final = "SELECT max(id) FROM entry NOT INDEXED"
 LAST_INDEXED_ROW: Final = "SELECT max(id) FROM entry INDEXED BY entry_key WHERE key IS NOT NULL"
 RESTORE: Final = """
