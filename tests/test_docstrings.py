@@ -41,7 +41,7 @@ def examples():
                 yield pytest.param(name, text, id=name)
 
 
-@pytest.mark.parametrize(("name", "text"), examples())
+@pytest.mark.parametrize(("name", "text"), list(examples()))
 def test_the_example_runs(name, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"fastcache": fastcache, "__name__": name} | {

@@ -480,6 +480,42 @@ def fork_many(kind, directory, children, times):
     store.close()
 
 
+# interruption
+
+
+class Interruption(KeyboardInterrupt):
+    pass
+
+
+@command
+def interrupted(kind, directory, times):
+    """Operate while a signal's handler raises at random instants; say how often that stopped something."""
+    import soak_crash
+
+    def interrupt(*_):
+        raise Interruption
+
+    signal.signal(signal.SIGALRM, interrupt)
+    chance = random.Random(1)
+    count = 0
+    before = soak_crash.Model()
+    with open_store(kind, directory) as store:
+        for number in range(times):
+            after = soak_crash.Model(before)
+            soak_crash.operate(after, "x", number, 1, True)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + chance.random() ** 2 * 0.002)
+                soak_crash.operate(store, "x", number, 1, True)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except Interruption:
+                count += 1
+            left = list(store.items())
+            assert left in (list(before.items()), list(after.items())), f"half of operation {number} is there"
+            before = soak_crash.Model(left)
+        say(count)
+        hear()
+
+
 # ending
 
 

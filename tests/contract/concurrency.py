@@ -283,8 +283,9 @@ class ProcessContract(StoreContract):
         assert store.check()
 
     def test_the_child_ends_and_the_parent_keeps_its_lock(self, open_store, directory, start):
-        process = start("child_ends_first", self.kind, str(directory))
         store = open_store(timeout=0.2)
+        assert len(store) == 0
+        process = start("child_ends_first", self.kind, str(directory))
         expected = []
         for ending in ("close", "exit", "forget"):
             assert process.hear() == ending
@@ -319,6 +320,19 @@ class ProcessContract(StoreContract):
         assert statuses == [0] * 8
         assert counted == expected
         assert open_store()["n"] == expected
+
+    # interruption
+
+    def test_what_is_interrupted_happens_as_a_whole_or_not_at_all(self, open_store, directory, start):
+        process = start("interrupted", self.kind, str(directory), 600)
+        assert process.hear() > 10
+        with open_store(timeout=0.2) as store:
+            store["nobody holds the lock"] = 1
+        process.tell()
+        process.finish()
+        store = open_store()
+        store.check(fix=True)
+        assert store.check()
 
     # ending
 
