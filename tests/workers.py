@@ -384,6 +384,7 @@ def child_ends_first(kind, directory):
         assert store[f"{ending} after"] == 1
         store.close()
         say("left")
+        hear()
     say("done")
 
 

@@ -295,6 +295,7 @@ class ProcessContract(StoreContract):
             assert process.hear() == "left"
             expected += [f"{ending} {when}" for when in ("before", "inside", "after")]
             assert list(store) == expected
+            process.tell()
         assert process.finish() == "done"
 
     def test_a_child_born_in_a_transaction_takes_no_part_in_it(self, open_store, directory, start):
