@@ -14,7 +14,7 @@ from tests.contract.persistence import PersistenceContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
-from tests.contract.values import ValueContract
+from tests.contract.values import HugeValueContract, ValueContract
 
 
 class IsCache:
@@ -46,6 +46,10 @@ class TestKeys(IsCache, KeyContract):
 
 
 class TestValues(IsCache, ValueContract):
+    pass
+
+
+class TestHugeValues(IsCache, HugeValueContract):
     pass
 
 
