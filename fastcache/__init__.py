@@ -1,7 +1,6 @@
 """fastcache: a persistent cache and dict on SQLite's C API, for programs that hit it millions of times."""
 
 from fastcache.cache import Cache
-from fastcache.check import CheckResult
 from fastcache.engine.connection import sqlite_version
 from fastcache.engine.errors import (
     CacheError,
@@ -20,7 +19,11 @@ from fastcache.engine.errors import (
 )
 from fastcache.engine.mapping import Stats
 from fastcache.index import Index
-from fastcache.serializers import MsgspecSerializer, PickleSerializer, Serializer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fastcache.check import CheckResult
+    from fastcache.serializers import MsgspecSerializer, PickleSerializer, Serializer
 
 __version__ = "0.1.0"
 
@@ -48,3 +51,25 @@ __all__ = [
     "__version__",
     "sqlite_version",
 ]
+
+# Loaded on first use: they take longer to import than all the rest.
+_LAZY = {
+    "CheckResult": "fastcache.check",
+    "MsgspecSerializer": "fastcache.serializers",
+    "PickleSerializer": "fastcache.serializers",
+    "Serializer": "fastcache.serializers",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

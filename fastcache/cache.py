@@ -1,11 +1,16 @@
 """Cache: a persistent cache with expiry, tags and statistics."""
 
-import os
-from collections.abc import Callable
+from __future__ import annotations
 
-from fastcache.check import CheckResult, check
 from fastcache.engine.mapping import CacheMapping
-from fastcache.serializers import PickleSerializer, Serializer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from fastcache.check import CheckResult
+    from fastcache.serializers import Serializer
 
 __all__ = ["Cache"]
 
@@ -44,9 +49,13 @@ class Cache(CacheMapping):
             raise TypeError(f"max_size must be a number of bytes (int), not {type(max_size).__name__}")
         if not 0 <= max_size < 1 << 63:
             raise ValueError(f"max_size must be at least 0 bytes, not {max_size}")
+        if serializer is None:
+            from fastcache.serializers import PickleSerializer
+
+            serializer = PickleSerializer()
         self._open(
             directory,
-            serializer=PickleSerializer() if serializer is None else serializer,
+            serializer=serializer,
             timeout=timeout,
             timer=timer,
             settings={"max_size": max_size or None},
@@ -54,4 +63,6 @@ class Cache(CacheMapping):
 
     def check(self, fix: bool = False) -> CheckResult:
         """Look for damage, and with ``fix`` repair it; see fastcache.check.check."""
+        from fastcache.check import check
+
         return check(self.store, fix=fix)

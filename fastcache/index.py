@@ -1,12 +1,17 @@
 """Index: a persistent dict, without expiry, tags or statistics."""
 
-import os
-from collections.abc import Iterable, Mapping
-from typing import Any
+from __future__ import annotations
 
-from fastcache.check import CheckResult, check
 from fastcache.engine.mapping import IndexMapping
-from fastcache.serializers import PickleSerializer, Serializer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from fastcache.check import CheckResult
+    from fastcache.serializers import Serializer
 
 __all__ = ["Index"]
 
@@ -40,10 +45,16 @@ class Index(IndexMapping):
         timeout: float = 60.0,
         **items: Any,
     ) -> None:
-        self._open(directory, serializer=PickleSerializer() if serializer is None else serializer, timeout=timeout)
+        if serializer is None:
+            from fastcache.serializers import PickleSerializer
+
+            serializer = PickleSerializer()
+        self._open(directory, serializer=serializer, timeout=timeout)
         if mapping_or_pairs or items:
             self.update(mapping_or_pairs, **items)
 
     def check(self, fix: bool = False) -> CheckResult:
         """Look for damage, and with ``fix`` repair it; see fastcache.check.check."""
+        from fastcache.check import check
+
         return check(self.store, fix=fix)

@@ -12,7 +12,6 @@ inside SQLite: it comes back as STEP_BUSY with the statement reset, and BusyWait
 """
 
 import os
-import random
 import time
 
 cimport cython
@@ -76,8 +75,10 @@ cdef class BusyWait:
                 f"{self.doing}: the database was locked by another writer for the whole timeout of "
                 f"{self.timeout:g} s"
             )
+        from random import uniform
+
         # Waiters that woke in step would keep colliding, so each nap is drawn from its upper half.
-        time.sleep(min(left, self.nap * random.uniform(0.5, 1.0)))
+        time.sleep(min(left, self.nap * uniform(0.5, 1.0)))
         self.nap = min(LONGEST_NAP, self.nap * 1.5)
         return 0
 

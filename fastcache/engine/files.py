@@ -13,13 +13,12 @@ A temporary file whose lock is free was left by a dead process. Names are never 
 database is only used if it has the form that we give out, so that a planted row reaches no other file.
 """
 
+from __future__ import annotations
+
 import errno
 import os
-import re
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 
 from fastcache.engine.errors import CacheError, FullError, StorageError
 
@@ -28,9 +27,13 @@ try:
 except ImportError:  # Windows: a file that is open cannot be unlinked, which is proof enough that its writer lives.
     fcntl = None  # type: ignore[assignment]
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ["MissingFileError", "ValueFiles"]
 
-_NAME = re.compile(r"[0-9a-f]{32}\Z")
+_DIGITS = frozenset("0123456789abcdef")
 # NONBLOCK matters for what is no regular file alone: opening a planted FIFO must not hang.
 _READ_FLAGS = os.O_RDONLY
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -55,11 +58,11 @@ class ValueFiles:
 
     def path(self, name: str) -> str:
         """The path of a committed file; raises MissingFileError for a name that we never gave out."""
-        if not _NAME.match(name):
+        if len(name) != 32 or not _DIGITS.issuperset(name):
             raise MissingFileError("a row names a file in a form that is not ours")
         return os.path.join(self.folder, name)
 
-    def write(self, payload: bytes | memoryview) -> "PendingFile":
+    def write(self, payload: bytes | memoryview) -> PendingFile:
         """Write a temporary file; it is in nobody's way until ``commit``."""
         try:
             return self._write(payload)
@@ -73,7 +76,7 @@ class ValueFiles:
                     raise storage_error(error, "make the folder", folder) from error
             return self._write(payload)
 
-    def _write(self, payload: bytes | memoryview) -> "PendingFile":
+    def _write(self, payload: bytes | memoryview) -> PendingFile:
         name, fd = self._create()
         pending = PendingFile(self, name, fd)
         try:
@@ -101,8 +104,7 @@ class ValueFiles:
             if fcntl is None or (_lock(fd) is not False and os.fstat(fd).st_nlink == 1):
                 return name, fd
             os.close(fd)
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+            _unlink(path)
 
     def read(self, name: str, size: int) -> bytes:
         """The bytes of a committed file.
@@ -112,18 +114,36 @@ class ValueFiles:
             StorageError: the file system reported an error.
         """
         try:
-            with open(os.open(self.path(name), _READ_FLAGS), "rb", buffering=0) as file:
-                found = os.fstat(file.fileno())
-                if found.st_size != size or not stat.S_ISREG(found.st_mode):
-                    raise MissingFileError("a value file has another size than its row states")
-                payload = file.readall()
+            fd = os.open(self.path(name), _READ_FLAGS)
         except FileNotFoundError as error:
             raise MissingFileError("a value file is not there") from error
         except OSError as error:
+            raise storage_error(error, "open a value file of", self.folder) from error
+        try:
+            found = os.fstat(fd)
+            if found.st_size != size or not stat.S_ISREG(found.st_mode):
+                raise MissingFileError("a value file has another size than its row states")
+            payload = os.read(fd, size)
+            if len(payload) < size:
+                payload = self._read_on(fd, payload, size)
+        except OSError as error:
             raise storage_error(error, "read a value file of", self.folder) from error
-        if len(payload) != size:
-            raise MissingFileError("a value file has another size than its row states")
+        finally:
+            os.close(fd)
         return payload
+
+    @staticmethod
+    def _read_on(fd: int, start: bytes, size: int) -> bytes:
+        """What is left after one read, which the system limits to 2 GiB."""
+        parts = [start]
+        left = size - len(start)
+        while left:
+            part = os.read(fd, left)
+            if not part:
+                raise MissingFileError("a value file has another size than its row states")
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
 
     def size(self, name: str) -> int | None:
         """The size in bytes of a committed file; None if it is not there or no plain file."""
@@ -138,12 +158,9 @@ class ValueFiles:
     def unlink(self, name: str) -> bool:
         """Remove a committed file. Returns whether it is gone; it stays where the system does not let go of it."""
         try:
-            os.unlink(self.path(name))
-        except (FileNotFoundError, MissingFileError):
+            return _unlink(self.path(name))
+        except MissingFileError:
             return True
-        except OSError:
-            return False
-        return True
 
     def names(self) -> Iterator[str]:
         """The names of everything in the folder but folders: what rows name, and strangers."""
@@ -191,24 +208,13 @@ class ValueFiles:
     def _writer_is_dead(self, name: str, *, remove: bool = False) -> bool:
         path = os.path.join(self.temporary, name)
         if fcntl is None:
-            if remove:
-                try:
-                    os.unlink(path)
-                except OSError:
-                    return False
-            return True
+            return not remove or _unlink(path)
         try:
             fd = os.open(path, _READ_FLAGS)
         except OSError:
             return False
         try:
-            if not _lock(fd):
-                return False
-            if remove:
-                os.unlink(path)
-            return True
-        except OSError:
-            return False
+            return bool(_lock(fd)) and (not remove or _unlink(path))
         finally:
             os.close(fd)
 
@@ -236,19 +242,31 @@ class PendingFile:
 
     def discard(self) -> None:
         """Remove the file, whether it has its final name or not."""
-        if fcntl is None:  # Windows does not unlink what is open.
-            with suppress(OSError):
+        try:
+            if fcntl is None:  # Windows does not unlink what is open.
                 self._close()
-        with suppress(OSError):
-            os.unlink(self._path)
-        self._files.unlink(self.name)
-        with suppress(OSError):
+            _unlink(self._path)
+            self._files.unlink(self.name)
             self._close()
+        except OSError:
+            # Closing failed: it is gone all the same, and so is what was written.
+            _unlink(self._path)
 
     def _close(self) -> None:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+
+def _unlink(path: str) -> bool:
+    """Remove a file; returns whether it is gone."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _lock(fd: int) -> bool | None:

@@ -9,11 +9,8 @@ An entry that has expired is no entry for any method, except that its row still 
 """
 
 import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
-from datetime import timedelta
 from itertools import islice
 
 from fastcache.engine.store cimport NEVER, Entry, Store
@@ -39,7 +36,9 @@ cdef class StoreMapping:
         """Open the store; called once, by the subclass's ``__init__``."""
         temporary = directory is None
         if temporary:
-            directory = tempfile.mkdtemp(prefix="fastcache-")
+            from tempfile import mkdtemp
+
+            directory = mkdtemp(prefix="fastcache-")
         self.store = Store(directory, **options)
         if temporary:
             self.temporary = weakref.finalize(self, _discard, self.store, self.store.directory, os.getpid())
@@ -403,8 +402,10 @@ def _reopen(kind, directory, options):
 def _discard(store, directory, owner):
     """Remove a temporary directory, in the process that made it."""
     if os.getpid() == owner:
+        from shutil import rmtree
+
         store.close_if_idle()
-        shutil.rmtree(directory, ignore_errors=True)
+        rmtree(directory, ignore_errors=True)
 
 
 class Stats(dict):
@@ -428,16 +429,23 @@ cdef object with_extras(Entry entry, object default, bint expire_time, bint tag)
     return tuple(found)
 
 
+cdef bint is_timedelta(object expire) except -1:
+    # Whoever has made one has loaded its module.
+    from datetime import timedelta
+
+    return isinstance(expire, timedelta)
+
+
 cdef long long expiry(Store store, object expire) except? -1:
     """The absolute time, in ms, that is ``expire`` from now."""
     cdef double seconds
-    if isinstance(expire, timedelta):
-        seconds = expire.total_seconds()
-    elif isinstance(expire, (int, float)) and not isinstance(expire, bool):
+    if isinstance(expire, (int, float)) and not isinstance(expire, bool):
         try:
             seconds = expire
         except OverflowError:
             seconds = INFINITY if expire > 0 else -INFINITY
+    elif is_timedelta(expire):
+        seconds = expire.total_seconds()
     else:
         raise TypeError(f"expire must be seconds (int, float) or a timedelta, not {type(expire).__name__}")
     if seconds != seconds:

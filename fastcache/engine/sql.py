@@ -5,18 +5,16 @@ is not live is invisible to every statement but those that remove it. Parameters
 wherever they mean the same: ?1 the key, ?8 now (single-parameter statements aside).
 """
 
-from typing import Final
-
-APPLICATION_ID: Final = 0x66_63_61_63
+APPLICATION_ID = 0x66_63_61_63
 """Marks a database as ours (``PRAGMA application_id``): the letters "fcac"."""
 
-FORMAT: Final = 1
+FORMAT = 1
 """The version of everything below and of the codecs; a newer one is refused."""
 
 # The schema. Rowid order is insertion order, which iteration promises. The small columns come before the
 # value, so that a scan never walks overflow pages. No index but the key's is touched by a plain set.
 # The columns `key`, `tag` and `value` have no type, so that SQLite keeps each value's own.
-SCHEMA: Final = (
+SCHEMA = (
     """
     CREATE TABLE entry (
         id INTEGER PRIMARY KEY,
@@ -57,15 +55,15 @@ SCHEMA: Final = (
     END
     """,
 )
-MARK_AS_OURS: Final = f"PRAGMA application_id = {APPLICATION_ID}"
-PUT_META: Final = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
-GET_META: Final = "SELECT name, value FROM meta"
-GET_APPLICATION_ID: Final = "PRAGMA application_id"
-COUNT_SCHEMA: Final = "SELECT count(*) FROM sqlite_schema"
+MARK_AS_OURS = f"PRAGMA application_id = {APPLICATION_ID}"
+PUT_META = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
+GET_META = "SELECT name, value FROM meta"
+GET_APPLICATION_ID = "PRAGMA application_id"
+COUNT_SCHEMA = "SELECT count(*) FROM sqlite_schema"
 
 # Each connection, when opened.
 # cell_size_check and trusted_schema: a planted or damaged file must not be able to do harm.
-PRAGMAS: Final = (
+PRAGMAS = (
     "PRAGMA synchronous = NORMAL",
     "PRAGMA cell_size_check = ON",
     "PRAGMA trusted_schema = OFF",
@@ -73,51 +71,51 @@ PRAGMAS: Final = (
     "PRAGMA cache_size = -16384",
 )
 # Lets a repair read a file that is shorter than its header says.
-LENIENT: Final = "PRAGMA writable_schema = ON"
-USE_WAL: Final = "PRAGMA journal_mode = WAL"
-GET_JOURNAL_MODE: Final = "PRAGMA journal_mode"
+LENIENT = "PRAGMA writable_schema = ON"
+USE_WAL = "PRAGMA journal_mode = WAL"
+GET_JOURNAL_MODE = "PRAGMA journal_mode"
 # Without a WAL, NORMAL is not safe against power loss.
-SYNC_FULL: Final = "PRAGMA synchronous = FULL"
+SYNC_FULL = "PRAGMA synchronous = FULL"
 
-BEGIN: Final = "BEGIN IMMEDIATE"
-COMMIT: Final = "COMMIT"
-ROLLBACK: Final = "ROLLBACK"
-SAVEPOINT: Final = "SAVEPOINT inner_block"
-RELEASE: Final = "RELEASE inner_block"
-ROLLBACK_TO: Final = "ROLLBACK TO inner_block"
+BEGIN = "BEGIN IMMEDIATE"
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
+SAVEPOINT = "SAVEPOINT inner_block"
+RELEASE = "RELEASE inner_block"
+ROLLBACK_TO = "ROLLBACK TO inner_block"
 
-LIVE: Final = "(expire IS NULL OR expire > ?8)"
+LIVE = "(expire IS NULL OR expire > ?8)"
 
 # Reads: one entry.
-GET: Final = "SELECT codec, expire, value, file, size, tag, id FROM entry WHERE key = ?1"
-EXISTS: Final = "SELECT expire, file, size FROM entry WHERE key = ?1"
+GET = "SELECT codec, expire, value, file, size, tag, id FROM entry WHERE key = ?1"
+EXISTS = "SELECT expire, file, size FROM entry WHERE key = ?1"
 
 # Writes: one entry. An update keeps the row and with it the place in the order; an entry that has expired is
 # no entry any more, so that a set over it is an insertion: the upsert leaves it alone (no row changed), and
 # the store deletes it and inserts anew.
-SET: Final = f"""
+SET = f"""
     INSERT INTO entry (key, codec, size, expire, tag, file, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT (key) DO UPDATE SET
         codec = ?2, size = ?3, expire = ?4, tag = ?5, file = ?6, value = ?7
     WHERE {LIVE}
 """
-ADD: Final = """
+ADD = """
     INSERT INTO entry (key, codec, size, expire, tag, file, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT (key) DO NOTHING
 """
-DELETE: Final = f"DELETE FROM entry WHERE key = ?1 AND {LIVE}"
-DELETE_EXPIRED: Final = "DELETE FROM entry WHERE key = ?1 AND expire <= ?8"
-DELETE_ROW: Final = "DELETE FROM entry WHERE id = ?1"
-DELETE_DANGLING: Final = "DELETE FROM entry WHERE id = ?1 AND file = ?2"
-TOUCH: Final = f"UPDATE entry SET expire = ?2 WHERE key = ?1 AND {LIVE}"
+DELETE = f"DELETE FROM entry WHERE key = ?1 AND {LIVE}"
+DELETE_EXPIRED = "DELETE FROM entry WHERE key = ?1 AND expire <= ?8"
+DELETE_ROW = "DELETE FROM entry WHERE id = ?1"
+DELETE_DANGLING = "DELETE FROM entry WHERE id = ?1 AND file = ?2"
+TOUCH = f"UPDATE entry SET expire = ?2 WHERE key = ?1 AND {LIVE}"
 
 # Only native values in the row (codec 0), whose decoding cannot fail after the row is gone.
-POP_NATIVE: Final = f"""
+POP_NATIVE = f"""
     DELETE FROM entry WHERE key = ?1 AND codec = 0 AND {LIVE}
     RETURNING codec, expire, value, file, size, tag, id
 """
 # ?2 is delta, ?3 is what a missing key becomes. A sum beyond 64 bits would turn into a float: left to the store.
-INCR: Final = f"""
+INCR = f"""
     INSERT INTO entry (key, codec, size, value) VALUES (?1, 0, 8, ?3)
     ON CONFLICT (key) DO UPDATE SET value = value + ?2
     WHERE {LIVE} AND codec = 0 AND typeof(value) = 'integer' AND typeof(value + ?2) = 'integer'
@@ -125,53 +123,53 @@ INCR: Final = f"""
 """
 
 # Scans, a batch at a time in the order of rowids: ?1 the last rowid seen, ?2 how many.
-SCAN_KEYS: Final = f"SELECT id, key FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
-SCAN_KEYS_BACK: Final = f"SELECT id, key FROM entry WHERE id < ?1 AND {LIVE} ORDER BY id DESC LIMIT ?2"
-SCAN_ITEMS: Final = f"SELECT id, key, codec, file, size, value FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
-SCAN_ITEMS_BACK: Final = (
+SCAN_KEYS = f"SELECT id, key FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
+SCAN_KEYS_BACK = f"SELECT id, key FROM entry WHERE id < ?1 AND {LIVE} ORDER BY id DESC LIMIT ?2"
+SCAN_ITEMS = f"SELECT id, key, codec, file, size, value FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
+SCAN_ITEMS_BACK = (
     f"SELECT id, key, codec, file, size, value FROM entry WHERE id < ?1 AND {LIVE} ORDER BY id DESC LIMIT ?2"
 )
 
 # The whole table.
-COUNT: Final = """
+COUNT = """
     SELECT (SELECT count(*) FROM entry)
          - (SELECT count(*) FROM entry WHERE expire IS NOT NULL AND expire <= ?1)
 """
-SIZE: Final = "SELECT coalesce(sum(size), 0) FROM entry WHERE expire IS NULL OR expire > ?1"
-VOLUME: Final = """
+SIZE = "SELECT coalesce(sum(size), 0) FROM entry WHERE expire IS NULL OR expire > ?1"
+VOLUME = """
     SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)
          + (SELECT value FROM meta WHERE name = 'file_bytes')
 """
-CLEAR: Final = "DELETE FROM entry"
-EXPIRE: Final = "DELETE FROM entry WHERE expire IS NOT NULL AND expire <= ?1"
-EVICT_TAG: Final = "DELETE FROM entry WHERE tag = ?1 AND tag IS NOT NULL AND (expire IS NULL OR expire > ?2)"
+CLEAR = "DELETE FROM entry"
+EXPIRE = "DELETE FROM entry WHERE expire IS NOT NULL AND expire <= ?1"
+EVICT_TAG = "DELETE FROM entry WHERE tag = ?1 AND tag IS NOT NULL AND (expire IS NULL OR expire > ?2)"
 
 # Files that no row names any more.
-LIST_TRASH: Final = "SELECT file FROM trash LIMIT 256"
-EMPTY_TRASH: Final = "DELETE FROM trash WHERE file = ?1"
+LIST_TRASH = "SELECT file FROM trash LIMIT 256"
+EMPTY_TRASH = "DELETE FROM trash WHERE file = ?1"
 
 # The check.
-INTEGRITY: Final = "PRAGMA integrity_check(100)"
-REINDEX: Final = "REINDEX"
-FILE_ROWS: Final = "SELECT id, file, size FROM entry WHERE file IS NOT NULL"
-ROW_OF_FILE: Final = "SELECT id, size FROM entry WHERE file = ?1"
-ALL_TRASH: Final = "SELECT file FROM trash"
-FILE_BYTES: Final = """
+INTEGRITY = "PRAGMA integrity_check(100)"
+REINDEX = "REINDEX"
+FILE_ROWS = "SELECT id, file, size FROM entry WHERE file IS NOT NULL"
+ROW_OF_FILE = "SELECT id, size FROM entry WHERE file = ?1"
+ALL_TRASH = "SELECT file FROM trash"
+FILE_BYTES = """
     SELECT (SELECT value FROM meta WHERE name = 'file_bytes'),
            (SELECT coalesce(sum(size), 0) FROM entry WHERE file IS NOT NULL)
 """
-RECOUNT_FILE_BYTES: Final = """
+RECOUNT_FILE_BYTES = """
     UPDATE meta SET value = (SELECT coalesce(sum(size), 0) FROM entry WHERE file IS NOT NULL)
     WHERE name = 'file_bytes'
 """
-SALVAGE: Final = """
+SALVAGE = """
     SELECT id, key, codec, size, expire, tag, file, value FROM entry NOT INDEXED
     WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3
 """
-SALVAGE_ONE: Final = "SELECT id, key, codec, size, expire, tag, file, value FROM entry NOT INDEXED WHERE id = ?1"
-LAST_ROW: Final = "SELECT max(id) FROM entry NOT INDEXED"
-LAST_INDEXED_ROW: Final = "SELECT max(id) FROM entry INDEXED BY entry_key WHERE key IS NOT NULL"
-RESTORE: Final = """
+SALVAGE_ONE = "SELECT id, key, codec, size, expire, tag, file, value FROM entry NOT INDEXED WHERE id = ?1"
+LAST_ROW = "SELECT max(id) FROM entry NOT INDEXED"
+LAST_INDEXED_ROW = "SELECT max(id) FROM entry INDEXED BY entry_key WHERE key IS NOT NULL"
+RESTORE = """
     INSERT OR IGNORE INTO entry (id, key, codec, size, expire, tag, file, value)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 """

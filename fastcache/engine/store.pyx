@@ -19,11 +19,10 @@ What is always true, and who keeps it so:
   inside a transaction that cannot be done, and the child refuses to touch that directory.
 """
 
+import _thread
 import atexit
-import logging
 import operator
 import os
-import threading
 import weakref
 
 cimport cython
@@ -79,7 +78,7 @@ cdef class Turn:
     """Whose turn it is to write, among the threads of this process; re-entrant."""
 
     def __cinit__(self):
-        self.lock = threading.Lock()
+        self.lock = _thread.allocate_lock()
         self.owner = 0
         self.depth = 0
 
@@ -88,7 +87,7 @@ cdef class Turn:
             self.depth += 1
             return 0
         if not self.lock.acquire(False):
-            if not (timeout > 0.0 and self.lock.acquire(True, min(timeout, threading.TIMEOUT_MAX))):
+            if not (timeout > 0.0 and self.lock.acquire(True, min(timeout, _thread.TIMEOUT_MAX))):
                 raise Timeout(
                     f"another thread of this process kept the cache locked for the whole timeout of {timeout:g} s")
         self.owner = PyThread_get_thread_ident()
@@ -188,7 +187,7 @@ cdef class Store:
                 self.turn.give()
         except CorruptError as error:
             # Opened all the same, so that check(fix=True) can be called; every other use raises the error again.
-            logging.getLogger("fastcache").warning("%r is damaged: %s", self.directory, error)
+            warn("%r is damaged: %s", self.directory, error)
             self.drop_sessions(False)
         except BaseException:
             self.close()
@@ -1087,7 +1086,7 @@ cdef class Store:
                 self.checkpoint_at = frames + CHECKPOINT_FRAMES
                 session.connection.checkpoint()
         except (CacheError, OSError) as error:
-            logging.getLogger("fastcache").warning("tidying %r has to wait: %s", self.directory, error)
+            warn("tidying %r has to wait: %s", self.directory, error)
         return 0
 
     cdef int empty_trash(self, Session session) except -1:
@@ -1147,6 +1146,13 @@ cdef class Store:
             self.drop_sessions(True)
         finally:
             self.turn.give()
+
+
+cdef int warn(str message, str directory, object error) except -1:
+    import logging
+
+    logging.getLogger("fastcache").warning(message, directory, error)
+    return 0
 
 
 cdef object check_tag(object tag, Cell* cell):
@@ -1248,18 +1254,18 @@ cdef list living():
 def _before_fork():
     # In one order for all threads, so that two that fork at once cannot wait for each other.
     quiesced = sorted(living(), key=id)
-    forking[threading.get_ident()] = quiesced
+    forking[_thread.get_ident()] = quiesced
     for store in quiesced:
         store._before_fork()
 
 
 def _after_fork_in_parent():
-    for store in forking.pop(threading.get_ident(), ()):
+    for store in forking.pop(_thread.get_ident(), ()):
         store._after_fork_in_parent()
 
 
 def _after_fork_in_child():
-    for store in forking.pop(threading.get_ident(), ()):
+    for store in forking.pop(_thread.get_ident(), ()):
         store._after_fork_in_child()
     forking.clear()
 
