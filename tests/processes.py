@@ -1,13 +1,16 @@
 """Start the processes of ``workers.py`` and talk with them, one JSON line at a time."""
 
+import contextlib
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
 
 WORKERS = pathlib.Path(__file__).with_name("workers.py")
-PATIENCE_SECONDS = 150
+PATIENCE_SECONDS = 100
 
 
 class Process:
@@ -22,10 +25,18 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
             cwd=folder,
+            start_new_session=True,
         )
-        self._watchdog = threading.Timer(PATIENCE_SECONDS, self.popen.kill)
+        self._watchdog = threading.Timer(PATIENCE_SECONDS, self._kill_all)
         self._watchdog.daemon = True
         self._watchdog.start()
+
+    def _kill_all(self):
+        """Kill it and what it has forked, which would keep its pipes open."""
+        # Until it was waited for, nobody else can have got its number.
+        if self.popen.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
 
     def hear(self):
         """Wait for the next thing it says."""
@@ -37,13 +48,6 @@ class Process:
     def tell(self, message="go"):
         self.popen.stdin.write(json.dumps(message) + "\n")
         self.popen.stdin.flush()
-
-    def kill(self):
-        """Kill it at once (SIGKILL) and return what it had said and nobody had heard."""
-        self.popen.kill()
-        said = self.popen.stdout.read()
-        self.end()
-        return [json.loads(line) for line in said.splitlines(keepends=True) if line.endswith("\n")]
 
     def finish(self):
         """Let it end; it must do so by itself, without an error; return the last thing it says, if any."""
@@ -60,8 +64,7 @@ class Process:
 
     def end(self):
         self._watchdog.cancel()
-        if self.popen.poll() is None:
-            self.popen.kill()
+        self._kill_all()
         self.popen.wait()
         for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
             stream.close()

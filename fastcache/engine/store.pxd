@@ -29,7 +29,9 @@ cdef class Session:
     cdef Statement get, exists, set, add, delete, delete_expired, delete_row, pop_native, incr, touch
     cdef Statement scan_keys, scan_keys_back, scan_items, scan_items_back
     cdef Statement begin, commit, rollback, savepoint, release, rollback_to
+    cdef dict others
 
+    cdef Statement statement(self, str text)
     cdef void abandon(self) noexcept
 
 
@@ -108,7 +110,7 @@ cdef class Store:
     cdef int empty_trash(self, Session session) except -1
     cdef int repair_dangling(self, Entry entry) except -1
     cdef int undo_files(self, Py_ssize_t mark) except -1
-    cdef list scan(self, bint items, bint backward, long long last, int limit)
+    cdef list scan(self, bint items, bint backward, long long* last, int limit)
     cdef object scalar(self, str text, tuple parameters)
     cdef int bulk(self, str text, tuple parameters) except -1
 

@@ -136,6 +136,14 @@ cdef class Session:
         self.savepoint = Statement(connection, sql.SAVEPOINT)
         self.release = Statement(connection, sql.RELEASE)
         self.rollback_to = Statement(connection, sql.ROLLBACK_TO)
+        self.others = {}
+
+    cdef Statement statement(self, str text):
+        """The statement of a text that is used now and then, compiled once."""
+        statement = self.others.get(text)
+        if statement is None:
+            statement = self.others[text] = Statement(self.connection, text)
+        return statement
 
     cdef void abandon(self) noexcept:
         self.connection.abandon()
@@ -762,14 +770,16 @@ cdef class Store:
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
         cdef Entry entry
         cdef list row
+        cdef long long end
         self.enter()
         try:
             while True:
-                row = self.scan(False, last, LLONG_MAX if last else LLONG_MIN, 1)
+                end = LLONG_MAX if last else LLONG_MIN
+                row = self.scan(False, last, &end, 1)
                 if not row:
                     found = None
                     break
-                key = decode_key(row[1], self.serializer)
+                key = decode_key(row[0], self.serializer)
                 entry = self.take_entry(key)
                 if entry is not None:
                     found = (key, entry.stored)
@@ -858,7 +868,7 @@ cdef class Store:
         cdef int index, before, changed
         self.turn.take(self.timeout)
         try:
-            statement = Statement(self.writing().connection, text)
+            statement = self.writing().statement(text)
             owners = []
             for index, parameter in enumerate(parameters, 1):
                 owners.append(cell_of_plain(parameter, &cell))
@@ -896,36 +906,40 @@ cdef class Store:
 
     # -- the whole table -------------------------------------------------------------------------------------
 
-    cdef list scan(self, bint items, bint backward, long long last, int limit):
-        """The next rows in order of insertion, from beyond rowid ``last``, as one flat list: id and stored key, and
-        for ``items`` also codec, file, size and stored value."""
+    cdef list scan(self, bint items, bint backward, long long* last, int limit):
+        """The next rows in order of insertion, from beyond rowid ``last``, which is moved on: one flat list of stored
+        keys, and for ``items`` of key, codec, file, size and stored value."""
         cdef Session session
         cdef Statement statement
         cdef BusyWait wait = None
         cdef int columns = 6 if items else 2
         cdef int column, step
+        cdef long long seen
         cdef list found
         cdef long long now = self.now()
         while True:
             found = []
+            seen = last[0]
             session = self.reading()
             if items:
                 statement = session.scan_items_back if backward else session.scan_items
             else:
                 statement = session.scan_keys_back if backward else session.scan_keys
             if statement.ready():
-                statement.bind_integer(1, last)
+                statement.bind_integer(1, seen)
                 statement.bind_integer(2, limit)
                 statement.bind_integer(8, now)
                 step = statement.step()
                 try:
                     while step == STEP_ROW:
-                        for column in range(columns):
+                        seen = statement.column_integer(0)
+                        for column in range(1, columns):
                             found.append(statement.column_object(column))
                         step = statement.step()
                 finally:
                     statement.reset()
                 if step == STEP_DONE:
+                    last[0] = seen
                     return found
             if wait is None:
                 wait = self.wait()
@@ -939,7 +953,7 @@ cdef class Store:
         if not self.turn.take_if_free():
             return self.reading().connection.query(text, parameters, self.timeout)[0][0]
         try:
-            statement = Statement(self.writing().connection, text)
+            statement = self.writing().statement(text)
             for index, parameter in enumerate(parameters, 1):
                 cell_of_plain(parameter, &cell)
                 statement.bind(index, &cell)
@@ -966,15 +980,13 @@ cdef class Store:
         """Iterate over the live keys in order of insertion."""
         cdef long long last = LLONG_MAX if backward else LLONG_MIN
         cdef int limit = 16
-        cdef Py_ssize_t index
         cdef list batch
         while True:
-            batch = self.scan(False, backward, last, limit)
-            for index in range(0, len(batch), 2):
-                yield decode_key(batch[index + 1], self.serializer)
-            if len(batch) < 2 * limit:
+            batch = self.scan(False, backward, &last, limit)
+            for stored in batch:
+                yield decode_key(stored, self.serializer)
+            if len(batch) < limit:
                 return
-            last = batch[len(batch) - 2]
             limit = min(2 * limit, LARGEST_BATCH)
 
     def items(self, bint backward=False):
@@ -985,25 +997,24 @@ cdef class Store:
         cdef list batch
         cdef Entry entry
         while True:
-            batch = self.scan(True, backward, last, limit)
-            for index in range(0, len(batch), 6):
-                key = decode_key(batch[index + 1], self.serializer)
-                file = batch[index + 3]
+            batch = self.scan(True, backward, &last, limit)
+            for index in range(0, len(batch), 5):
+                key = decode_key(batch[index], self.serializer)
+                file = batch[index + 2]
                 if file is None:
-                    yield key, decode_value(batch[index + 2], batch[index + 5], self.serializer)
+                    yield key, decode_value(batch[index + 1], batch[index + 4], self.serializer)
                     continue
                 try:
-                    stored = self.files.read(file, batch[index + 4])
+                    stored = self.files.read(file, batch[index + 3])
                 except MissingFileError:
                     # Replaced or deleted since the scan.
                     entry = self.fetch_entry(key)
                     if entry is not None:
                         yield key, entry.stored
                 else:
-                    yield key, decode_value(batch[index + 2], stored, self.serializer)
-            if len(batch) < 6 * limit:
+                    yield key, decode_value(batch[index + 1], stored, self.serializer)
+            if len(batch) < 5 * limit:
                 return
-            last = batch[len(batch) - 6]
             limit = min(2 * limit, LARGEST_BATCH)
 
     # -- transactions ----------------------------------------------------------------------------------------

@@ -354,15 +354,50 @@ class CheckContract(StoreContract):
         assert str(directory) in str(error.value)
         assert store.get(f"{SECRET} 0").startswith("<0>")
 
-    def test_a_database_cut_short_is_refused_and_left_alone(self, open_store, directory, start):
+    @pytest.mark.parametrize("how", ["cut to a half", "cut to a page", "schema overwritten"])
+    def test_a_database_that_cannot_even_be_opened_is_named_and_repaired(
+        self, open_store, directory, start, caplog, how
+    ):
         page_size = self.fill_and_close(open_store, directory, start)
-        size = os.path.getsize(directory / "cache.db")
-        os.truncate(directory / "cache.db", size // page_size // 2 * page_size)
+        pages = os.path.getsize(directory / "cache.db") // page_size
+        if how == "schema overwritten":
+            with open(directory / "cache.db", "r+b") as file:
+                file.seek(100)
+                file.write(b"\xa5" * (page_size - 100))
+        else:
+            os.truncate(directory / "cache.db", (pages // 2 if how == "cut to a half" else 1) * page_size)
         content = (directory / "cache.db").read_bytes()
-        with pytest.raises(fastcache.CorruptError) as error:
-            open_store()
-        assert str(directory) in str(error.value)
+        store = open_store()
+        assert str(directory) in caplog.text
+        assert SECRET not in caplog.text
+        for use in (
+            lambda: store.get("a"),
+            lambda: store["a"],
+            lambda: "a" in store,
+            lambda: len(store),
+            lambda: list(store),
+            lambda: store.set("a", 1),
+            lambda: store.add("a", 1),
+            lambda: store.incr("a"),
+            store.clear,
+        ):
+            with pytest.raises(fastcache.CorruptError) as error:
+                use()
+            assert str(directory) in str(error.value)
+        result = store.check()
+        assert result.sqlite_integrity_ok is False
+        assert not result
         assert (directory / "cache.db").read_bytes() == content
+        assert store.check(fix=True).sqlite_integrity_ok is False
+        assert_found(store.check())
+        kept = self.undamaged(store)
+        assert kept > 100 or how != "cut to a half"
+        store["new"] = 1
+        store.close()
+        with open_store() as store:
+            assert_found(store.check())
+            assert store["new"] == 1
+            assert len(store) == kept + 1
 
     # together
 
