@@ -28,8 +28,10 @@ from fastcache.engine.store import Store
 __all__ = ["CheckResult", "check"]
 
 _BATCH = 256
+# So many batches without a readable row are looked at row by row; what follows, in strides.
+_PATIENCE = 32
 # How far to look where neither the table nor the index tells.
-_PROBABLY_LAST = 10_000_000
+_PROBABLY_LAST = 1 << 40
 
 
 @dataclass
@@ -153,18 +155,51 @@ def _salvage(store: Store) -> None:
 def _readable_rows(reader: Connection) -> Iterator[tuple[Any, ...]]:
     """Every row that can be read, by rowid."""
     start, last = 1, _last_row(reader)
+    unreadable = 0
     while start <= last:
         try:
             rows = reader.query(sql.SALVAGE, (start, last, _BATCH))
         except CorruptError:
+            if unreadable > _PATIENCE:
+                start = _next_readable(reader, start, last)
+                unreadable = 0
+                continue
             end = min(start + _BATCH - 1, last)
-            yield from _readable_between(reader, start, end)
+            rows = list(_readable_between(reader, start, end))
+            unreadable = 0 if rows else unreadable + 1
             start = end + 1
-            continue
-        if not rows:
-            return
+        else:
+            if not rows:
+                return
+            start = rows[-1][0] + 1
         yield from rows
-        start = rows[-1][0] + 1
+
+
+def _next_readable(reader: Connection, damaged: int, last: int) -> int:
+    """Leave a large damaged part in strides that double, and go back to its end by bisection."""
+    stride = _BATCH
+    low = damaged
+    while not _readable(reader, damaged + stride):
+        low = damaged + stride
+        stride *= 2
+        if low > last:
+            return low
+    high = damaged + stride
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _readable(reader, middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _readable(reader: Connection, row: int) -> bool:
+    try:
+        reader.query(sql.SALVAGE_ONE, (row,))
+    except CorruptError:
+        return False
+    return True
 
 
 def _readable_between(reader: Connection, first: int, last: int) -> Iterator[tuple[Any, ...]]:
