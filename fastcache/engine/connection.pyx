@@ -178,7 +178,8 @@ cdef class Connection:
             raise FullError(f"{where}: the disk is full; free some space, nothing was changed") from cause
         if primary == SQLITE_NOTADB:
             raise NotACacheError(f"{self.path!r} is not a database; choose another directory") from cause
-        if primary == SQLITE_CORRUPT:
+        # Our statements are right, so that SQLITE_ERROR means a schema that is not (a table is gone, say).
+        if primary == SQLITE_CORRUPT or primary == SQLITE_ERROR:
             raise CorruptError(
                 f"{where}: the database is damaged; check(fix=True) saves what can be read if it can be opened at all, "
                 "otherwise remove the directory"
