@@ -356,7 +356,7 @@ class CacheMachine(Machine):
             del self.entries[key]
 
 
-STEPS = settings(max_examples=30, stateful_step_count=30)
+STEPS = settings(max_examples=50, stateful_step_count=40)
 
 TestCacheModel = CacheMachine.TestCase
 TestCacheModel.settings = STEPS

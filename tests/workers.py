@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import warnings
 
 import fastcache
 
@@ -453,6 +454,8 @@ def fork_leaves_the_block(kind, directory):
 @command
 def fork_many(kind, directory, children, times):
     """Several children fork while threads of the parent write."""
+    # That a child of many threads may find a lock held is what is tried here.
+    warnings.filterwarnings("ignore", "This process .*is multi-threaded", DeprecationWarning)
     store = open_store(kind, directory)
     stop = threading.Event()
     written = []
