@@ -87,7 +87,7 @@ cdef class Store:
     cdef Session writing(self)
     cdef int open_writer(self) except -1
     cdef int initialize(self, Connection connection) except -1
-    cdef int refuse_foreign(self, Connection connection, object mark) except -1
+    cdef bint is_ours(self, Connection connection) except -1
     cdef int drop_sessions(self, bint checkpoint) except -1
     cdef int check_settings(self, dict asked) except -1
     cdef BusyWait wait(self)

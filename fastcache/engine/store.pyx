@@ -249,21 +249,17 @@ cdef class Store:
 
     cdef int initialize(self, Connection connection) except -1:
         """Make sure that the database is ours and has its tables, whoever else is doing the same."""
-        mark = connection.query(sql.GET_APPLICATION_ID)[0][0]
-        if mark == sql.APPLICATION_ID:
+        if self.is_ours(connection):
             if connection.query(sql.GET_JOURNAL_MODE)[0][0] != "wal":
                 connection.execute(sql.SYNC_FULL, self.timeout)
             return 0
-        self.refuse_foreign(connection, mark)
         # Without shared memory (a network file system) SQLite stays with its rollback journal.
         connection.execute(sql.USE_WAL, self.timeout)
         if connection.query(sql.GET_JOURNAL_MODE)[0][0] != "wal":
             connection.execute(sql.SYNC_FULL, self.timeout)
         connection.execute(sql.BEGIN, self.timeout)
         try:
-            mark = connection.query(sql.GET_APPLICATION_ID)[0][0]
-            if mark != sql.APPLICATION_ID:
-                self.refuse_foreign(connection, mark)
+            if not self.is_ours(connection):
                 for statement in sql.SCHEMA:
                     connection.execute(statement, self.timeout)
                 for name, value in self.settings.items():
@@ -277,12 +273,17 @@ cdef class Store:
             raise
         return 0
 
-    cdef int refuse_foreign(self, Connection connection, object mark) except -1:
-        """Raise NotACacheError unless the database is empty."""
-        if mark != 0 or connection.query(sql.COUNT_SCHEMA)[0][0] != 0:
+    cdef bint is_ours(self, Connection connection) except -1:
+        """Whether the database is a cache; False if it is empty. Raises NotACacheError if it is neither."""
+        # In this order: whoever makes the tables marks them in the same transaction.
+        tables = connection.query(sql.COUNT_SCHEMA)[0][0]
+        mark = connection.query(sql.GET_APPLICATION_ID)[0][0]
+        if mark == sql.APPLICATION_ID:
+            return True
+        if mark or tables:
             raise NotACacheError(
                 f"{connection.path!r} is a database of another program; choose another directory")
-        return 0
+        return False
 
     cdef int check_settings(self, dict asked) except -1:
         """Compare what is stored with what was asked; take over, or record, the rest."""
