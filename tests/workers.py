@@ -494,7 +494,7 @@ class Interruption(KeyboardInterrupt):
 
 
 @command
-def interrupted(kind, directory, times):
+def interrupted(kind, directory, seed, times):
     """Operate while a signal's handler raises at random instants; say how often that stopped something."""
     import soak_crash
 
@@ -502,16 +502,16 @@ def interrupted(kind, directory, times):
         raise Interruption
 
     signal.signal(signal.SIGALRM, interrupt)
-    chance = random.Random(1)
+    chance = random.Random(seed)
     count = 0
     before = soak_crash.Model()
     with open_store(kind, directory) as store:
         for number in range(times):
             after = soak_crash.Model(before)
-            soak_crash.operate(after, "x", number, 1, True)
+            soak_crash.operate(after, "x", number, seed, True)
             try:
                 signal.setitimer(signal.ITIMER_REAL, 1e-5 + chance.random() ** 2 * 0.002)
-                soak_crash.operate(store, "x", number, 1, True)
+                soak_crash.operate(store, "x", number, seed, True)
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except Interruption:
                 count += 1

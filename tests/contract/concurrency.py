@@ -324,8 +324,9 @@ class ProcessContract(StoreContract):
 
     # interruption
 
-    def test_what_is_interrupted_happens_as_a_whole_or_not_at_all(self, open_store, directory, start):
-        process = start("interrupted", self.kind, str(directory), 600)
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_what_is_interrupted_happens_as_a_whole_or_not_at_all(self, open_store, directory, start, seed):
+        process = start("interrupted", self.kind, str(directory), seed, 1200)
         assert process.hear() > 10
         with open_store(timeout=0.2) as store:
             store["nobody holds the lock"] = 1
