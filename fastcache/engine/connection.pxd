@@ -43,6 +43,7 @@ cdef class Connection:
     cdef int wal_frames
 
     cdef int busy_or_raise(self, int code, object doing) except -1
+    cdef int count_closed(self) except -1
     cdef int close(self, bint checkpoint=*) except -1
     cdef void abandon(self) noexcept
     cdef bint in_transaction(self) noexcept
@@ -64,6 +65,7 @@ cdef class Statement:
     cdef int bind(self, int index, const Cell* cell) except -1
     cdef int bind_integer(self, int index, long long value) except -1
     cdef int bind_null(self, int index) except -1
+    cdef int bind_all(self, tuple values) except -1
     cdef int step(self, bint release_gil=*) except -1
     cdef int run(self, double timeout, bint release_gil=*) except -1
     cdef void reset(self) noexcept
@@ -75,3 +77,5 @@ cdef class Statement:
 
 cdef object cell_object(const Cell* cell)
 cdef object cell_of_plain(object value, Cell* cell)
+cdef list open_paths()
+cdef void forget_open_paths() noexcept

@@ -53,6 +53,19 @@ if not sqlite3_threadsafe():
 cdef double FIRST_NAP = 20e-6
 cdef double LONGEST_NAP = 2e-3
 
+# How many connections this process has open on each path. What is left of it when a fork comes is inherited.
+cdef dict opened = {}
+
+
+cdef list open_paths():
+    """The paths that this process has connections to."""
+    return list(opened)
+
+
+cdef void forget_open_paths() noexcept:
+    """In a child: they are the parent's."""
+    opened.clear()
+
 
 cdef class BusyWait:
     """Waiting for a lock that another connection holds: back off, then give up with Timeout."""
@@ -115,9 +128,9 @@ cdef class Connection:
             raise OpenError(
                 f"cannot open {path!r} as a database: the directory must exist and be writable"
             ) from SQLiteError(message, code)
+        opened[path] = opened.get(path, 0) + 1
         if sqlite3_db_readonly(self.db, "main") == 1:
-            sqlite3_close(self.db)
-            self.db = NULL
+            self.close()
             raise OpenError(f"cannot open {path!r}: it is read-only, and a cache must be able to write")
         code = sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>(not lenient), <int*>NULL)
         if code != SQLITE_OK:
@@ -136,6 +149,15 @@ cdef class Connection:
                 statement = sqlite3_next_stmt(self.db, NULL)
             with nogil:
                 sqlite3_close(self.db)
+            self.count_closed()
+
+    cdef int count_closed(self) except -1:
+        left = opened.get(self.path, 0) - 1
+        if left > 0:
+            opened[self.path] = left
+        else:
+            opened.pop(self.path, None)
+        return 0
 
     cdef int close(self, bint checkpoint=True) except -1:
         """Finalize every statement and close. With ``checkpoint`` off the last connection of all leaves the
@@ -158,6 +180,7 @@ cdef class Connection:
             self.busy_or_raise(code, "close the database")
             raise StorageError(f"cannot close {self.path!r}: it is still in use")
         self.db = NULL
+        self.count_closed()
         return 0
 
     cdef void abandon(self) noexcept:
@@ -229,15 +252,11 @@ cdef class Connection:
         """
         cdef Statement statement = Statement(self, text)
         cdef BusyWait wait = None
-        cdef Cell cell
         cdef int step, columns, index
         cdef list rows
         while True:
             rows = []
-            owners = []
-            for index, parameter in enumerate(parameters, 1):
-                owners.append(cell_of_plain(parameter, &cell))
-                statement.bind(index, &cell)
+            statement.bind_all(parameters)
             step = statement.step(release_gil)
             columns = sqlite3_column_count(statement.handle)
             while step == STEP_ROW:
@@ -298,10 +317,10 @@ cdef class Statement:
         """Compile the statement if it is not yet. Returns 0 where the schema could not be read for a lock."""
         cdef bytes text
         cdef int code
-        if self.handle != NULL:
-            return 1
         if self.connection.db == NULL:
             raise StorageError("the connection is closed")
+        if self.handle != NULL:
+            return 1
         text = self.text.encode()
         code = sqlite3_prepare_v3(
             self.connection.db, PyBytes_AS_STRING(text), <int>PyBytes_GET_SIZE(text) + 1,
@@ -350,6 +369,16 @@ cdef class Statement:
         cell.kind = CELL_NULL
         return self.bind(index, &cell)
 
+    cdef int bind_all(self, tuple values) except -1:
+        """Bind plain values to the parameters in order; the tuple must live until the reset."""
+        cdef Cell cell
+        cdef int index = 0
+        for value in values:
+            index += 1
+            cell_of_plain(value, &cell)
+            self.bind(index, &cell)
+        return 0
+
     cdef int step(self, bint release_gil=False) except -1:
         """One step. After STEP_BUSY and after an exception the statement is reset."""
         cdef int code
@@ -373,7 +402,7 @@ cdef class Statement:
     cdef int run(self, double timeout, bint release_gil=False) except -1:
         """Step once, as often as it takes to get the lock. Returns STEP_ROW or STEP_DONE (then reset).
 
-        The caller holds the turn, so that the bindings stay its own while it waits."""
+        For statements without parameters: a signal handler that runs while this waits might bind them."""
         cdef int step
         cdef BusyWait wait = None
         while True:

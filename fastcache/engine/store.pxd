@@ -26,7 +26,7 @@ cdef class Turn:
 
 cdef class Session:
     cdef Connection connection
-    cdef Statement get, exists, set, add, delete, delete_expired, delete_row, pop_native, incr, touch
+    cdef Statement get, exists, set, add, pop_native, incr
     cdef Statement scan_keys, scan_keys_back, scan_items, scan_items_back
     cdef Statement begin, commit, rollback, savepoint, release, rollback_to
     cdef dict others
@@ -57,9 +57,9 @@ cdef class Store:
     cdef public long long misses
     cdef public long long inline_limit
     cdef Turn turn
+    cdef object opening
     cdef Session writer
     cdef Session reader
-    cdef object forked_inside
     cdef int depth
     cdef int checkpoint_at
     cdef bint has_trash
@@ -86,11 +86,13 @@ cdef class Store:
     cdef Session reading(self)
     cdef Session writing(self)
     cdef int open_writer(self) except -1
+    cdef int open_reader(self) except -1
+    cdef Connection open_connection(self, bint lenient)
     cdef int initialize(self, Connection connection) except -1
     cdef bint is_ours(self, Connection connection) except -1
     cdef int drop_sessions(self, bint checkpoint) except -1
     cdef int check_settings(self, dict asked) except -1
-    cdef BusyWait wait(self)
+    cdef BusyWait pause(self, BusyWait wait)
     cdef Entry read_entry(self, Statement statement)
     cdef bint materialize(self, Entry entry) except -1
     cdef bint put_row(
@@ -100,15 +102,22 @@ cdef class Store:
         self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
         const Cell* value) except -1
     cdef bint write_row(
-        self, Session session, bint only_if_absent, const Cell* key, int codec, long long size, long long expire,
-        const Cell* tag, object file, const Cell* value) except -1
-    cdef bint insert_over_expired(
-        self, Session session, Statement statement, const Cell* key, long long now) except -1
-    cdef int write_one(self, Session session, Statement statement) except -1
+        self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
+        str file, const Cell* value) except -1
+    cdef bint try_row(
+        self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
+        str file, const Cell* value, long long now) except -1
+    cdef bint change_keyed(self, str text, object key, long long expire) except -1
+    cdef int run_keyed(self, str text, const Cell* key, long long expire, long long now) except -1
+    cdef int change(self, Session session, Statement statement, bint release_gil) except -2
+    cdef Entry pop_native(self, const Cell* key, long long now)
+    cdef bint increment_native(
+        self, const Cell* key, long long delta, long long start, long long now, long long* total) except -1
     cdef int count_changes(self, Connection connection, int before) except -1
     cdef int settle(self) except -1
     cdef int empty_trash(self, Session session) except -1
     cdef int repair_dangling(self, Entry entry) except -1
+    cdef int roll_back(self, Session session) except -1
     cdef int undo_files(self, Py_ssize_t mark) except -1
     cdef list scan(self, bint items, bint backward, long long* last, int limit)
     cdef object scalar(self, str text, tuple parameters)

@@ -15,8 +15,9 @@ What is always true, and who keeps it so:
 - **Files follow rows.** files.py tells their life; here `created` lists the files that the open transaction has renamed
   into place, so that a rollback removes them, and `has_trash` says that a trigger has put names into the trash.
 - **A fork leaves nothing shared.** SQLite keeps its POSIX locks in tables of the process, which a child inherits without
-  the locks. Before a fork all connections are closed; both sides reopen on first use. If the forking thread itself is
-  inside a transaction that cannot be done, and the child refuses to touch that directory.
+  the locks. Before a fork all connections are closed, and until it is done none is opened (the lock `opening`); both
+  sides reopen on first use. What cannot be closed (the forking thread is inside a transaction, another one checks)
+  taints its database for the child, which refuses to open it.
 """
 
 import _thread
@@ -31,7 +32,8 @@ from cpython.buffer cimport PyBUF_READ
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.connection cimport (
-    CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_TEXT, STEP_BUSY, STEP_DONE, STEP_ROW, cell_of_plain)
+    CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_TEXT, STEP_BUSY, STEP_DONE, STEP_ROW, cell_of_plain,
+    forget_open_paths, open_paths)
 from fastcache.engine.keys cimport decode_key, encode_key
 from fastcache.engine.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_TEXT, decode_value, encode_value
 
@@ -120,12 +122,8 @@ cdef class Session:
         self.exists = Statement(connection, sql.EXISTS)
         self.set = Statement(connection, sql.SET)
         self.add = Statement(connection, sql.ADD)
-        self.delete = Statement(connection, sql.DELETE)
-        self.delete_expired = Statement(connection, sql.DELETE_EXPIRED)
-        self.delete_row = Statement(connection, sql.DELETE_ROW)
         self.pop_native = Statement(connection, sql.POP_NATIVE)
         self.incr = Statement(connection, sql.INCR)
-        self.touch = Statement(connection, sql.TOUCH)
         self.scan_keys = Statement(connection, sql.SCAN_KEYS)
         self.scan_keys_back = Statement(connection, sql.SCAN_KEYS_BACK)
         self.scan_items = Statement(connection, sql.SCAN_ITEMS)
@@ -178,12 +176,14 @@ cdef class Store:
         self.timer = timer
         self.files = ValueFiles(self.directory)
         self.turn = Turn()
+        self.opening = _thread.RLock()
         self.created = []
         self.marks = []
         self.inline_limit = INLINE_LIMIT
         self.checkpoint_at = CHECKPOINT_FRAMES
         self.settings = {"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0}
         make_directory(self.directory)
+        _register(self)
         try:
             self.open_writer()
             self.check_settings(settings or {})
@@ -200,7 +200,6 @@ cdef class Store:
         except BaseException:
             self.close()
             raise
-        _register(self)
 
     def __reduce__(self):
         raise TypeError("a Store cannot be pickled; the Cache or Index that holds it can")
@@ -215,8 +214,33 @@ cdef class Store:
     cdef int open_writer(self) except -1:
         """Open the writer's session; make the tables if the database has none."""
         cdef Session session
+        self.opening.acquire()
+        try:
+            if self.writer is not None:
+                return 0
+            session = Session(self.open_connection(False))
+            self.initialize(session.connection)
+            self.writer = session
+        finally:
+            self.opening.release()
+        return 0
+
+    cdef int open_reader(self) except -1:
+        self.opening.acquire()
+        try:
+            if self.reader is None:
+                self.reader = Session(self.open_connection(False))
+        finally:
+            self.opening.release()
+        return 0
+
+    cdef Connection open_connection(self, bint lenient):
+        """Every connection to this database is opened here, under the lock `opening`, which a fork takes."""
+        cdef Connection connection
         path = self.path
         new = True
+        if self.closed:
+            raise ClosedError(f"the cache in {self.directory!r} is closed")
         try:
             found = os.stat(path)
         except FileNotFoundError:
@@ -230,22 +254,15 @@ cdef class Store:
                 raise NotACacheError(f"{path!r} is not a database; choose another directory")
             if (found.st_dev, found.st_ino) in inherited:
                 raise TransactionError(
-                    f"{self.directory!r} was in a transaction when this process was forked, so that its locks cannot "
-                    "be trusted here; fork outside of transactions, or start the process with spawn")
-        session = Session(Connection(path))
+                    f"{self.directory!r} was in use, in a transaction or a check, when this process was forked, so that "
+                    "its locks cannot be trusted here; fork outside of these, or start the process with spawn")
+        connection = Connection(path, lenient)
         if new:
             try:
                 os.chmod(path, 0o600)
             except OSError as error:
                 raise OpenError(f"cannot protect {path!r}: {error.strerror}") from error
-        # `closed` is looked at after the last line that lets other threads run.
-        self.initialize(session.connection)
-        if self.closed:
-            session.connection.close()
-            raise ClosedError(f"the cache in {self.directory!r} is closed")
-        if self.writer is None:
-            self.writer = session
-        return 0
+        return connection
 
     cdef int initialize(self, Connection connection) except -1:
         """Make sure that the database is ours and has its tables, whoever else is doing the same."""
@@ -316,8 +333,9 @@ cdef class Store:
             return
         self.turn.take(self.timeout)
         try:
-            if self.depth:
-                raise TransactionError("a cache cannot be closed inside its own transaction; leave the block first")
+            if self.depth or self.turn.depth > 1:
+                raise TransactionError(
+                    "a cache cannot be closed inside its own transaction, or by what interrupts one of its operations")
             self.closed = True
             self.drop_sessions(True)
         finally:
@@ -327,7 +345,7 @@ cdef class Store:
         """Close, unless a thread has the turn."""
         if not self.closed and self.turn.take_if_free():
             try:
-                if not self.depth:
+                if not self.depth and self.turn.depth == 1:
                     self.closed = True
                     self.drop_sessions(True)
             finally:
@@ -335,63 +353,60 @@ cdef class Store:
 
     cdef int drop_sessions(self, bint checkpoint) except -1:
         """Close both connections, to be reopened on next use unless the store is closed. The turn is held."""
-        cdef Session session
-        for session in (self.reader, self.writer):
-            if session is not None:
-                session.connection.close(checkpoint)
+        # Forgotten before they are closed: closing gives up the GIL, and other threads must not find them.
+        cdef Session reader = self.reader
+        cdef Session writer = self.writer
         self.reader = None
         self.writer = None
+        if reader is not None:
+            reader.connection.close(checkpoint)
+        if writer is not None:
+            writer.connection.close(checkpoint)
         return 0
 
-    def _before_fork(self):
-        """Leave nothing to inherit: wait for the turn and close the connections."""
-        self.forked_inside = None
+    def _quiesce(self):
+        """Leave nothing to inherit: wait for the turn and close the connections. Returns whether that was possible;
+        then the turn is kept."""
+        self.turn.take(min(self.timeout, 10.0))
         try:
-            self.turn.take(min(self.timeout, 10.0))
-        except Timeout:
-            self.forked_inside = os.stat(self.path)
-            return
-        if self.depth:
-            self.forked_inside = os.stat(self.path)
+            if not self.depth and self.turn.depth == 1 and self.opening.acquire(True, min(self.timeout, 10.0)):
+                self.drop_sessions(False)
+                return True
+        except BaseException:
             self.turn.give()
-        else:
-            self.drop_sessions(False)
+            raise
+        self.turn.give()
+        return False
 
-    def _after_fork_in_parent(self):
-        """Go on: the connections reopen on next use."""
-        if self.forked_inside is None:
-            self.turn.give()
+    def _resume(self):
+        """Go on in the parent: the connections reopen on next use."""
+        self.opening.release()
+        self.turn.give()
 
-    def _after_fork_in_child(self):
-        """Start with a free turn and no connection; never touch the parent's."""
-        if self.forked_inside is not None:
-            inherited.add((self.forked_inside.st_dev, self.forked_inside.st_ino))
-            for session in (self.writer, self.reader):
-                if session is not None:
-                    (<Session>session).abandon()
-            self.writer = None
-            self.reader = None
-            self.depth = 0
-            self.created = []
-            self.marks = []
+    def _renew(self):
+        """Start in the child with free locks and no connection; never touch the parent's."""
         self.turn = Turn()
+        self.opening = _thread.RLock()
+        for session in (self.writer, self.reader):
+            if session is not None:
+                (<Session>session).abandon()
+        self.writer = None
+        self.reader = None
+        self.depth = 0
+        self.created = []
+        self.marks = []
 
     # -- sessions --------------------------------------------------------------------------------------------
 
     cdef Session reading(self):
         """The session to read from now, until the GIL is given up."""
         if self.writer is None:
-            if self.closed:
-                raise ClosedError(f"the cache in {self.directory!r} is closed")
             self.open_writer()
+            return self.reading()
         if self.turn.owner == 0 or self.turn.is_mine():
             return self.writer
         if self.reader is None:
-            session = Session(Connection(self.path))
-            if self.closed:
-                raise ClosedError(f"the cache in {self.directory!r} is closed")
-            if self.reader is None:
-                self.reader = session
+            self.open_reader()
             # Opening gives up the GIL: choose anew.
             return self.reading()
         return self.reader
@@ -399,16 +414,18 @@ cdef class Store:
     cdef Session writing(self):
         """The session to write to; the turn is held."""
         if self.writer is None:
-            if self.closed:
-                raise ClosedError(f"the cache in {self.directory!r} is closed")
             self.open_writer()
         if self.depth and not self.writer.connection.in_transaction():
             raise TransactionError(
                 "an earlier error has rolled this transaction back: leave its block, and run it again")
         return self.writer
 
-    cdef BusyWait wait(self):
-        return BusyWait(self.timeout, "waiting to use the cache")
+    cdef BusyWait pause(self, BusyWait wait):
+        """Wait a little for another connection's lock. Signal handlers run here, and may use this store."""
+        if wait is None:
+            wait = BusyWait(self.timeout, "waiting to use the cache")
+        wait.pause()
+        return wait
 
     cdef long long now(self) except -1:
         """Milliseconds since the epoch."""
@@ -440,9 +457,7 @@ cdef class Store:
                     return missing
                 if step == STEP_ROW:
                     break
-            if wait is None:
-                wait = self.wait()
-            wait.pause()
+            wait = self.pause(wait)
         # The plainest row first: native, never expires, no file.
         if statement.column_integer(0) == CODEC_NATIVE and statement.column_is_null(1):
             try:
@@ -482,9 +497,7 @@ cdef class Store:
                 statement.bind(1, &cell)
                 step = statement.step()
             if step == STEP_BUSY:
-                if wait is None:
-                    wait = self.wait()
-                wait.pause()
+                wait = self.pause(wait)
                 continue
             if step == STEP_DONE:
                 statement.reset()
@@ -550,9 +563,7 @@ cdef class Store:
                     return False
                 if step == STEP_ROW:
                     break
-            if wait is None:
-                wait = self.wait()
-            wait.pause()
+            wait = self.pause(wait)
         try:
             expire = NEVER if statement.column_is_null(0) else statement.column_integer(0)
             file = statement.column_object(1)
@@ -610,8 +621,7 @@ cdef class Store:
         cdef bint stored
         self.turn.take(self.timeout)
         try:
-            stored = self.write_row(
-                self.writing(), only_if_absent, key, codec, value.size, expire, tag, None, value)
+            stored = self.write_row(only_if_absent, key, codec, value.size, expire, tag, None, value)
             if self.depth == 0:
                 self.settle()
         finally:
@@ -637,7 +647,7 @@ cdef class Store:
             self.created.append(pending)
             pending.commit()
             stored = self.write_row(
-                self.writing(), only_if_absent, key, codec, value.size, expire, tag, pending.name, &nothing)
+                only_if_absent, key, codec, value.size, expire, tag, pending.name, &nothing)
         except BaseException:
             self.leave(False)
             raise
@@ -645,52 +655,82 @@ cdef class Store:
         return stored
 
     cdef bint write_row(
-            self, Session session, bint only_if_absent, const Cell* key, int codec, long long size, long long expire,
-            const Cell* tag, object file, const Cell* value) except -1:
-        cdef Statement statement = session.add if only_if_absent else session.set
-        cdef Cell file_cell
-        statement.bind(1, key)
-        statement.bind_integer(2, codec)
-        statement.bind_integer(3, size)
-        if expire == NEVER:
-            statement.bind_null(4)
-        else:
-            statement.bind_integer(4, expire)
-        statement.bind(5, tag)
-        file_owner = cell_of_plain(file, &file_cell)
-        statement.bind(6, &file_cell)
-        statement.bind(7, value)
+            self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
+            str file, const Cell* value) except -1:
+        """Run the upsert, or the insert. Returns whether the row was written."""
         cdef long long now = self.now()
-        if not only_if_absent:
-            statement.bind_integer(8, now)
-        cdef int before = session.connection.total_changes()
-        statement.run(self.timeout, file is None and size > LARGE)
-        if self.count_changes(session.connection, before) == 0:
-            return self.insert_over_expired(session, statement, key, now)
-        return True
-
-    cdef bint insert_over_expired(
-            self, Session session, Statement statement, const Cell* key, long long now) except -1:
-        """The upsert or insert left a row alone: if that has expired, delete it and run the statement again.
-
-        Both look at the same ``now``: a clock that jumps in between must not make the set do nothing."""
-        cdef bint stored = False
+        if self.try_row(only_if_absent, key, codec, size, expire, tag, file, value, now):
+            return True
+        # A row was left alone: if it has expired, it goes, and the statement runs again. Both look at the same `now`:
+        # a clock that jumps in between must not make a set do nothing.
+        cdef bint written = False
         self.enter()
         try:
-            session.delete_expired.bind(1, key)
-            session.delete_expired.bind_integer(8, now)
-            if self.write_one(session, session.delete_expired) or statement is session.set:
-                stored = self.write_one(session, statement) > 0
+            if self.run_keyed(sql.DELETE_EXPIRED, key, NEVER, now) or not only_if_absent:
+                written = self.try_row(only_if_absent, key, codec, size, expire, tag, file, value, now)
         except BaseException:
             self.leave(False)
             raise
         self.leave(True)
-        return stored
+        return written
 
-    cdef int write_one(self, Session session, Statement statement) except -1:
-        """Run a bound statement; returns how many rows of entries it changed."""
+    cdef bint try_row(
+            self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
+            str file, const Cell* value, long long now) except -1:
+        cdef Session session
+        cdef Statement statement
+        cdef BusyWait wait = None
+        cdef int changed
+        cdef Cell file_cell
+        cell_of_plain(file, &file_cell)
+        while True:
+            session = self.writing()
+            statement = session.add if only_if_absent else session.set
+            statement.bind(1, key)
+            statement.bind_integer(2, codec)
+            statement.bind_integer(3, size)
+            if expire == NEVER:
+                statement.bind_null(4)
+            else:
+                statement.bind_integer(4, expire)
+            statement.bind(5, tag)
+            statement.bind(6, &file_cell)
+            statement.bind(7, value)
+            if not only_if_absent:
+                statement.bind_integer(8, now)
+            changed = self.change(session, statement, file is None and size > LARGE)
+            if changed >= 0:
+                return changed > 0
+            wait = self.pause(wait)
+
+    cdef int run_keyed(self, str text, const Cell* key, long long expire, long long now) except -1:
+        """Run one of the statements whose parameters are a key, an expiry and now; returns how many rows it changed."""
+        cdef Session session
+        cdef Statement statement
+        cdef BusyWait wait = None
+        cdef int changed
+        while True:
+            session = self.writing()
+            statement = session.statement(text)
+            statement.bind(1, key)
+            if text is sql.TOUCH:
+                if expire == NEVER:
+                    statement.bind_null(2)
+                else:
+                    statement.bind_integer(2, expire)
+            statement.bind_integer(8, now)
+            changed = self.change(session, statement, False)
+            if changed >= 0:
+                return changed
+            wait = self.pause(wait)
+
+    cdef int change(self, Session session, Statement statement, bint release_gil) except -2:
+        """Step a bound statement to its end; returns how many rows it changed, or -1 if another has the lock: then it
+        is to be bound anew, since others may use it meanwhile."""
         cdef int before = session.connection.total_changes()
-        statement.run(self.timeout)
+        if statement.step(release_gil) == STEP_BUSY:
+            return -1
+        statement.reset()
         return self.count_changes(session.connection, before)
 
     cdef int count_changes(self, Connection connection, int before) except -1:
@@ -702,50 +742,38 @@ cdef class Store:
 
     cdef bint remove(self, object key) except -1:
         """Delete the live entry of a key. Returns whether there was one."""
+        return self.change_keyed(sql.DELETE, key, NEVER)
+
+    cdef bint set_expiry(self, object key, long long expire) except -1:
+        """Give the live entry of a key another expiry. Returns whether there was one."""
+        return self.change_keyed(sql.TOUCH, key, expire)
+
+    cdef bint change_keyed(self, str text, object key, long long expire) except -1:
         cdef Cell cell
-        cdef Session session
-        cdef bint removed
+        cdef bint changed
         owner = encode_key(key, self.serializer, &cell)
+        cdef long long now = self.now()
         self.turn.take(self.timeout)
         try:
-            session = self.writing()
-            session.delete.bind(1, &cell)
-            session.delete.bind_integer(8, self.now())
-            removed = self.write_one(session, session.delete) > 0
+            changed = self.run_keyed(text, &cell, expire, now) > 0
             if self.depth == 0:
                 self.settle()
         finally:
             self.turn.give()
-        return removed
+        return changed
 
     cdef Entry take_entry(self, object key):
         """Remove the live entry of a key and return it with its value decoded, or None.
 
         What cannot be decoded is not removed."""
         cdef Cell cell
-        cdef Session session
-        cdef Entry entry = None
-        cdef int before
+        cdef Entry entry
         owner = encode_key(key, self.serializer, &cell)
+        cdef long long now = self.now()
         self.turn.take(self.timeout)
         try:
-            session = self.writing()
-            session.pop_native.bind(1, &cell)
-            session.pop_native.bind_integer(8, self.now())
-            before = session.connection.total_changes()
-            while entry is None and session.pop_native.run(self.timeout) == STEP_ROW:
-                try:
-                    entry = self.read_entry(session.pop_native)
-                except BaseException:
-                    session.pop_native.reset()
-                    raise
-                # The row is out for good once the statement is done, which includes the commit.
-                if session.pop_native.step() == STEP_BUSY:
-                    entry = None
-                else:
-                    session.pop_native.reset()
+            entry = self.pop_native(&cell, now)
             if entry is not None:
-                self.count_changes(session.connection, before)
                 self.hits += 1
                 if self.depth == 0:
                     self.settle()
@@ -757,8 +785,8 @@ cdef class Store:
             try:
                 entry = self.fetch_entry(key)
                 if entry is not None:
-                    session.delete_row.bind_integer(1, entry.id)
-                    self.write_one(session, session.delete_row)
+                    self.writing().connection.query(sql.DELETE_ROW, (entry.id,), self.timeout)
+                    self.has_trash = self.has_trash or entry.file is not None
             except BaseException:
                 self.leave(False)
                 raise
@@ -766,6 +794,31 @@ cdef class Store:
             return entry
         finally:
             self.turn.give()
+
+    cdef Entry pop_native(self, const Cell* key, long long now):
+        """Remove and return the live entry of a key if it is native and in the row, as one statement."""
+        cdef Statement statement
+        cdef BusyWait wait = None
+        cdef Entry entry
+        cdef int step
+        while True:
+            statement = self.writing().pop_native
+            statement.bind(1, key)
+            statement.bind_integer(8, now)
+            step = statement.step()
+            if step == STEP_ROW:
+                try:
+                    entry = self.read_entry(statement)
+                    # The row is out for good once the statement is done, which includes the commit.
+                    step = statement.step()
+                finally:
+                    statement.reset()
+                if step == STEP_DONE:
+                    return entry
+            elif step == STEP_DONE:
+                statement.reset()
+                return None
+            wait = self.pause(wait)
 
     def take_end(self, bint last):
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
@@ -791,54 +844,19 @@ cdef class Store:
         self.leave(True)
         return found
 
-    cdef bint set_expiry(self, object key, long long expire) except -1:
-        """Give the live entry of a key another expiry. Returns whether there was one."""
-        cdef Cell cell
-        cdef Session session
-        cdef bint touched
-        owner = encode_key(key, self.serializer, &cell)
-        self.turn.take(self.timeout)
-        try:
-            session = self.writing()
-            session.touch.bind(1, &cell)
-            if expire == NEVER:
-                session.touch.bind_null(2)
-            else:
-                session.touch.bind_integer(2, expire)
-            session.touch.bind_integer(8, self.now())
-            touched = self.write_one(session, session.touch) > 0
-            if self.depth == 0:
-                self.settle()
-        finally:
-            self.turn.give()
-        return touched
-
     cdef object increment(self, object key, object delta, object default):
         """Add to the int of a key as one statement; returns the sum."""
         cdef Cell cell
-        cdef Session session
-        cdef Statement statement
         cdef Entry entry
-        cdef bint done = False
         cdef long long total = 0
         delta = operator.index(delta)
         start = operator.index(default) + delta
         owner = encode_key(key, self.serializer, &cell)
+        cdef long long now = self.now()
         self.turn.take(self.timeout)
         try:
-            session = self.writing()
-            statement = session.incr
-            if -(1 << 63) <= delta < 1 << 63 and -(1 << 63) <= start < 1 << 63:
-                statement.bind(1, &cell)
-                statement.bind_integer(2, delta)
-                statement.bind_integer(3, start)
-                statement.bind_integer(8, self.now())
-                while not done and statement.run(self.timeout) == STEP_ROW:
-                    total = statement.column_integer(0)
-                    if statement.step() != STEP_BUSY:
-                        statement.reset()
-                        done = True
-            if done:
+            if (-(1 << 63) <= delta < 1 << 63 and -(1 << 63) <= start < 1 << 63
+                    and self.increment_native(&cell, delta, start, now, &total)):
                 if self.depth == 0:
                     self.settle()
                 return total
@@ -862,21 +880,46 @@ cdef class Store:
         finally:
             self.turn.give()
 
+    cdef bint increment_native(
+            self, const Cell* key, long long delta, long long start, long long now, long long* total) except -1:
+        """Add to a live native int, or insert the start, as one statement. False if it is neither."""
+        cdef Statement statement
+        cdef BusyWait wait = None
+        cdef int step
+        while True:
+            statement = self.writing().incr
+            statement.bind(1, key)
+            statement.bind_integer(2, delta)
+            statement.bind_integer(3, start)
+            statement.bind_integer(8, now)
+            step = statement.step()
+            if step == STEP_ROW:
+                total[0] = statement.column_integer(0)
+                step = statement.step()
+                statement.reset()
+                if step == STEP_DONE:
+                    return True
+            elif step == STEP_DONE:
+                statement.reset()
+                return False
+            wait = self.pause(wait)
+
     cdef int bulk(self, str text, tuple parameters) except -1:
         """Run one statement over many entries, without the GIL; returns how many it changed."""
+        cdef Session session
         cdef Statement statement
-        cdef Cell cell
-        cdef int index, before, changed
+        cdef BusyWait wait = None
+        cdef int changed
         self.turn.take(self.timeout)
         try:
-            statement = self.writing().statement(text)
-            owners = []
-            for index, parameter in enumerate(parameters, 1):
-                owners.append(cell_of_plain(parameter, &cell))
-                statement.bind(index, &cell)
-            before = statement.connection.total_changes()
-            statement.run(self.timeout, True)
-            changed = self.count_changes(statement.connection, before)
+            while True:
+                session = self.writing()
+                statement = session.statement(text)
+                statement.bind_all(parameters)
+                changed = self.change(session, statement, True)
+                if changed >= 0:
+                    break
+                wait = self.pause(wait)
             if self.depth == 0:
                 self.settle()
         finally:
@@ -942,26 +985,24 @@ cdef class Store:
                 if step == STEP_DONE:
                     last[0] = seen
                     return found
-            if wait is None:
-                wait = self.wait()
-            wait.pause()
+            wait = self.pause(wait)
 
     cdef object scalar(self, str text, tuple parameters):
         """The single value of a statement that may walk the whole table: without the GIL where the turn is free."""
         cdef Statement statement
-        cdef Cell cell
-        cdef int index
+        cdef BusyWait wait = None
         if not self.turn.take_if_free():
             return self.reading().connection.query(text, parameters, self.timeout)[0][0]
         try:
-            statement = self.writing().statement(text)
-            for index, parameter in enumerate(parameters, 1):
-                cell_of_plain(parameter, &cell)
-                statement.bind(index, &cell)
-            statement.run(self.timeout, True)
-            found = statement.column_object(0)
-            statement.reset()
-            return found
+            while True:
+                statement = self.writing().statement(text)
+                statement.bind_all(parameters)
+                if statement.step(True) == STEP_ROW:
+                    try:
+                        return statement.column_object(0)
+                    finally:
+                        statement.reset()
+                wait = self.pause(wait)
         finally:
             self.turn.give()
 
@@ -1053,31 +1094,53 @@ cdef class Store:
                 if keep:
                     raise TransactionError("an earlier error has rolled this transaction back; run its block again")
             elif self.depth:
-                if not keep:
-                    self.undo_files(mark)
-                    session.rollback_to.run(self.timeout)
-                session.release.run(self.timeout)
+                try:
+                    if not keep:
+                        self.undo_files(mark)
+                finally:
+                    if not keep:
+                        session.rollback_to.run(self.timeout)
+                    session.release.run(self.timeout)
             elif keep:
                 try:
                     session.commit.run(self.timeout, True)
                 except BaseException:
-                    self.undo_files(mark)
-                    if session.connection.in_transaction():
-                        session.rollback.run(self.timeout)
+                    self.roll_back(session)
                     raise
                 self.created.clear()
                 self.settle()
             else:
-                self.undo_files(mark)
-                session.rollback.run(self.timeout, True)
+                self.roll_back(session)
         finally:
             self.turn.give()
         return 0
 
+    cdef int roll_back(self, Session session) except -1:
+        """Undo the whole transaction, whatever interrupts it."""
+        try:
+            self.undo_files(0)
+        finally:
+            if session.connection.in_transaction():
+                session.rollback.run(self.timeout, True)
+        return 0
+
     cdef int undo_files(self, Py_ssize_t mark) except -1:
-        """Remove the files of what is rolled back: before the lock goes, so that nobody takes them for orphans."""
+        """Remove the files of what is rolled back: before the lock goes, so that nobody takes them for orphans.
+
+        A signal handler may raise in between; the others are removed all the same."""
+        interruption = None
         while len(self.created) > mark:
-            self.created.pop().discard()
+            pending = self.created.pop()
+            try:
+                pending.discard()
+            except BaseException as error:
+                interruption = error
+                try:
+                    pending.discard()
+                except BaseException as again:
+                    interruption = again
+        if interruption is not None:
+            raise interruption
         return 0
 
     cdef int settle(self) except -1:
@@ -1125,9 +1188,11 @@ cdef class Store:
 
     def connect(self):
         """Another connection to the database, the caller's alone."""
-        if self.closed:
-            raise ClosedError(f"the cache in {self.directory!r} is closed")
-        return Connection(self.path)
+        self.opening.acquire()
+        try:
+            return self.open_connection(False)
+        finally:
+            self.opening.release()
 
     def query(self, text, parameters=()):
         """All rows of one statement, run by the thread that is inside ``transact``."""
@@ -1136,10 +1201,12 @@ cdef class Store:
         return self.writing().connection.query(text, tuple(parameters), self.timeout)
 
     def tidy(self):
-        """Unlink the files in the trash."""
+        """Unlink the files in the trash, unless a transaction is open, whose end will do it."""
         self.turn.take(self.timeout)
         try:
-            self.empty_trash(self.writing())
+            self.has_trash = True
+            if not self.depth:
+                self.empty_trash(self.writing())
         finally:
             self.turn.give()
 
@@ -1151,7 +1218,11 @@ cdef class Store:
         try:
             if self.depth:
                 raise TransactionError("the database cannot be replaced inside a transaction")
-            connection = Connection(self.path, True)
+            self.opening.acquire()
+            try:
+                connection = self.open_connection(True)
+            finally:
+                self.opening.release()
             connection.overwrite_with(source, fill, self.timeout)
             connection.close()
             # What is cached of the old content goes.
@@ -1249,10 +1320,6 @@ cdef class Transaction:
 
 # -- the process: fork and exit ------------------------------------------------------------------------------
 
-# What each forking thread has quiesced, by its identity (which the child's one thread keeps).
-cdef dict forking = {}
-
-
 def _register(store):
     """Remember a store for as long as it lives."""
     identity = id(store)
@@ -1263,23 +1330,45 @@ cdef list living():
     return [store for store in (reference() for reference in list(stores.values())) if store is not None]
 
 
+# For each forking thread (the child's one thread keeps its identity): the stores it found, those it could quiesce, and
+# the paths that still had connections when it forked.
+cdef dict forking = {}
+
+
 def _before_fork():
     # In one order for all threads, so that two that fork at once cannot wait for each other.
-    quiesced = sorted(living(), key=id)
-    forking[_thread.get_ident()] = quiesced
-    for store in quiesced:
-        store._before_fork()
+    found = sorted(living(), key=id)
+    quiesced = []
+    forking[_thread.get_ident()] = (found, quiesced, [])
+    for store in found:
+        try:
+            if store._quiesce():
+                quiesced.append(store)
+        except BaseException:
+            # An exception cannot stop a fork. The child will not touch what could not be closed.
+            pass
+    forking[_thread.get_ident()] = (found, quiesced, open_paths())
 
 
 def _after_fork_in_parent():
-    for store in forking.pop(_thread.get_ident(), ()):
-        store._after_fork_in_parent()
+    _, quiesced, _ = forking.pop(_thread.get_ident(), ((), (), ()))
+    for store in quiesced:
+        store._resume()
 
 
 def _after_fork_in_child():
-    for store in forking.pop(_thread.get_ident(), ()):
-        store._after_fork_in_child()
+    found, _, paths = forking.pop(_thread.get_ident(), ((), (), ()))
     forking.clear()
+    for store in found:
+        store._renew()
+    forget_open_paths()
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError:
+            # Removed: then nobody can open it by this path.
+            continue
+        inherited.add((status.st_dev, status.st_ino))
 
 
 def _close_all():
