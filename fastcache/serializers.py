@@ -62,11 +62,16 @@ class PickleSerializer:
 
     def dumps_key(self, key: Any, /) -> bytes:
         """The bytes of a key: the same for equal keys, however they share parts (pickle's memo would tell)."""
+        import pickletools
+
         out = io.BytesIO()
         pickler = pickle.Pickler(out, 5)
         pickler.fast = True
         pickler.dump(key)
-        return out.getvalue()
+        payload = out.getvalue()
+        if any(opcode.name in ("FROZENSET", "EMPTY_SET", "ADDITEMS") for opcode, _, _ in pickletools.genops(payload)):
+            raise TypeError("it holds a set, whose order is another one in each process")
+        return payload
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (PickleSerializer, ())

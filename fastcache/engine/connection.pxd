@@ -72,6 +72,7 @@ cdef class Statement:
     cdef void column(self, int index, Cell* cell) noexcept
     cdef long long column_integer(self, int index) noexcept
     cdef bint column_is_null(self, int index) noexcept
+    cdef bint column_is_integer(self, int index) noexcept
     cdef object column_object(self, int index)
 
 

@@ -441,6 +441,9 @@ cdef class Statement:
     cdef bint column_is_null(self, int index) noexcept:
         return sqlite3_column_type(self.handle, index) == SQLITE_NULL
 
+    cdef bint column_is_integer(self, int index) noexcept:
+        return sqlite3_column_type(self.handle, index) == SQLITE_INTEGER
+
     cdef object column_object(self, int index):
         cdef Cell cell
         self.column(index, &cell)
@@ -452,8 +455,11 @@ cdef object cell_object(const Cell* cell):
     if cell.kind == CELL_TEXT:
         if cell.data == NULL:
             raise MemoryError()
-        # We only ever store valid UTF-8; what a foreign program planted comes out as it is.
-        return PyUnicode_DecodeUTF8(cell.data, cell.size, "surrogateescape")
+        try:
+            return PyUnicode_DecodeUTF8(cell.data, cell.size, NULL)
+        except UnicodeDecodeError:
+            # We only ever store valid UTF-8; what a foreign program planted comes out as bytes.
+            return PyBytes_FromStringAndSize(cell.data, cell.size)
     if cell.kind == CELL_BLOB:
         if cell.size == 0:
             return b""

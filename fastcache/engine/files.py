@@ -58,7 +58,7 @@ class ValueFiles:
 
     def path(self, name: str) -> str:
         """The path of a committed file; raises MissingFileError for a name that we never gave out."""
-        if len(name) != 32 or not _DIGITS.issuperset(name):
+        if type(name) is not str or len(name) != 32 or not _DIGITS.issuperset(name):
             raise MissingFileError("a row names a file in a form that is not ours")
         return os.path.join(self.folder, name)
 

@@ -2,7 +2,7 @@
 
 str, bytes, 64-bit int and float are SQLite's own TEXT, BLOB, INTEGER and REAL, and SQLite compares INTEGER with REAL
 by value, as Python does: 1, 1.0 and True are one key. Everything else becomes a BLOB that starts with MARK: one tag
-letter, then a canonical encoding, so that equal keys give equal bytes:
+letter, then a canonical encoding, so that equal keys give equal bytes (P aside):
 
     N            None
     I  J         int: 8 bytes; beyond 64 bits: length and bytes. A float or bool of the same value is the same key,
@@ -10,7 +10,8 @@ letter, then a canonical encoding, so that equal keys give equal bytes:
     F            float that is no integer: 8 bytes
     S  B         str (lone surrogates included), bytes: length and bytes
     T  Z         tuple, frozenset: count and elements (a frozenset's sorted by their encodings)
-    P            anything else: what the cache's serializer made of it
+    P            anything else: what the cache's serializer made of it. Two of these are one key if those bytes are the
+                 same, which equal objects' are if their parts are of the same types (Decimal("0.1") and ("0.10") are two)
 
 A bytes key that itself starts with MARK is wrapped as B, so nothing a user can pass collides with an encoding. NaN is
 refused: it does not equal itself. An object that does not come back equal from the serializer is refused, because it
@@ -215,7 +216,7 @@ cdef bytes serialized(object key, object serializer):
         raise
     except Exception as error:
         raise TypeError(
-            f"{type(key).__name__} cannot be a key: serializer {serializer.name!r} cannot store it"
+            f"{type(key).__name__} cannot be a key: serializer {serializer.name!r} cannot store it as one"
         ) from error
     if not same:
         raise TypeError(

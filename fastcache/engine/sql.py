@@ -138,7 +138,7 @@ COUNT = """
 SIZE = "SELECT coalesce(sum(size), 0) FROM entry WHERE expire IS NULL OR expire > ?1"
 VOLUME = """
     SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)
-         + (SELECT value FROM meta WHERE name = 'file_bytes')
+         + coalesce((SELECT value FROM meta WHERE name = 'file_bytes'), 0)
 """
 CLEAR = "DELETE FROM entry"
 EXPIRE = "DELETE FROM entry WHERE expire IS NOT NULL AND expire <= ?1"
@@ -159,8 +159,8 @@ FILE_BYTES = """
            (SELECT coalesce(sum(size), 0) FROM entry WHERE file IS NOT NULL)
 """
 RECOUNT_FILE_BYTES = """
-    UPDATE meta SET value = (SELECT coalesce(sum(size), 0) FROM entry WHERE file IS NOT NULL)
-    WHERE name = 'file_bytes'
+    INSERT OR REPLACE INTO meta (name, value)
+    SELECT 'file_bytes', coalesce(sum(size), 0) FROM entry WHERE file IS NOT NULL
 """
 SALVAGE = """
     SELECT id, key, codec, size, expire, tag, file, value FROM entry NOT INDEXED

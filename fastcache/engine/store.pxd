@@ -76,7 +76,8 @@ cdef class Store:
     cdef Entry take_entry(self, object key)
     cdef bint set_expiry(self, object key, long long expire) except -1
     cdef object increment(self, object key, object delta, object default)
-    cdef long long now(self) except -1
+    cdef long long now(self) except? -1
+    cdef object value_of(self, object codec, object file, object size, object stored)
 
     # Transactions
     cdef int enter(self) except -1

@@ -315,6 +315,8 @@ cdef class Store:
                 raise FormatError(
                     f"{self.directory!r} is stored with {name} {stored.get(name)!r}, but was asked for with "
                     f"{self.settings[name]!r}; open it with {stored.get(name)!r}, or use another directory")
+        if type(stored.get("max_size")) is not int:
+            raise CorruptError(f"{self.directory!r} has lost its settings; check(fix=True) repairs what can be repaired")
         for name, value in asked.items():
             if value is not None and stored.get(name) != value:
                 self.writer.connection.query(sql.PUT_META, (name, value), self.timeout)
@@ -427,11 +429,15 @@ cdef class Store:
         wait.pause()
         return wait
 
-    cdef long long now(self) except -1:
+    cdef long long now(self) except? -1:
         """Milliseconds since the epoch."""
         cdef timespec moment
+        cdef double seconds
         if self.timer is not None:
-            return <long long>(<double>self.timer() * 1000.0)
+            seconds = self.timer()
+            if not -4e12 < seconds < 4e12:
+                raise ValueError("timer must return seconds since the epoch, and has returned something else")
+            return <long long>(seconds * 1000.0)
         if timespec_get(&moment, TIME_UTC) != TIME_UTC:
             raise StorageError("the system's clock cannot be read")
         return <long long>moment.tv_sec * 1000 + moment.tv_nsec // 1000000
@@ -459,7 +465,7 @@ cdef class Store:
                     break
             wait = self.pause(wait)
         # The plainest row first: native, never expires, no file.
-        if statement.column_integer(0) == CODEC_NATIVE and statement.column_is_null(1):
+        if statement.column_integer(0) == CODEC_NATIVE and statement.column_is_null(1) and statement.column_is_integer(0):
             try:
                 value = statement.column_object(2)
             finally:
@@ -522,8 +528,10 @@ cdef class Store:
     cdef Entry read_entry(self, Statement statement):
         """Copy the current row of GET or POP_NATIVE. Runs no Python code."""
         cdef Entry entry = Entry.__new__(Entry)
-        entry.codec = <int>statement.column_integer(0)
-        entry.expire = NEVER if statement.column_is_null(1) else statement.column_integer(1)
+        # Of another type or size than we ever write: no codec at all, and no expiry.
+        cdef long long codec = statement.column_integer(0)
+        entry.codec = <int>codec if 0 <= codec < 0x7FFFFFFF and statement.column_is_integer(0) else -1
+        entry.expire = statement.column_integer(1) if statement.column_is_integer(1) else NEVER
         entry.stored = statement.column_object(2)
         file = statement.column_object(3)
         entry.file = file if type(file) is str else None
@@ -565,7 +573,7 @@ cdef class Store:
                     break
             wait = self.pause(wait)
         try:
-            expire = NEVER if statement.column_is_null(0) else statement.column_integer(0)
+            expire = statement.column_integer(0) if statement.column_is_integer(0) else NEVER
             file = statement.column_object(1)
             size = statement.column_integer(2)
         finally:
@@ -822,27 +830,34 @@ cdef class Store:
 
     def take_end(self, bint last):
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
-        cdef Entry entry
-        cdef list row
         cdef long long end
+        cdef list row
+        found = None
         self.enter()
         try:
-            while True:
+            while found is None:
                 end = LLONG_MAX if last else LLONG_MIN
-                row = self.scan(False, last, &end, 1)
+                row = self.scan(True, last, &end, 1)
                 if not row:
-                    found = None
                     break
-                key = decode_key(row[0], self.serializer)
-                entry = self.take_entry(key)
-                if entry is not None:
-                    found = (key, entry.stored)
-                    break
+                # By its rowid: a key that a foreign program wrote may not encode to what is stored.
+                try:
+                    found = decode_key(row[0], self.serializer), self.value_of(row[1], row[2], row[3], row[4])
+                except MissingFileError:
+                    pass
+                self.writing().connection.query(sql.DELETE_ROW, (end,), self.timeout)
+                self.has_trash = self.has_trash or row[2] is not None
         except BaseException:
             self.leave(False)
             raise
         self.leave(True)
         return found
+
+    cdef object value_of(self, object codec, object file, object size, object stored):
+        """The value of a scanned row; raises MissingFileError."""
+        if file is not None:
+            stored = self.files.read(file, size)
+        return decode_value(codec if type(codec) is int and 0 <= codec < 1 << 31 else -1, stored, self.serializer)
 
     cdef object increment(self, object key, object delta, object default):
         """Add to the int of a key as one statement; returns the sum."""
@@ -1042,19 +1057,15 @@ cdef class Store:
             batch = self.scan(True, backward, &last, limit)
             for index in range(0, len(batch), 5):
                 key = decode_key(batch[index], self.serializer)
-                file = batch[index + 2]
-                if file is None:
-                    yield key, decode_value(batch[index + 1], batch[index + 4], self.serializer)
-                    continue
                 try:
-                    stored = self.files.read(file, batch[index + 3])
+                    value = self.value_of(batch[index + 1], batch[index + 2], batch[index + 3], batch[index + 4])
                 except MissingFileError:
                     # Replaced or deleted since the scan.
                     entry = self.fetch_entry(key)
                     if entry is not None:
                         yield key, entry.stored
                 else:
-                    yield key, decode_value(batch[index + 1], stored, self.serializer)
+                    yield key, value
             if len(batch) < 5 * limit:
                 return
             limit = min(2 * limit, LARGEST_BATCH)
@@ -1167,12 +1178,14 @@ cdef class Store:
     cdef int empty_trash(self, Session session) except -1:
         """Unlink the files in the trash, then forget them. The turn is held, and no transaction is open."""
         cdef list names
+        cdef int before
         self.has_trash = False
         while True:
             names = [row[0] for row in session.connection.query(sql.LIST_TRASH, (), self.timeout)]
             gone = [name for name in names if self.files.unlink(name)]
             if not gone:
                 return 0
+            before = session.connection.total_changes()
             self.enter()
             try:
                 for name in gone:
@@ -1181,7 +1194,7 @@ cdef class Store:
                 self.leave(False)
                 raise
             self.leave(True)
-            if len(gone) < len(names):
+            if len(gone) < len(names) or session.connection.total_changes() == before:
                 return 0
 
     # -- for the check ---------------------------------------------------------------------------------------
@@ -1310,9 +1323,15 @@ cdef class Transaction:
                 # Another thread, or a child forked inside the block, has nothing to undo: let the exception pass.
                 return False
             raise TransactionError("a transaction is left by the thread that entered it, in the same process")
-        if self.depth != self.store.depth:
-            raise TransactionError("an inner transaction is still open: leave that block first")
         self.state = FAILED
+        if self.depth > self.store.depth:
+            raise TransactionError("this transaction was rolled back together with one around it, which was left first")
+        if self.depth < self.store.depth:
+            while self.store.depth >= self.depth:
+                self.store.leave(False)
+            raise TransactionError(
+                "an inner transaction was still open, so that this one was rolled back: leave blocks in order "
+                "(tasks of one thread share its transactions: await nothing inside)")
         self.store.leave(kind is None)
         self.state = COMMITTED if kind is None else ROLLED_BACK
         return False
