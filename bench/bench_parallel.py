@@ -94,9 +94,7 @@ def bench_threads(loops: Loops, measure: Measure, shuffled: random.Random) -> No
         measure(finish, THREADS * READS_PER_THREAD, setup=start)
 
 
-def measure_processes(
-    contender: Contender, directory: str, measure: Measure, operations: int, period: int
-) -> None:
+def measure_processes(contender: Contender, directory: str, measure: Measure, operations: int, period: int) -> None:
     """Each process opens the cache, waits for all others, and runs its operations on random keys."""
     running: list[subprocess.Popen[str]] = []
 

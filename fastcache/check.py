@@ -22,7 +22,7 @@ from typing import Any
 
 from fastcache.engine import sql
 from fastcache.engine.connection import Connection
-from fastcache.engine.errors import CacheError, CorruptError, FormatError
+from fastcache.engine.errors import CorruptError, FormatError
 from fastcache.engine.store import Store
 
 __all__ = ["CheckResult", "check"]
@@ -111,7 +111,7 @@ def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
     try:
         with store.transact():
             store.query(sql.REINDEX)
-    except CacheError:
+    except CorruptError:
         _salvage(store)
     else:
         if _integrity_problems(store):

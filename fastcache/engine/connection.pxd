@@ -40,6 +40,7 @@ cdef class BusyWait:
 cdef class Connection:
     cdef sqlite3* db
     cdef readonly str path
+    cdef readonly double timeout
     cdef int wal_frames
 
     cdef int busy_or_raise(self, int code, object doing) except -1
@@ -50,9 +51,9 @@ cdef class Connection:
     cdef int changes(self) noexcept
     cdef int total_changes(self) noexcept
     cdef int checkpoint(self) except -1
-    cdef int execute(self, str text, double timeout) except -1
-    cpdef list query(self, str text, tuple parameters=*, double timeout=*, bint release_gil=*)
-    cdef int overwrite_with(self, Connection source, object fill, double timeout) except -1
+    cdef int execute(self, str text) except -1
+    cpdef list query(self, str text, tuple parameters=*, bint release_gil=*)
+    cdef int overwrite_with(self, Connection source, object fill) except -1
 
 
 cdef class Statement:
@@ -67,7 +68,7 @@ cdef class Statement:
     cdef int bind_null(self, int index) except -1
     cdef int bind_all(self, tuple values) except -1
     cdef int step(self, bint release_gil=*) except -1
-    cdef int run(self, double timeout, bint release_gil=*) except -1
+    cdef int run(self, bint release_gil=*) except -1
     cdef void reset(self) noexcept
     cdef void column(self, int index, Cell* cell) noexcept
     cdef long long column_integer(self, int index) noexcept

@@ -108,16 +108,18 @@ cdef class Connection:
     Args:
         path: the database file, an absolute path. Created if absent.
         lenient: read as much of a damaged database as can be read, for a repair.
+        timeout: how long to wait for another connection's lock, in seconds.
     Raises:
         OpenError: it cannot be opened for reading and writing.
     """
 
-    def __cinit__(self, str path, bint lenient=False):
+    def __cinit__(self, str path, bint lenient=False, double timeout=60.0):
         cdef bytes name = os.fsencode(path) if os.name == "posix" else path.encode()
         cdef int code
         cdef int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         cdef const char* filename = PyBytes_AS_STRING(name)
         self.path = path
+        self.timeout = timeout
         self.wal_frames = 0
         with nogil:
             code = sqlite3_open_v2(filename, &self.db, flags, NULL)
@@ -137,7 +139,7 @@ cdef class Connection:
             self.busy_or_raise(code, "set up the connection")
         sqlite3_wal_hook(self.db, count_frames, &self.wal_frames)
         for pragma in ((sql.LENIENT,) if lenient else ()) + sql.PRAGMAS:
-            self.execute(pragma, 60.0)
+            self.execute(pragma)
 
     def __dealloc__(self):
         # Not close(): at this point nothing can be raised, and no method may be called on self.
@@ -236,14 +238,14 @@ cdef class Connection:
             return 0
         return copied >= frames
 
-    cdef int execute(self, str text, double timeout) except -1:
+    cdef int execute(self, str text) except -1:
         """Run one statement whose results do not matter. The GIL is released: the caller holds the turn."""
         cdef Statement statement = Statement(self, text)
-        statement.run(timeout, True)
+        statement.run(True)
         statement.reset()
         return 0
 
-    cpdef list query(self, str text, tuple parameters=(), double timeout=60.0, bint release_gil=False):
+    cpdef list query(self, str text, tuple parameters=(), bint release_gil=False):
         """Run one statement and return all its rows, as tuples of SQLite's own values.
 
         For what is rare. Parameters are str, bytes, int, float or None. Tuples are made between steps, so the
@@ -266,10 +268,10 @@ cdef class Connection:
             if step == STEP_DONE:
                 return rows
             if wait is None:
-                wait = BusyWait(timeout, "reading the database")
+                wait = BusyWait(self.timeout, "waiting to use the database")
             wait.pause()
 
-    cdef int overwrite_with(self, Connection source, object fill, double timeout) except -1:
+    cdef int overwrite_with(self, Connection source, object fill) except -1:
         """Replace the whole content by that of ``source``, as one transaction (sqlite.org/backup.html).
 
         ``fill()`` is called to complete the source while this database is locked against other writers: the first
@@ -277,7 +279,7 @@ cdef class Connection:
         """
         cdef sqlite3_backup* backup
         cdef int code
-        cdef BusyWait wait = BusyWait(timeout, "waiting to replace the database")
+        cdef BusyWait wait = BusyWait(self.timeout, "waiting to replace the database")
         cdef bint filled = False
         backup = sqlite3_backup_init(self.db, "main", source.db, "main")
         if backup == NULL:
@@ -332,7 +334,7 @@ cdef class Statement:
 
     cdef int prepare(self) except -1:
         """Compile the statement, waiting for locks; the caller holds the turn."""
-        cdef BusyWait wait = BusyWait(60.0, "reading the schema")
+        cdef BusyWait wait = BusyWait(self.connection.timeout, "reading the schema")
         while not self.ready():
             wait.pause()
         return 0
@@ -340,7 +342,7 @@ cdef class Statement:
     cdef int bind(self, int index, const Cell* cell) except -1:
         """Bind without copying: what the cell borrows must live until the reset."""
         cdef int code
-        if self.handle == NULL:
+        if self.handle == NULL or self.connection.db == NULL:
             self.prepare()
         if cell.kind == CELL_TEXT:
             code = sqlite3_bind_text64(
@@ -382,7 +384,7 @@ cdef class Statement:
     cdef int step(self, bint release_gil=False) except -1:
         """One step. After STEP_BUSY and after an exception the statement is reset."""
         cdef int code
-        if self.handle == NULL:
+        if self.handle == NULL or self.connection.db == NULL:
             self.prepare()
         if release_gil:
             with nogil:
@@ -399,7 +401,7 @@ cdef class Statement:
         self.connection.busy_or_raise(code, "carry out a statement")
         return STEP_BUSY
 
-    cdef int run(self, double timeout, bint release_gil=False) except -1:
+    cdef int run(self, bint release_gil=False) except -1:
         """Step once, as often as it takes to get the lock. Returns STEP_ROW or STEP_DONE (then reset).
 
         For statements without parameters: a signal handler that runs while this waits might bind them."""
@@ -413,7 +415,7 @@ cdef class Statement:
                 sqlite3_reset(self.handle)
                 return STEP_DONE
             if wait is None:
-                wait = BusyWait(timeout, "waiting to write")
+                wait = BusyWait(self.connection.timeout, "waiting to write")
             wait.pause()
 
     cdef void reset(self) noexcept:

@@ -246,11 +246,14 @@ class PendingFile:
             if fcntl is None:  # Windows does not unlink what is open.
                 self._close()
             _unlink(self._path)
-            self._files.unlink(self.name)
-            self._close()
         except OSError:
-            # Closing failed: it is gone all the same, and so is what was written.
+            # Closing failed: it is closed all the same, and what was written goes.
             _unlink(self._path)
+        finally:
+            self._files.unlink(self.name)
+            if self._fd >= 0:
+                fd, self._fd = self._fd, -1
+                os.close(fd)
 
     def _close(self) -> None:
         if self._fd >= 0:

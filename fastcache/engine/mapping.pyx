@@ -41,7 +41,9 @@ cdef class StoreMapping:
             directory = mkdtemp(prefix="fastcache-")
         self.store = Store(directory, **options)
         if temporary:
-            self.temporary = weakref.finalize(self, _discard, self.store, self.store.directory, os.getpid())
+            # Of the store, not of the mapping: an iterator may outlive that.
+            self.temporary = weakref.finalize(
+                self.store, _discard, weakref.ref(self.store), self.store.directory, os.getpid())
 
     def close(self):
         """Close the cache; what was stored stays. May be called again. Every other use then raises ClosedError.
@@ -399,12 +401,14 @@ def _reopen(kind, directory, options):
     return kind(directory, **options)
 
 
-def _discard(store, directory, owner):
+def _discard(reference, directory, owner):
     """Remove a temporary directory, in the process that made it."""
     if os.getpid() == owner:
         from shutil import rmtree
 
-        store.close_if_idle()
+        store = reference()
+        if store is not None:
+            store.close_if_idle()
         rmtree(directory, ignore_errors=True)
 
 

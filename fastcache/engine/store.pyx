@@ -256,7 +256,7 @@ cdef class Store:
                 raise TransactionError(
                     f"{self.directory!r} was in use, in a transaction or a check, when this process was forked, so that "
                     "its locks cannot be trusted here; fork outside of these, or start the process with spawn")
-        connection = Connection(path, lenient)
+        connection = Connection(path, lenient, self.timeout)
         if new:
             try:
                 os.chmod(path, 0o600)
@@ -268,25 +268,25 @@ cdef class Store:
         """Make sure that the database is ours and has its tables, whoever else is doing the same."""
         if self.is_ours(connection):
             if connection.query(sql.GET_JOURNAL_MODE)[0][0] != "wal":
-                connection.execute(sql.SYNC_FULL, self.timeout)
+                connection.execute(sql.SYNC_FULL)
             return 0
         # Without shared memory (a network file system) SQLite stays with its rollback journal.
-        connection.execute(sql.USE_WAL, self.timeout)
+        connection.execute(sql.USE_WAL)
         if connection.query(sql.GET_JOURNAL_MODE)[0][0] != "wal":
-            connection.execute(sql.SYNC_FULL, self.timeout)
-        connection.execute(sql.BEGIN, self.timeout)
+            connection.execute(sql.SYNC_FULL)
+        connection.execute(sql.BEGIN)
         try:
             if not self.is_ours(connection):
                 for statement in sql.SCHEMA:
-                    connection.execute(statement, self.timeout)
+                    connection.execute(statement)
                 for name, value in self.settings.items():
                     connection.query(sql.PUT_META, (name, value))
                 connection.query(sql.PUT_META, ("file_bytes", 0))
-                connection.execute(sql.MARK_AS_OURS, self.timeout)
-            connection.execute(sql.COMMIT, self.timeout)
+                connection.execute(sql.MARK_AS_OURS)
+            connection.execute(sql.COMMIT)
         except BaseException:
             if connection.in_transaction():
-                connection.execute(sql.ROLLBACK, self.timeout)
+                connection.execute(sql.ROLLBACK)
             raise
         return 0
 
@@ -319,7 +319,7 @@ cdef class Store:
             raise CorruptError(f"{self.directory!r} has lost its settings; check(fix=True) repairs what can be repaired")
         for name, value in asked.items():
             if value is not None and stored.get(name) != value:
-                self.writer.connection.query(sql.PUT_META, (name, value), self.timeout)
+                self.writer.connection.query(sql.PUT_META, (name, value))
                 stored[name] = value
         self.settings = stored
         return 0
@@ -585,11 +585,11 @@ cdef class Store:
         return self.files.size(file) == size or self.fetch_entry(key) is not None
 
     cdef int repair_dangling(self, Entry entry) except -1:
-        """Remove a row whose file is lost, unless that would mean to wait."""
+        """Remove a row whose file is lost, unless another thread is writing."""
         if not self.turn.take_if_free():
             return 0
         try:
-            self.writing().connection.query(sql.DELETE_DANGLING, (entry.id, entry.file), 0.0)
+            self.writing().connection.query(sql.DELETE_DANGLING, (entry.id, entry.file))
         except Timeout:
             pass
         finally:
@@ -793,7 +793,7 @@ cdef class Store:
             try:
                 entry = self.fetch_entry(key)
                 if entry is not None:
-                    self.writing().connection.query(sql.DELETE_ROW, (entry.id,), self.timeout)
+                    self.writing().connection.query(sql.DELETE_ROW, (entry.id,))
                     self.has_trash = self.has_trash or entry.file is not None
             except BaseException:
                 self.leave(False)
@@ -845,7 +845,7 @@ cdef class Store:
                     found = decode_key(row[0], self.serializer), self.value_of(row[1], row[2], row[3], row[4])
                 except MissingFileError:
                     pass
-                self.writing().connection.query(sql.DELETE_ROW, (end,), self.timeout)
+                self.writing().connection.query(sql.DELETE_ROW, (end,))
                 self.has_trash = self.has_trash or row[2] is not None
         except BaseException:
             self.leave(False)
@@ -1007,7 +1007,7 @@ cdef class Store:
         cdef Statement statement
         cdef BusyWait wait = None
         if not self.turn.take_if_free():
-            return self.reading().connection.query(text, parameters, self.timeout)[0][0]
+            return self.reading().connection.query(text, parameters)[0][0]
         try:
             while True:
                 statement = self.writing().statement(text)
@@ -1083,9 +1083,9 @@ cdef class Store:
         try:
             session = self.writing()
             if self.depth == 0:
-                session.begin.run(self.timeout)
+                session.begin.run()
             else:
-                session.savepoint.run(self.timeout)
+                session.savepoint.run()
         except BaseException:
             self.turn.give()
             raise
@@ -1110,11 +1110,11 @@ cdef class Store:
                         self.undo_files(mark)
                 finally:
                     if not keep:
-                        session.rollback_to.run(self.timeout)
-                    session.release.run(self.timeout)
+                        session.rollback_to.run()
+                    session.release.run()
             elif keep:
                 try:
-                    session.commit.run(self.timeout, True)
+                    session.commit.run(True)
                 except BaseException:
                     self.roll_back(session)
                     raise
@@ -1132,7 +1132,7 @@ cdef class Store:
             self.undo_files(0)
         finally:
             if session.connection.in_transaction():
-                session.rollback.run(self.timeout, True)
+                session.rollback.run(True)
         return 0
 
     cdef int undo_files(self, Py_ssize_t mark) except -1:
@@ -1172,6 +1172,7 @@ cdef class Store:
                 self.checkpoint_at = frames + CHECKPOINT_FRAMES
                 session.connection.checkpoint()
         except (CacheError, OSError) as error:
+            self.has_trash = True
             warn("tidying %r has to wait: %s", self.directory, error)
         return 0
 
@@ -1181,7 +1182,7 @@ cdef class Store:
         cdef int before
         self.has_trash = False
         while True:
-            names = [row[0] for row in session.connection.query(sql.LIST_TRASH, (), self.timeout)]
+            names = [row[0] for row in session.connection.query(sql.LIST_TRASH, ())]
             gone = [name for name in names if self.files.unlink(name)]
             if not gone:
                 return 0
@@ -1189,7 +1190,7 @@ cdef class Store:
             self.enter()
             try:
                 for name in gone:
-                    session.connection.query(sql.EMPTY_TRASH, (name,), self.timeout)
+                    session.connection.query(sql.EMPTY_TRASH, (name,))
             except BaseException:
                 self.leave(False)
                 raise
@@ -1211,7 +1212,7 @@ cdef class Store:
         """All rows of one statement, run by the thread that is inside ``transact``."""
         if not self.turn.is_mine() or not self.depth:
             raise TransactionError("query is for use inside transact()")
-        return self.writing().connection.query(text, tuple(parameters), self.timeout)
+        return self.writing().connection.query(text, tuple(parameters))
 
     def tidy(self):
         """Unlink the files in the trash, unless a transaction is open, whose end will do it."""
@@ -1229,14 +1230,14 @@ cdef class Store:
         cdef Connection connection
         self.turn.take(self.timeout)
         try:
-            if self.depth:
+            if self.depth or self.turn.depth > 1:
                 raise TransactionError("the database cannot be replaced inside a transaction")
             self.opening.acquire()
             try:
                 connection = self.open_connection(True)
             finally:
                 self.opening.release()
-            connection.overwrite_with(source, fill, self.timeout)
+            connection.overwrite_with(source, fill)
             connection.close()
             # What is cached of the old content goes.
             self.drop_sessions(True)
