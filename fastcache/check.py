@@ -129,7 +129,7 @@ def _integrity_problems(store: Store) -> list[str]:
 
 def _salvage(store: Store) -> None:
     """Copy what can be read into a new database, and put that in the place of the old content."""
-    reader = Connection(store.path, lenient=True)
+    reader = store.connect(lenient=True)
     try:
         stored = dict(reader.query(sql.GET_META))
     except CorruptError:

@@ -1,14 +1,18 @@
 """What tests let other processes do: ``python workers.py COMMAND ARGUMENTS``, lines of JSON in and out."""
 
 import contextlib
+import faulthandler
 import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import sys
+import tempfile
 import threading
+import time
 import warnings
 
 import fastcache
@@ -104,6 +108,139 @@ def blobs(directory):
             for row in database.execute(f'SELECT * FROM "{table}"'):
                 found.update(cell.hex() for cell in row if isinstance(cell, bytes))
         say(sorted(found))
+
+
+@command
+def hold_exclusively(directory):
+    """Keep the database to itself, as a foreign program may, until told to let go."""
+    with contextlib.closing(sqlite3.connect(os.path.join(directory, "cache.db"), isolation_level=None)) as database:
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("CREATE TABLE of_another_program (a)")
+        database.execute("DROP TABLE of_another_program")
+        say("holding")
+        hear()
+
+
+@command
+def hold_by_hand(directory):
+    """Hold the write lock, as a foreign program may, until told to let go."""
+    with contextlib.closing(sqlite3.connect(os.path.join(directory, "cache.db"), isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        say("holding")
+        hear()
+        database.execute("ROLLBACK")
+
+
+# every use there is
+
+FOUR = b"four" * 100_000
+
+USES = {
+    "get": lambda store, key: store.get(key),
+    "get with a default": lambda store, key: store.get(key, 1),
+    "[]": lambda store, key: store[key],
+    "in": lambda store, key: key in store,
+    "exists": lambda store, key: store.exists(key),
+    "set": lambda store, key: store.set(key, 1),
+    "set large": lambda store, key: store.set(key, FOUR),
+    "[]=": lambda store, key: store.__setitem__(key, [1]),
+    "add": lambda store, key: store.add(key, 1),
+    "add large": lambda store, key: store.add(key, FOUR),
+    "delete": lambda store, key: store.delete(key),
+    "del": lambda store, key: store.__delitem__(key),
+    "pop": lambda store, key: store.pop(key),
+    "pop with a default": lambda store, key: store.pop(key, None),
+    "setdefault": lambda store, key: store.setdefault(key, 1),
+    "get_or_set": lambda store, key: store.get_or_set(key, lambda: 1),
+    "incr": lambda store, key: store.incr(key),
+    "decr": lambda store, key: store.decr(key, 2, 3),
+    "update": lambda store, key: store.update([(key, 1), ("new", 2)]),
+    "popitem": lambda store, _: store.popitem(),
+    "popitem from the front": lambda store, _: store.popitem(last=False),
+    "all popped": lambda store, _: [store.popitem() for _ in range(20)],
+    "len": lambda store, _: len(store),
+    "count": lambda store, _: store.count(),
+    "size": lambda store, _: store.size() + 0,
+    "volume": lambda store, _: store.volume() + 0,
+    "iter": lambda store, _: list(store),
+    "reversed": lambda store, _: list(reversed(store)),
+    "values": lambda store, _: list(store.values()),
+    "items": lambda store, _: list(store.items()),
+    "reversed items": lambda store, _: list(reversed(store.items())),
+    "==": lambda store, _: store == {"a": 1},
+    "clear": lambda store, _: store.clear(),
+    "check": lambda store, _: store.check(),
+    "check and fix": lambda store, _: store.check(fix=True),
+}
+
+USES_OF_A_CACHE = {
+    "get with extras": lambda store, key: store.get(key, None, expire_time=True, tag=True),
+    "pop with extras": lambda store, key: store.pop(key, None, expire_time=True, tag=True),
+    "set with extras": lambda store, key: store.set(key, 1, expire=100, tag="tag"),
+    "touch": lambda store, key: store.touch(key, 100),
+    "expire": lambda store, _: store.expire(),
+    "evict_tag": lambda store, _: store.evict_tag("tag"),
+    "max_size": lambda store, _: store.max_size + 0,
+    "stats": lambda store, _: store.stats(),
+}
+
+
+@command
+def use_in_every_way(kind, directory, keys):
+    """Use a store with these keys in every way, inside and outside of a transaction, each time in a fresh copy.
+
+    Say which uses raised what no such use may raise, or left something behind that does.
+    """
+    uses = USES | (USES_OF_A_CACHE if kind == "Cache" else {})
+    wrong = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (name, key, inside) in enumerate(
+            (name, key, inside) for name in uses for key in keys for inside in (False, True)
+        ):
+            copy = os.path.join(folder, str(number))
+            shutil.copytree(directory, copy)
+            # Who is caught in a loop is told apart from who is slow, and says where it is.
+            faulthandler.dump_traceback_later(60, exit=True)
+            try:
+                with open_store(kind, copy, timeout=0.2) as store:
+                    try:
+                        with store.transact() if inside else contextlib.nullcontext():
+                            uses[name](store, key)
+                    except (fastcache.CacheError, KeyError):
+                        pass
+                    except TypeError as error:
+                        # What is stored there need not be an int.
+                        if name not in ("incr", "decr"):
+                            wrong.append([name, key, inside, repr(error)])
+                    with contextlib.suppress(fastcache.CacheError):
+                        store["afterwards"] = 1
+                        assert store["afterwards"] == 1
+                with contextlib.suppress(fastcache.CacheError), open_store(kind, copy, timeout=0.2) as store:
+                    store.check(fix=True)
+                    assert store.check(), "not repaired"
+            except fastcache.CacheError:
+                # Opening may be refused, but then always.
+                with contextlib.suppress(fastcache.CacheError):
+                    open_store(kind, copy, timeout=0.2).close()
+            except Exception as error:
+                wrong.append([name, key, inside, repr(error)])
+            faulthandler.cancel_dump_traceback_later()
+            shutil.rmtree(copy)
+    say(wrong)
+
+
+@command
+def empty_by_popitem(kind, directory, last):
+    """Pop items until there are none, or until an error says why not; say what came out."""
+    faulthandler.dump_traceback_later(60, exit=True)
+    popped = []
+    with open_store(kind, directory, timeout=0.2) as store:
+        try:
+            while True:
+                popped.append(repr(store.popitem(last=last)))
+        except (KeyError, fastcache.CacheError) as error:
+            say([popped, type(error).__name__])
+        store["afterwards"] = 1
 
 
 # opening
@@ -486,6 +623,110 @@ def fork_many(kind, directory, children, times):
     store.close()
 
 
+def open_databases():
+    """The database files that this process has open."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            path = os.readlink(f"/proc/self/fd/{number}")
+            if "cache.db" in path:
+                found.append(path)
+    return found
+
+
+@command
+def fork_while_reading(kind, children, *directories):
+    """Fork while other threads read; say which database files the children found open, and how they ended."""
+    warnings.filterwarnings("ignore", "This process .*is multi-threaded", DeprecationWarning)
+    stores = [open_store(kind, directory) for directory in directories]
+    for store in stores:
+        store["a"] = 1
+    stop = threading.Event()
+
+    def read(store):
+        while not stop.is_set():
+            assert store["a"] == 1
+            assert "a" in store
+
+    threads = [threading.Thread(target=read, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    inherited = []
+    statuses = []
+    report_in, report_out = os.pipe()
+    for number in range(children):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            os.write(report_out, (json.dumps(open_databases()) + "\n").encode())
+            for store in stores:
+                store[f"child {number}"] = number
+            os._exit(0)
+        statuses.append(os.waitpid(child, 0)[1])
+    os.close(report_out)
+    with open(report_in) as reports:
+        for line in reports:
+            inherited += json.loads(line)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    for store in stores:
+        store.close()
+    say([inherited, statuses])
+
+
+@command
+def interrupt_a_fork(kind, directory):
+    """Fork, and be interrupted, while another thread is in a transaction; say what everybody saw."""
+    warnings.filterwarnings("ignore", "This process .*is multi-threaded", DeprecationWarning)
+    # What interrupts a fork's preparation is printed by Python, if it comes out at all.
+    sys.unraisablehook = lambda _: None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    seen = {}
+    store = open_store(kind, directory, timeout=3)
+    store["a"] = 1
+    inside, leave = threading.Event(), threading.Event()
+
+    def work():
+        with contextlib.suppress(Interruption), store.transact():
+            store["half"] = 1
+            inside.set()
+            leave.wait(60)
+            seen["by the worker"] = sorted(store)
+            raise Interruption
+
+    def interrupt(*_):
+        raise Interruption
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait()
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    report_in, report_out = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(60)
+        report = []
+        for act in (lambda: store.set("child", 1), lambda: sorted(store)):
+            try:
+                report.append(act())
+            except Exception as error:
+                report.append(type(error).__name__)
+        os.write(report_out, json.dumps(report).encode())
+        os._exit(0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    threading.Timer(0.5, leave.set).start()
+    store["parent"] = 1
+    thread.join()
+    seen["by the child"] = json.loads(os.read(report_in, 1000))
+    seen["status"] = os.waitpid(child, 0)[1]
+    seen["afterwards"] = sorted(store)
+    say(seen)
+    store.close()
+
+
 # interruption
 
 
@@ -520,6 +761,62 @@ def interrupted(kind, directory, seed, times):
             before = soak_crash.Model(left)
         say(count)
         hear()
+
+
+def transfer(store, name):
+    with store.transact():
+        store.set(f"{name} in a transaction", name)
+        store.set(f"{name} in it, too", name)
+
+
+# What a name does that may have to wait, and what it finds if nothing got mixed up on the way.
+WAITS = {
+    "set": lambda store, name: store.set(f"{name} set", f"{name} value") is True,
+    "set large": lambda store, name: store.set(f"{name} large", name * 100_000) is True,
+    "add": lambda store, name: store.add(f"{name} added", f"{name} value") is True,
+    "incr": lambda store, name: store.incr(f"{name} counted", len(name)) == len(name),
+    "pop": lambda store, name: store.pop(f"{name} popped", None) == f"{name} old",
+    "delete": lambda store, name: store.delete(f"{name} deleted") is True,
+    "update": lambda store, name: store.update({f"{name} updated": name, f"{name} updated, too": name}) is None,
+    "setdefault": lambda store, name: store.setdefault(f"{name} default", f"{name} value") == f"{name} value",
+    "transact": lambda store, name: transfer(store, name) is None,
+}
+
+
+@command
+def interrupted_while_waiting(kind, directory, way, what):
+    """Wait for a lock that another process holds, and fork or do the like of it in a signal's handler meanwhile."""
+    faulthandler.enable()
+    store = open_store(kind, directory)
+    for name in ("outer", "inner"):
+        store[f"{name} popped"] = f"{name} old"
+        store[f"{name} deleted"] = f"{name} old"
+        store[f"{name} kept"] = f"{name} old"
+    say("ready")
+    hear()
+    handled = []
+
+    def handle(*_):
+        if what == "fork":
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            handled.append(os.waitpid(child, 0)[1] == 0)
+            say("handling")
+        else:
+            assert store["inner kept"] == "inner old"
+            say("handling")
+            handled.extend(act(store, "inner") for act in WAITS.values())
+
+    signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    outcome = WAITS[way](store, "outer")
+    while not handled:
+        time.sleep(0.01)
+    assert all(handled), handled
+    assert outcome
+    say(dict(store.items()))
+    store.close()
 
 
 # ending

@@ -53,6 +53,7 @@ cdef class Connection:
     cdef int checkpoint(self) except -1
     cdef int execute(self, str text) except -1
     cpdef list query(self, str text, tuple parameters=*, bint release_gil=*)
+    cdef list rows_of(self, str text, tuple parameters, bint release_gil)
     cdef int overwrite_with(self, Connection source, object fill) except -1
 
 
@@ -81,3 +82,4 @@ cdef object cell_object(const Cell* cell)
 cdef object cell_of_plain(object value, Cell* cell)
 cdef list open_paths()
 cdef void forget_open_paths() noexcept
+cdef void renew_free_queries()

@@ -3,6 +3,7 @@ from typing import Any, Final
 from typing_extensions import Self, disjoint_base
 
 OLDEST_SQLITE: Final[tuple[int, int, int]]
+free_queries: Any
 sqlite_version: str
 sqlite_version_info: tuple[int, ...]
 

@@ -11,6 +11,7 @@ SQLITE_BUSY can come from any step, also from COMMIT and from a read (recovery, 
 inside SQLite: it comes back as STEP_BUSY with the statement reset, and BusyWait decides on trying again.
 """
 
+import _thread
 import os
 import time
 
@@ -34,6 +35,9 @@ from fastcache.engine.errors import (
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    Py_UCS4 PyUnicode_MAX_CHAR_VALUE(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    Py_UCS4 PyUnicode_READ_CHAR(object text, Py_ssize_t index)
 
 OLDEST_SQLITE = (3, 37, 0)
 sqlite_version = (<bytes>sqlite3_libversion()).decode()
@@ -55,6 +59,16 @@ cdef double LONGEST_NAP = 2e-3
 
 # How many connections this process has open on each path. What is left of it when a fork comes is inherited.
 cdef dict opened = {}
+
+
+# Held around every query that gives up the GIL without a turn. A fork takes it: SQLite's own mutexes, locked by a thread
+# that the child does not have, would stay locked there for ever.
+free_queries = _thread.allocate_lock()
+
+
+cdef void renew_free_queries():
+    global free_queries
+    free_queries = _thread.allocate_lock()
 
 
 cdef list open_paths():
@@ -149,8 +163,8 @@ cdef class Connection:
             while statement != NULL:
                 sqlite3_finalize(statement)
                 statement = sqlite3_next_stmt(self.db, NULL)
-            with nogil:
-                sqlite3_close(self.db)
+            # With the GIL, since nobody holds a lock that would keep a fork from coming in between.
+            sqlite3_close(self.db)
             self.count_closed()
 
     cdef int count_closed(self) except -1:
@@ -252,6 +266,12 @@ cdef class Connection:
         connection must be one that is never used without the GIL, or the caller holds the turn. With
         ``release_gil`` it must be the caller's alone.
         """
+        if not release_gil:
+            return self.rows_of(text, parameters, False)
+        with free_queries:
+            return self.rows_of(text, parameters, True)
+
+    cdef list rows_of(self, str text, tuple parameters, bint release_gil):
         cdef Statement statement = Statement(self, text)
         cdef BusyWait wait = None
         cdef int step, columns, index
@@ -452,16 +472,25 @@ cdef class Statement:
         return cell_object(&cell)
 
 
+cdef bint has_surrogate(object text) noexcept:
+    cdef Py_ssize_t index
+    for index in range(PyUnicode_GET_LENGTH(text)):
+        if 0xD800 <= PyUnicode_READ_CHAR(text, index) <= 0xDFFF:
+            return True
+    return False
+
+
 cdef object cell_object(const Cell* cell):
     """The Python object of a cell: str, bytes, int, float or None. None of these is a container."""
     if cell.kind == CELL_TEXT:
         if cell.data == NULL:
             raise MemoryError()
-        try:
-            return PyUnicode_DecodeUTF8(cell.data, cell.size, NULL)
-        except UnicodeDecodeError:
-            # We only ever store valid UTF-8; what a foreign program planted comes out as bytes.
+        # Not strictly: raising runs Python code. We only ever store valid UTF-8; what else a foreign program has
+        # planted comes out as bytes.
+        text = PyUnicode_DecodeUTF8(cell.data, cell.size, "surrogateescape")
+        if PyUnicode_MAX_CHAR_VALUE(text) > 0xFF and has_surrogate(text):
             return PyBytes_FromStringAndSize(cell.data, cell.size)
+        return text
     if cell.kind == CELL_BLOB:
         if cell.size == 0:
             return b""

@@ -312,7 +312,8 @@ cdef class CacheMapping(StoreMapping):
         """Store a value, whatever was there.
 
         Args:
-            key: str, bytes, int, float, bool, None, a tuple or frozenset of these, or what the serializer knows.
+            key: str, bytes, int, float, bool, None, a tuple or frozenset of these: one key if equal, as in a dict. Or
+                what the serializer brings back equal: one key if its bytes are the same.
             value: anything that the serializer can store.
             expire: seconds (int, float) or a timedelta from now, to the millisecond; zero and less mean already
                 expired; None for never.

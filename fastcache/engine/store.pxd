@@ -88,6 +88,7 @@ cdef class Store:
     cdef Session writing(self)
     cdef int open_writer(self) except -1
     cdef int open_reader(self) except -1
+    cdef int refuse_if_closed(self, Session session) except -1
     cdef Connection open_connection(self, bint lenient)
     cdef int initialize(self, Connection connection) except -1
     cdef bint is_ours(self, Connection connection) except -1

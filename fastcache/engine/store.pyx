@@ -24,6 +24,7 @@ import _thread
 import atexit
 import operator
 import os
+import time
 import weakref
 
 cimport cython
@@ -33,10 +34,11 @@ from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.connection cimport (
     CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_TEXT, STEP_BUSY, STEP_DONE, STEP_ROW, cell_of_plain,
-    forget_open_paths, open_paths)
+    forget_open_paths, open_paths, renew_free_queries)
 from fastcache.engine.keys cimport decode_key, encode_key
 from fastcache.engine.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_TEXT, decode_value, encode_value
 
+from fastcache.engine import connection as connections
 from fastcache.engine import sql
 from fastcache.engine.errors import (
     CacheError,
@@ -220,18 +222,29 @@ cdef class Store:
                 return 0
             session = Session(self.open_connection(False))
             self.initialize(session.connection)
+            self.refuse_if_closed(session)
             self.writer = session
         finally:
             self.opening.release()
         return 0
 
     cdef int open_reader(self) except -1:
+        cdef Session session
         self.opening.acquire()
         try:
             if self.reader is None:
-                self.reader = Session(self.open_connection(False))
+                session = Session(self.open_connection(False))
+                self.refuse_if_closed(session)
+                self.reader = session
         finally:
             self.opening.release()
+        return 0
+
+    cdef int refuse_if_closed(self, Session session) except -1:
+        """Asked after the last line that lets other threads run: the store may have been closed while it opened."""
+        if self.closed:
+            session.connection.close()
+            raise ClosedError(f"the cache in {self.directory!r} is closed")
         return 0
 
     cdef Connection open_connection(self, bint lenient):
@@ -366,22 +379,23 @@ cdef class Store:
             writer.connection.close(checkpoint)
         return 0
 
-    def _quiesce(self):
-        """Leave nothing to inherit: wait for the turn and close the connections. Returns whether that was possible;
-        then the turn is kept."""
-        self.turn.take(min(self.timeout, 10.0))
+    def _hold(self, timeout):
+        """Keep all other threads from writing and from opening connections; returns whether that was possible."""
         try:
-            if not self.depth and self.turn.depth == 1 and self.opening.acquire(True, min(self.timeout, 10.0)):
-                self.drop_sessions(False)
-                return True
-        except BaseException:
+            self.turn.take(timeout)
+        except Timeout:
+            return False
+        if self.depth or self.turn.depth > 1 or not self.opening.acquire(True, timeout):
             self.turn.give()
-            raise
-        self.turn.give()
-        return False
+            return False
+        return True
+
+    def _quiesce(self):
+        """Close the connections; they reopen on next use."""
+        self.drop_sessions(False)
 
     def _resume(self):
-        """Go on in the parent: the connections reopen on next use."""
+        """Let the other threads go on."""
         self.opening.release()
         self.turn.give()
 
@@ -585,13 +599,16 @@ cdef class Store:
         return self.files.size(file) == size or self.fetch_entry(key) is not None
 
     cdef int repair_dangling(self, Entry entry) except -1:
-        """Remove a row whose file is lost, unless another thread is writing."""
+        """Remove a row whose file is lost, unless that would mean to wait: this is a read."""
+        cdef Statement statement
         if not self.turn.take_if_free():
             return 0
         try:
-            self.writing().connection.query(sql.DELETE_DANGLING, (entry.id, entry.file))
-        except Timeout:
-            pass
+            statement = self.writing().statement(sql.DELETE_DANGLING)
+            parameters = (entry.id, entry.file)
+            statement.bind_all(parameters)
+            if statement.step() != STEP_BUSY:
+                statement.reset()
         finally:
             self.turn.give()
         return 0
@@ -1094,17 +1111,19 @@ cdef class Store:
         return 0
 
     cdef int leave(self, bint keep) except -1:
-        """End what the last ``enter`` began, and give the turn back."""
+        """End what the last ``enter`` began, and give the turn back.
+
+        Until SQLite has ended it, ``depth`` says so: what interrupts this belongs to the transaction."""
         cdef Session session = self.writer
-        cdef Py_ssize_t mark = self.marks.pop()
-        self.depth -= 1
+        cdef Py_ssize_t mark = self.marks[len(self.marks) - 1]
+        cdef bint committed = False
         try:
             if not session.connection.in_transaction():
                 # SQLite rolls back by itself after some errors (a full disk, for one).
                 self.undo_files(mark)
                 if keep:
                     raise TransactionError("an earlier error has rolled this transaction back; run its block again")
-            elif self.depth:
+            elif self.depth > 1:
                 try:
                     if not keep:
                         self.undo_files(mark)
@@ -1118,12 +1137,20 @@ cdef class Store:
                 except BaseException:
                     self.roll_back(session)
                     raise
+                committed = True
                 self.created.clear()
-                self.settle()
             else:
                 self.roll_back(session)
         finally:
-            self.turn.give()
+            self.marks.pop()
+            self.depth -= 1
+            if not committed:
+                self.turn.give()
+        if committed:
+            try:
+                self.settle()
+            finally:
+                self.turn.give()
         return 0
 
     cdef int roll_back(self, Session session) except -1:
@@ -1200,11 +1227,11 @@ cdef class Store:
 
     # -- for the check ---------------------------------------------------------------------------------------
 
-    def connect(self):
+    def connect(self, bint lenient=False):
         """Another connection to the database, the caller's alone."""
         self.opening.acquire()
         try:
-            return self.open_connection(False)
+            return self.open_connection(lenient)
         finally:
             self.opening.release()
 
@@ -1232,11 +1259,7 @@ cdef class Store:
         try:
             if self.depth or self.turn.depth > 1:
                 raise TransactionError("the database cannot be replaced inside a transaction")
-            self.opening.acquire()
-            try:
-                connection = self.open_connection(True)
-            finally:
-                self.opening.release()
+            connection = self.connect(True)
             connection.overwrite_with(source, fill)
             connection.close()
             # What is cached of the old content goes.
@@ -1350,36 +1373,68 @@ cdef list living():
     return [store for store in (reference() for reference in list(stores.values())) if store is not None]
 
 
-# For each forking thread (the child's one thread keeps its identity): the stores it found, those it could quiesce, and
-# the paths that still had connections when it forked.
+# How long a fork waits for other threads to end their transactions, in seconds.
+cdef double PATIENCE = 10.0
+# For each forking thread (the child's one thread keeps its identity): the stores it holds, whether it holds the lock on
+# GIL-free queries, the paths that still had connections when it forked, and whether it was interrupted by Ctrl-C.
 cdef dict forking = {}
 
 
 def _before_fork():
-    # In one order for all threads, so that two that fork at once cannot wait for each other.
-    found = sorted(living(), key=id)
-    quiesced = []
-    forking[_thread.get_ident()] = (found, quiesced, [])
-    for store in found:
-        try:
-            if store._quiesce():
-                quiesced.append(store)
-        except BaseException:
-            # An exception cannot stop a fork. The child will not touch what could not be closed.
-            pass
-    forking[_thread.get_ident()] = (found, quiesced, open_paths())
+    cdef list held = []
+    cdef list paths = []
+    cdef bint quiet = False
+    cdef bint interrupted = False
+    # An exception cannot stop a fork. The child will not touch what could not be closed.
+    try:
+        quiet = connections.free_queries.acquire(True, PATIENCE)
+        hold_all(held)
+        for store in held:
+            store._quiesce()
+    except KeyboardInterrupt:
+        interrupted = True
+    except Exception as error:
+        warn("%r could not be closed before a fork: %s", "a cache", error)
+    paths = open_paths()
+    forking[_thread.get_ident()] = (held, quiet, paths, interrupted)
+
+
+cdef int hold_all(list held) except -1:
+    """Hold every store, but those that this thread is itself inside of.
+
+    Others may hold one and wait for another, so that all are given back, and tried again, while one cannot be had."""
+    cdef double deadline = time.monotonic() + PATIENCE
+    while True:
+        patient = time.monotonic() < deadline
+        missed = False
+        for store in living():
+            if store._hold(0.02 if patient else 0.0):
+                held.append(store)
+            elif not (<Store>store).turn.is_mine():
+                missed = True
+                if patient:
+                    break
+        if not missed or not patient:
+            return 0
+        while held:
+            held.pop()._resume()
 
 
 def _after_fork_in_parent():
-    _, quiesced, _ = forking.pop(_thread.get_ident(), ((), (), ()))
-    for store in quiesced:
+    held, quiet, _, interrupted = forking.pop(_thread.get_ident())
+    for store in held:
         store._resume()
+    if quiet:
+        connections.free_queries.release()
+    if interrupted:
+        _thread.interrupt_main()
 
 
 def _after_fork_in_child():
-    found, _, paths = forking.pop(_thread.get_ident(), ((), (), ()))
+    _, _, paths, _ = forking.pop(_thread.get_ident())
     forking.clear()
-    for store in found:
+    renew_free_queries()
+    for store in living():
         store._renew()
     forget_open_paths()
     for path in paths:

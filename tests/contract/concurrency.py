@@ -322,6 +322,29 @@ class ProcessContract(StoreContract):
         assert counted == expected
         assert open_store()["n"] == expected
 
+    @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="tells open files by /proc")
+    def test_a_child_forked_while_other_threads_read_inherits_no_database(self, open_store, directory, start):
+        directories = [str(directory / name) for name in "abc"]
+        inherited, statuses = start("fork_while_reading", self.kind, 25, *directories).finish()
+        assert inherited == []
+        assert statuses == [0] * 25
+        for path in directories:
+            store = open_store(path)
+            assert store == {"a": 1} | {f"child {number}": number for number in range(25)}
+            assert store.check()
+
+    def test_a_fork_that_is_interrupted_mixes_up_no_transactions(self, open_store, directory, start):
+        seen = start("interrupt_a_fork", self.kind, str(directory)).finish()
+        assert seen["status"] == 0
+        assert seen["by the worker"] == ["a", "half"]
+        written, found = seen["by the child"]
+        assert written in (True, "Timeout", "TransactionError")
+        assert found == "TransactionError" or "half" not in found
+        assert "half" not in seen["afterwards"]
+        assert "parent" in seen["afterwards"]
+        assert ("child" in seen["afterwards"]) == (written is True)
+        assert open_store().check()
+
     # interruption
 
     @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -12,6 +12,59 @@ from .store import StoreContract, in_order, value_files
 SECRET = "SECRET"
 BIG = SECRET.encode() * 500_000
 
+# What a foreign program can make of the database, and no damage of a page shows. The two entries are "small" and "large".
+NOT_UTF8 = "CAST(x'ff' AS TEXT)"
+PLANTED = {
+    **{
+        f"{column} = {value}": [f"UPDATE entry SET {column} = {value}"]
+        for column, values in {
+            "expire": ["'abc'", "''", "x'00'", NOT_UTF8, "1e300", "-1.5", "0", "9223372036854775807"],
+            "codec": ["'abc'", "x'0102'", "1 << 40", "-1", "99", "1.5", "3"],
+            "size": ["'abc'", "x'00'", "-1", "9223372036854775807", "1e300"],
+            "tag": [NOT_UTF8, "x'ff'", "1e300"],
+            "file": [NOT_UTF8, "x'ff'", "''", "'/dev/null'"],
+            "value": [NOT_UTF8, "x'ff'", "NULL", "1e300"],
+        }.items()
+        for value in values
+    },
+    "expire of an int": ["UPDATE entry SET expire = 'abc', value = 7 WHERE key = 'small'"],
+    "trash that is not UTF-8": [f"INSERT INTO trash VALUES ({NOT_UTF8})"],
+    "trash that is a blob": ["INSERT INTO trash VALUES (x'ff')"],
+    "trash that stays": [
+        "CREATE TRIGGER planted BEFORE DELETE ON trash BEGIN SELECT RAISE(IGNORE); END",
+        "INSERT INTO trash VALUES ('00000000000000000000000000000000')",
+    ],
+    "entries that stay": ["CREATE TRIGGER planted BEFORE DELETE ON entry BEGIN SELECT RAISE(IGNORE); END"],
+    "no count of bytes": ["DELETE FROM meta WHERE name = 'file_bytes'"],
+    "a count of bytes in words": ["UPDATE meta SET value = 'abc' WHERE name = 'file_bytes'"],
+    "a count of bytes that is no number": ["UPDATE meta SET value = x'ff' WHERE name = 'file_bytes'"],
+    "max_size in words": ["UPDATE meta SET value = 'abc' WHERE name = 'max_size'"],
+    "max_size that is not UTF-8": [f"UPDATE meta SET value = {NOT_UTF8} WHERE name = 'max_size'"],
+    "no max_size": ["DELETE FROM meta WHERE name = 'max_size'"],
+    "a setting that is not UTF-8": [f"INSERT INTO meta VALUES ({NOT_UTF8}, 1)"],
+    "a format in words": ["UPDATE meta SET value = 'abc' WHERE name = 'format'"],
+    "a serializer that is a blob": ["UPDATE meta SET value = x'ff' WHERE name = 'serializer'"],
+    "no settings": ["DELETE FROM meta"],
+    "the last id": ["UPDATE entry SET id = 9223372036854775807 WHERE key = 'large'"],
+    "the first id": ["UPDATE entry SET id = -9223372036854775807 - 1 WHERE key = 'small'"],
+}
+
+# Keys that no store writes: they are not what it makes of the key that they say.
+PLANTED_KEYS = {
+    "text that is not UTF-8": NOT_UTF8,
+    "a small int in the long form": "x'fc6663014900000000000000' || x'05'",
+    "a float in the long form": "x'fc66630146' || x'3ff0000000000000'",
+    "NaN": "x'fc66630146' || x'7ff8000000000000'",
+    "a pickled list": "x'fc66630150' || x'00000005' || x'80055d942e'",
+    "a pickled int": "x'fc66630150' || x'00000005' || x'80054b052e'",
+    "a pickle that is none": "x'fc66630150' || x'00000002' || x'ffff'",
+    "a tuple without an end": "x'fc66630154' || x'ffffffff'",
+    "a set of the same": "x'fc6663015a' || x'00000002' || x'4e4e'",
+    "bytes behind the end": "x'fc6663014e' || x'4e'",
+    "nothing": "x'fc666301'",
+    "a number": "9.5e300",
+}
+
 UNHARMED = {
     "orphaned_files": 0,
     "dangling_rows": 0,
@@ -206,6 +259,67 @@ class CheckContract(StoreContract):
                 assert len(store) == 5
         assert secret.read_bytes() == BIG
 
+    # what a foreign program planted
+
+    def plant(self, open_store, directory, start, *statements):
+        with open_store() as store:
+            store["small"] = "small"
+            store["large"] = b"x" * 50_000
+        start("sql", str(directory), *statements).finish()
+
+    @pytest.mark.parametrize("how", PLANTED)
+    def test_what_was_planted_does_nothing_worse_than_an_error_of_ours(self, open_store, directory, start, how):
+        self.plant(open_store, directory, start, *PLANTED[how])
+        keys = ["large"] if how.startswith("file") else ["small"]
+        assert start("use_in_every_way", self.kind, str(directory), keys).finish() == []
+
+    @pytest.mark.parametrize("how", PLANTED_KEYS)
+    def test_a_key_that_was_planted_does_nothing_worse_than_an_error_of_ours(self, open_store, directory, start, how):
+        insert = "INSERT INTO entry (key, codec, size, value) VALUES (CAST({} AS {}), 0, 1, 1)"
+        kind = "BLOB" if "||" in PLANTED_KEYS[how] else "TEXT" if how.startswith("text") else "REAL"
+        self.plant(open_store, directory, start, insert.format(PLANTED_KEYS[how], kind))
+        assert start("use_in_every_way", self.kind, str(directory), ["small"]).finish() == []
+
+    @pytest.mark.parametrize("last", [True, False])
+    @pytest.mark.parametrize("how", PLANTED_KEYS)
+    def test_popping_items_ends_whatever_was_planted(self, open_store, directory, start, how, last):
+        insert = "INSERT INTO entry (key, codec, size, value) VALUES (CAST({} AS {}), 0, 1, 1)"
+        kind = "BLOB" if "||" in PLANTED_KEYS[how] else "TEXT" if how.startswith("text") else "REAL"
+        self.plant(open_store, directory, start, insert.format(PLANTED_KEYS[how], kind))
+        popped, ended = start("empty_by_popitem", self.kind, str(directory), last).finish()
+        assert len(popped) == len(set(popped))
+        assert (len(popped) == 3) == (ended == "KeyError")
+        assert open_store(timeout=0.2)["afterwards"] == 1
+
+    def test_what_was_planted_beside_an_entry_does_not_touch_it(self, open_store, directory, start):
+        for how, statements in PLANTED.items():
+            if not statements[-1].startswith(("UPDATE entry SET id", "UPDATE meta", "DELETE FROM meta", "INSERT INTO")):
+                continue
+            with open_store(directory / "one") as store:
+                store.clear()
+                store["small"] = "small"
+                store["large"] = BIG
+            start("sql", str(directory / "one"), *statements).finish()
+            try:
+                store = open_store(directory / "one")
+            except fastcache.CacheError:
+                store = None
+            assert store is None or (store["small"], store["large"]) == ("small", BIG), how
+            if store is not None:
+                store.close()
+            for path in (directory / "one").glob("cache.db*"):
+                path.unlink()
+
+    def test_a_lost_count_of_bytes_is_counted_anew(self, filled, directory, open_store, start):
+        volume = filled.volume()
+        filled.close()
+        start("sql", str(directory), "DELETE FROM meta WHERE name = 'file_bytes'").finish()
+        store = open_store()
+        assert store.volume() >= 0
+        assert_found(store.check(fix=True), counters_consistent=False)
+        assert_found(store.check())
+        assert abs(store.volume() - volume) < 1_000_000
+
     # counters
 
     @pytest.mark.parametrize("difference", [1, -1, 10**9, -(10**9)])
@@ -321,6 +435,27 @@ class CheckContract(StoreContract):
         with open_store() as store:
             assert_found(store.check())
             assert store["new"] == 1
+
+    def test_text_that_is_not_utf8_does_not_keep_the_rest_from_being_saved(self, open_store, directory, start):
+        page_size = self.fill_and_close(open_store, directory, start)
+        start(
+            "sql", str(directory),
+            f"UPDATE entry SET value = {NOT_UTF8} WHERE key = '{SECRET} 7'",
+            f"UPDATE entry SET tag = {NOT_UTF8} WHERE key = '{SECRET} 8'",
+            f"UPDATE entry SET key = {NOT_UTF8} WHERE key = '{SECRET} 9'",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+        ).finish()  # fmt: skip
+        database = (directory / "cache.db").read_bytes()
+        page = database.index(b"<1500>xxx") // page_size + 1
+        lost = database[(page - 1) * page_size : page * page_size].count(b">xxx")
+        self.overwrite(directory, page_size, page, b"\xa5\x5a" * (page_size // 2))
+        store = open_store()
+        assert store.check(fix=True).sqlite_integrity_ok is False
+        assert_found(store.check())
+        for number in (0, 8, 10, self.NUMBER - 1):
+            assert store[f"{SECRET} {number}"] == f"<{number}>" + "x" * 200
+        assert store["large"] == BIG
+        assert len(store) >= self.NUMBER + 1 - lost
 
     @pytest.mark.parametrize("damaged", [{0}, {0, 2}, {0, 1, 2}, {1, 2, 3, 4, 5, 6}], ids=str)
     def test_what_is_whole_between_damaged_places_is_kept(self, open_store, directory, start, damaged):
@@ -440,4 +575,35 @@ class CheckContract(StoreContract):
             with contextlib.suppress(fastcache.TransactionError):
                 assert_found(filled.check(fix=True))
         assert in_order(filled) == [*expected, ("new", BIG)]
+        assert_found(filled.check())
+
+    @pytest.mark.parametrize("undo", [True, False])
+    def test_fixing_inside_a_transaction_loses_nothing_that_it_may_yet_undo(self, filled, directory, undo):
+        expected = dict(filled.items())
+        with contextlib.suppress(ZeroDivisionError), filled.transact():
+            filled[f"{SECRET} first"] = BIG + b"changed"
+            del filled[f"{SECRET} second"]
+            with contextlib.suppress(fastcache.TransactionError):
+                filled.check(fix=True)
+            if undo:
+                1 // 0  # noqa: B018
+        if not undo:
+            expected[f"{SECRET} first"] = BIG + b"changed"
+            del expected[f"{SECRET} second"]
+        assert filled == expected
+        assert_found(filled.check())
+        assert len(value_files(directory)) == (2 if undo else 1)
+
+    def test_fixing_inside_an_inner_block_that_is_undone_loses_nothing(self, filled):
+        expected = in_order(filled)
+        with filled.transact():
+            filled["outer"] = BIG + b"outer"
+            with contextlib.suppress(ZeroDivisionError), filled.transact():
+                filled["outer"] = BIG + b"inner"
+                filled[f"{SECRET} first"] = 1
+                with contextlib.suppress(fastcache.TransactionError):
+                    filled.check(fix=True)
+                1 // 0  # noqa: B018
+            assert filled["outer"] == BIG + b"outer"
+        assert in_order(filled) == [*expected, ("outer", BIG + b"outer")]
         assert_found(filled.check())

@@ -187,6 +187,49 @@ class ExpiryContract(StoreContract):
         assert store.pop("a", expire_time=True) == (1, clock.now + 2.5)
         assert store.pop("a", expire_time=True) == (None, None)
 
+    @pytest.mark.parametrize("now", [-0.001, -1.0, -0.0, 0.0, 0.0005, -1e9, -1, 0])
+    def test_a_clock_may_stand_before_or_at_its_epoch(self, store, clock, now):
+        clock.now = now
+        assert store.set("a", 1, expire=10) is True
+        assert store.set("b", 2) is True
+        assert store.get("a", expire_time=True) == (1, pytest.approx(now + 10, abs=0.002))
+        assert store == {"a": 1, "b": 2}
+        assert len(store) == 2
+        assert store.add("a", 3, expire=10) is False
+        assert store.touch("a", 5) is True
+        clock.advance(6)
+        assert store == {"b": 2}
+        assert store.pop("a") is None
+        assert store.expire() == 1
+
+    @pytest.mark.parametrize("now", [math.nan, math.inf, -math.inf, 1e300, None, "abc"], ids=str)
+    def test_a_timer_that_tells_no_time_is_refused_and_changes_nothing(self, store, clock, now):
+        store.set("a", 1, expire=10)
+        store["b"] = 2
+        time, clock.now = clock.now, now
+        for use in (
+            lambda: store.get("a"),
+            lambda: store.set("a", 3, expire=5),
+            lambda: store.set("a", 3),
+            lambda: store.add("c", 3, expire=5),
+            lambda: store.touch("a", 5),
+            lambda: store.incr("b"),
+            lambda: store.pop("b"),
+            lambda: store.delete("b"),
+            lambda: "a" in store,
+            lambda: len(store),
+            lambda: list(store),
+            store.popitem,
+            store.expire,
+            store.clear,
+        ):
+            with pytest.raises((TypeError, ValueError)):
+                use()
+        clock.now = time
+        assert in_order(store) == [("a", 1), ("b", 2)]
+        assert store.get("a", expire_time=True) == (1, time + 10)
+        assert store.check()
+
     def test_the_time_of_expiry_can_be_handed_on(self, store, clock):
         store.set("a", 1, expire=0.375)
         time = store.get("a", expire_time=True)[1]

@@ -1,5 +1,6 @@
 """Two keys are one entry exactly when a dict says so, and every key comes back as it went in."""
 
+import dataclasses
 import datetime
 import decimal
 import enum
@@ -125,6 +126,13 @@ class Forgetful:
 
     def __reduce__(self):
         return (dict, ())
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """It equals itself anywhere, but a set's order is another one in each process."""
+
+    fields: frozenset
 
 
 class Mood(str, enum.Enum):
@@ -314,6 +322,33 @@ class KeyContract(StoreContract):
             with pytest.raises(TypeError, match=name):
                 attempt()
         assert len(store) == 0
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            Query(frozenset(["alpha", "beta", "gamma"])),
+            Query(frozenset([8, 16])),
+            Query(frozenset()),
+            (1, Query(frozenset(["a"]))),
+            samples.Place("a", frozenset(["b", "c"])),
+            Query((1, (frozenset("ab"),))),
+        ],
+        ids=show,
+    )
+    def test_what_hides_a_set_is_refused_by_its_type(self, store, key):
+        name = "Place" if isinstance(key, samples.Place) else "Query"
+        for attempt in (
+            lambda: store.set(key, 1),
+            lambda: store.add(key, 1),
+            lambda: store.get(key),
+            lambda: key in store,
+            lambda: store.update({key: 1}),
+        ):
+            with pytest.raises(TypeError, match=name):
+                attempt()
+        assert len(store) == 0
+        store[Query(("a", "b"))] = 1
+        assert store[Query(("a", "b"))] == 1
 
     @given(st.lists(samples.keys, min_size=1, max_size=5))
     @settings(max_examples=30)

@@ -68,6 +68,19 @@ class OpeningContract(StoreContract):
             assert store.check()
         assert (directory / "notes.txt").read_text() == "mine"
 
+    def test_while_another_program_keeps_the_database_to_itself_opening_times_out(self, open_store, directory, start):
+        with open_store() as store:
+            store["a"] = 1
+        holder = start("hold_exclusively", str(directory))
+        assert holder.hear() == "holding"
+        # More often than would fit into the time a test may take, if it waited as long as it does by default.
+        for _ in range(5):
+            with pytest.raises(fastcache.CacheError):
+                open_store(timeout=0.2)
+        holder.tell()
+        holder.finish()
+        assert open_store(timeout=0.2) == {"a": 1}
+
     # what is refused
 
     def refused(self, open_store, directory, *kinds):

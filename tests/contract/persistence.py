@@ -1,6 +1,7 @@
 """What was stored outlives the store; what was temporary does not; what is closed says so."""
 
 import copy
+import gc
 import multiprocessing
 import operator
 import os
@@ -158,6 +159,52 @@ class PersistenceContract(StoreContract):
         assert not directory.exists()
         other.close()
         assert not pathlib.Path(other.directory).exists()
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            iter,
+            reversed,
+            lambda store: iter(store.keys()),
+            lambda store: iter(store.values()),
+            lambda store: iter(store.items()),
+            lambda store: reversed(store.items()),
+        ],
+        ids=["iter", "reversed", "keys", "values", "items", "reversed items"],
+    )
+    def test_a_temporary_store_lives_as_long_as_an_iterator_of_it(self, use):
+        directories = []
+
+        def make():
+            store = self.store_type()
+            directories.append(store.directory)
+            store.update((number, BIG if number == 7 else 1) for number in range(100))
+            return store
+
+        iterator = use(make())
+        next(iterator)
+        gc.collect()
+        assert os.path.isdir(directories[0])
+        assert len(list(iterator)) == 99
+        del iterator
+        gc.collect()
+        assert not os.path.exists(directories[0])
+        assert sorted(make()) == list(range(100))
+        gc.collect()
+        assert not os.path.exists(directories[1])
+
+    def test_a_temporary_store_lives_as_long_as_its_transaction(self):
+        def make():
+            store = self.store_type()
+            directories.append(store.directory)
+            return store
+
+        directories = []
+        with make().transact():
+            gc.collect()
+            assert os.path.isdir(directories[0])
+        gc.collect()
+        assert not os.path.exists(directories[0])
 
     def test_a_pickled_copy_does_not_remove_the_temporary_directory(self):
         with self.store_type() as store:

@@ -1,5 +1,6 @@
 """A transaction happens as a whole or not at all, and nobody sees it before it has."""
 
+import asyncio
 import contextlib
 import threading
 
@@ -8,6 +9,7 @@ import pytest
 import fastcache
 
 from ..together import in_a_thread, together
+from ..workers import WAITS
 from .store import StoreContract, in_order, value_files
 
 BIG = b"big!" * 1_000_000
@@ -45,6 +47,19 @@ WRITES = {
     "transact": lambda store: store.transact().__enter__(),
     "a large value": lambda store: store.set("a", BIG),
 }
+
+
+# What is there after each of the ways to wait for a lock.
+WRITTEN = {
+    "set": {"set": lambda name: f"{name} value"},
+    "set large": {"large": lambda name: name * 100_000},
+    "add": {"added": lambda name: f"{name} value"},
+    "incr": {"counted": len},
+    "update": {"updated": str, "updated, too": str},
+    "setdefault": {"default": lambda name: f"{name} value"},
+    "transact": {"in a transaction": str, "in it, too": str},
+}
+REMOVED = {"popped": "pop", "deleted": "delete"}
 
 
 class TransactionContract(StoreContract):
@@ -206,6 +221,76 @@ class TransactionContract(StoreContract):
 
         nest(0)
         assert list(store) == list(range(101))
+
+    # blocks that are not left in order
+
+    def assert_usable_and_unlocked(self, store, directory, start):
+        """Nobody is inside: this thread, others and other processes can write, and what they write stays."""
+        before = dict(store.items())
+        store["here"] = 1
+        assert in_a_thread(lambda: store.set("in a thread", 2)) is True
+        other = start("answer", self.kind, str(directory))
+        other.tell(["get", "here"])
+        assert other.hear() == 1
+        other.tell(["set", "elsewhere", 3])
+        assert other.hear() is True
+        other.tell(None)
+        other.finish()
+        with store.transact():
+            store["in a block"] = 4
+        assert store == before | {"here": 1, "in a thread": 2, "elsewhere": 3, "in a block": 4}
+        assert store.check()
+
+    @pytest.mark.parametrize("failure", [None, Oops])
+    def test_blocks_left_in_the_wrong_order_roll_back_and_leave_nothing_locked(self, store, directory, start, failure):
+        store["a"] = "old"
+        outer, inner = store.transact(), store.transact()
+        outer.__enter__()
+        store["a"] = "outer"
+        inner.__enter__()
+        store["b"] = BIG
+        for block in (outer, inner):
+            with pytest.raises(fastcache.TransactionError):
+                block.__exit__(failure, failure and failure(), None)
+            assert store == {"a": "old"}
+        self.assert_usable_and_unlocked(store, directory, start)
+
+    def test_of_three_blocks_the_middle_one_left_first_undoes_what_is_in_it(self, store, directory, start):
+        store["a"] = "old"
+        blocks = [store.transact() for _ in range(3)]
+        for name, block in zip(("outer", "middle", "inner"), blocks, strict=True):
+            block.__enter__()
+            store[name] = 1
+        with pytest.raises(fastcache.TransactionError):
+            blocks[1].__exit__(None, None, None)
+        with pytest.raises(fastcache.TransactionError):
+            blocks[2].__exit__(None, None, None)
+        assert store == {"a": "old", "outer": 1}
+        blocks[0].__exit__(None, None, None)
+        assert store == {"a": "old", "outer": 1}
+        self.assert_usable_and_unlocked(store, directory, start)
+
+    def test_tasks_that_share_a_thread_and_leave_in_the_wrong_order_are_told_so(self, store, directory, start):
+        async def task(name, entered, leave):
+            with store.transact():
+                store[name] = 1
+                entered.set()
+                await leave.wait()
+
+        async def run():
+            first, second, go_first, go_second = (asyncio.Event() for _ in range(4))
+            tasks = [asyncio.create_task(task("first", first, go_first))]
+            await first.wait()
+            tasks.append(asyncio.create_task(task("second", second, go_second)))
+            await second.wait()
+            go_first.set()
+            await asyncio.wait(tasks[:1])
+            go_second.set()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+        assert [type(result) for result in asyncio.run(run())] == [fastcache.TransactionError] * 2
+        assert store == {}
+        self.assert_usable_and_unlocked(store, directory, start)
 
     # files
 
@@ -402,3 +487,26 @@ class TransactionContract(StoreContract):
         for other in others:
             other.finish()
         assert store["n"] == 450
+
+    @pytest.mark.parametrize("way", WAITS)
+    @pytest.mark.parametrize("what", ["fork", "use"])
+    def test_a_signal_handler_may_fork_or_write_while_a_write_waits(self, open_store, directory, start, way, what):
+        waiting = start("interrupted_while_waiting", self.kind, str(directory), way, what)
+        assert waiting.hear() == "ready"
+        holder = start("hold_by_hand", str(directory))
+        assert holder.hear() == "holding"
+        waiting.tell()
+        assert waiting.hear() == "handling"
+        holder.tell()
+        holder.finish()
+        found = waiting.finish()
+        store = open_store()
+        assert store == found
+        for name in ("outer", "inner"):
+            waited = {"outer": {way}, "inner": set(WAITS) if what == "use" else set()}[name]
+            expected = {f"{name} kept": f"{name} old"}
+            expected |= {f"{name} {key}": f"{name} old" for key, w in REMOVED.items() if w not in waited}
+            for w in waited:
+                expected |= {f"{name} {key}": value(name) for key, value in WRITTEN.get(w, {}).items()}
+            assert {key: value for key, value in found.items() if key.startswith(name)} == expected
+        assert store.check()
