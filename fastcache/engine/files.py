@@ -5,7 +5,7 @@ A file's life, in the order that makes a crash harmless at every point:
 1. it is written to ``values/tmp/`` under a random name, its writer holding a lock on it (flock);
 2. the writer takes the database's write lock, renames the file to ``values/NAME`` and commits the row naming it.
    So whoever holds the write lock sees no file in ``values/`` that a living writer is about to name;
-3. the row goes away, or names another file: a trigger puts NAME into the table ``trash`` in the same transaction;
+3. the row goes away (to be replaced, maybe): a trigger puts NAME into the table ``trash`` in the same transaction;
 4. after that commit somebody unlinks it, then drops it from the trash. A reader that had read the row before finds
    no file, and reads the row again.
 

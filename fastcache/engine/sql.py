@@ -32,8 +32,9 @@ SCHEMA = (
     "CREATE INDEX entry_tag ON entry (tag) WHERE tag IS NOT NULL",
     "CREATE TABLE trash (file TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
-    # What a file's row loses goes to the trash in the same transaction, whoever writes; and the bytes in
-    # files are counted where files change.
+    # A file whose row goes is put into the trash in the same transaction, whoever deletes; and the bytes in files
+    # are counted where files change. No trigger on updates, which every set over an entry would pay for: no
+    # statement of ours updates a row that has a file, or gives one to a row that is there.
     """
     CREATE TRIGGER file_added AFTER INSERT ON entry WHEN new.file IS NOT NULL BEGIN
         UPDATE meta SET value = value + new.size WHERE name = 'file_bytes';
@@ -43,15 +44,6 @@ SCHEMA = (
     CREATE TRIGGER file_dropped AFTER DELETE ON entry WHEN old.file IS NOT NULL BEGIN
         INSERT OR IGNORE INTO trash (file) VALUES (old.file);
         UPDATE meta SET value = value - old.size WHERE name = 'file_bytes';
-    END
-    """,
-    """
-    CREATE TRIGGER file_replaced AFTER UPDATE OF file ON entry WHEN old.file IS NOT new.file BEGIN
-        INSERT OR IGNORE INTO trash (file) SELECT old.file WHERE old.file IS NOT NULL;
-        UPDATE meta SET value = value
-            - CASE WHEN old.file IS NULL THEN 0 ELSE old.size END
-            + CASE WHEN new.file IS NULL THEN 0 ELSE new.size END
-            WHERE name = 'file_bytes';
     END
     """,
 )
@@ -90,21 +82,23 @@ LIVE = "(expire IS NULL OR expire > ?8)"
 GET = "SELECT codec, expire, value, file, size, tag, id FROM entry WHERE key = ?1"
 EXISTS = "SELECT expire, file, size FROM entry WHERE key = ?1"
 
-# Writes: one entry. An update keeps the row and with it the place in the order; an entry that has expired is
-# no entry any more, so that a set over it is an insertion: the upsert leaves it alone (no row changed), and
-# the store deletes it and inserts anew.
+# Writes: one entry. The upsert keeps the row and with it the place in the order. It leaves alone, changing no row, what
+# the store then replaces by DELETE_ROW and INSERT: an entry that has expired (which is no entry any more: a set over it
+# is an insertion, at the end), and one that has a file or is to get one (which gets its old id back).
 SET = f"""
     INSERT INTO entry (key, codec, size, expire, tag, file, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-    ON CONFLICT (key) DO UPDATE SET
-        codec = ?2, size = ?3, expire = ?4, tag = ?5, file = ?6, value = ?7
-    WHERE {LIVE}
+    ON CONFLICT (key) DO UPDATE SET codec = ?2, size = ?3, expire = ?4, tag = ?5, value = ?7
+    WHERE {LIVE} AND file IS NULL AND ?6 IS NULL
 """
 ADD = """
     INSERT INTO entry (key, codec, size, expire, tag, file, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT (key) DO NOTHING
 """
+ROW_OF_KEY = "SELECT id, expire FROM entry WHERE key = ?1"
+INSERT = """
+    INSERT INTO entry (key, codec, size, expire, tag, file, value, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+"""
 DELETE = f"DELETE FROM entry WHERE key = ?1 AND {LIVE}"
-DELETE_EXPIRED = "DELETE FROM entry WHERE key = ?1 AND expire <= ?8"
 DELETE_ROW = "DELETE FROM entry WHERE id = ?1"
 DELETE_DANGLING = "DELETE FROM entry WHERE id = ?1 AND file = ?2"
 TOUCH = f"UPDATE entry SET expire = ?2 WHERE key = ?1 AND {LIVE}"

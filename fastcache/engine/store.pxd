@@ -106,12 +106,16 @@ cdef class Store:
     cdef bint write_row(
         self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
         str file, const Cell* value) except -1
-    cdef bint try_row(
+    cdef bint replace_row(
         self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
         str file, const Cell* value, long long now) except -1
+    cdef int bind_row(
+        self, Statement statement, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
+        str file, const Cell* value) except -1
     cdef bint change_keyed(self, str text, object key, long long expire) except -1
     cdef int run_keyed(self, str text, const Cell* key, long long expire, long long now) except -1
     cdef int change(self, Session session, Statement statement, bint release_gil) except -2
+    cdef int change_locked(self, Session session, Statement statement) except -1
     cdef Entry pop_native(self, const Cell* key, long long now)
     cdef bint increment_native(
         self, const Cell* key, long long delta, long long start, long long now, long long* total) except -1

@@ -609,6 +609,7 @@ cdef class Store:
             statement.bind_all(parameters)
             if statement.step() != STEP_BUSY:
                 statement.reset()
+                self.has_trash = True
         finally:
             self.turn.give()
         return 0
@@ -684,49 +685,87 @@ cdef class Store:
             str file, const Cell* value) except -1:
         """Run the upsert, or the insert. Returns whether the row was written."""
         cdef long long now = self.now()
-        if self.try_row(only_if_absent, key, codec, size, expire, tag, file, value, now):
+        cdef Session session
+        cdef Statement statement
+        cdef BusyWait wait = None
+        cdef int changed
+        cdef bint written
+        while True:
+            session = self.writing()
+            statement = session.add if only_if_absent else session.set
+            self.bind_row(statement, key, codec, size, expire, tag, file, value)
+            if not only_if_absent:
+                statement.bind_integer(8, now)
+            changed = self.change(session, statement, file is None and size > LARGE)
+            if changed >= 0:
+                break
+            wait = self.pause(wait)
+        if changed:
             return True
-        # A row was left alone: if it has expired, it goes, and the statement runs again. Both look at the same `now`:
-        # a clock that jumps in between must not make a set do nothing.
-        cdef bint written = False
         self.enter()
         try:
-            if self.run_keyed(sql.DELETE_EXPIRED, key, NEVER, now) or not only_if_absent:
-                written = self.try_row(only_if_absent, key, codec, size, expire, tag, file, value, now)
+            written = self.replace_row(only_if_absent, key, codec, size, expire, tag, file, value, now)
         except BaseException:
             self.leave(False)
             raise
         self.leave(True)
         return written
 
-    cdef bint try_row(
+    cdef bint replace_row(
             self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
             str file, const Cell* value, long long now) except -1:
-        cdef Session session
-        cdef Statement statement
-        cdef BusyWait wait = None
-        cdef int changed
+        """Put a row in the place of the one that SET or ADD has left alone; a transaction is open.
+
+        ``now`` is the same as theirs: a clock that jumps in between must not make a set do nothing."""
+        cdef Session session = self.writing()
+        cdef Statement statement = session.statement(sql.ROW_OF_KEY)
+        cdef long long row = 0
+        cdef bint there = False
+        cdef bint live = False
+        statement.bind(1, key)
+        if statement.run() == STEP_ROW:
+            there = True
+            row = statement.column_integer(0)
+            live = not statement.column_is_integer(1) or statement.column_integer(1) > now
+            statement.reset()
+        if live and only_if_absent:
+            return False
+        if there:
+            statement = session.statement(sql.DELETE_ROW)
+            statement.bind_integer(1, row)
+            self.change_locked(session, statement)
+        statement = session.statement(sql.INSERT)
+        self.bind_row(statement, key, codec, size, expire, tag, file, value)
+        if live:
+            statement.bind_integer(8, row)
+        else:
+            statement.bind_null(8)
+        return self.change_locked(session, statement) > 0
+
+    cdef int change_locked(self, Session session, Statement statement) except -1:
+        """The same where this process holds the write lock already."""
+        cdef int changed = self.change(session, statement, False)
+        if changed < 0:
+            raise Timeout(f"{self.directory!r}: the database was locked in the middle of a transaction")
+        return changed
+
+    cdef int bind_row(
+            self, Statement statement, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
+            str file, const Cell* value) except -1:
+        """Bind the parameters that SET, ADD and INSERT share. ``file`` must live until the reset."""
         cdef Cell file_cell
         cell_of_plain(file, &file_cell)
-        while True:
-            session = self.writing()
-            statement = session.add if only_if_absent else session.set
-            statement.bind(1, key)
-            statement.bind_integer(2, codec)
-            statement.bind_integer(3, size)
-            if expire == NEVER:
-                statement.bind_null(4)
-            else:
-                statement.bind_integer(4, expire)
-            statement.bind(5, tag)
-            statement.bind(6, &file_cell)
-            statement.bind(7, value)
-            if not only_if_absent:
-                statement.bind_integer(8, now)
-            changed = self.change(session, statement, file is None and size > LARGE)
-            if changed >= 0:
-                return changed > 0
-            wait = self.pause(wait)
+        statement.bind(1, key)
+        statement.bind_integer(2, codec)
+        statement.bind_integer(3, size)
+        if expire == NEVER:
+            statement.bind_null(4)
+        else:
+            statement.bind_integer(4, expire)
+        statement.bind(5, tag)
+        statement.bind(6, &file_cell)
+        statement.bind(7, value)
+        return 0
 
     cdef int run_keyed(self, str text, const Cell* key, long long expire, long long now) except -1:
         """Run one of the statements whose parameters are a key, an expiry and now; returns how many rows it changed."""
