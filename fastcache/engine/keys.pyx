@@ -274,5 +274,8 @@ cdef tuple parse(bytes stored, Py_ssize_t at, object serializer, int depth):
     if tag == b"J":
         return int.from_bytes(payload, "big", signed=True), at
     if tag == b"P":
-        return serializer.loads(payload), at
+        key = serializer.loads(payload)
+        # What was planted may be no key at all.
+        hash(key)
+        return key, at
     raise DecodeError("a stored key has an unknown tag")

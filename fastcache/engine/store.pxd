@@ -65,6 +65,8 @@ cdef class Store:
     cdef bint has_trash
     cdef list created
     cdef list marks
+    cdef list blocks
+    cdef long long entered
     cdef object __weakref__
 
     # Entries. `expire` is an absolute time in ms, or NEVER.
@@ -134,4 +136,4 @@ cdef class Transaction:
     cdef Store store
     cdef int state
     cdef unsigned long thread
-    cdef int depth
+    cdef long long block

@@ -181,6 +181,7 @@ cdef class Store:
         self.opening = _thread.RLock()
         self.created = []
         self.marks = []
+        self.blocks = []
         self.inline_limit = INLINE_LIMIT
         self.checkpoint_at = CHECKPOINT_FRAMES
         self.settings = {"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0}
@@ -329,7 +330,7 @@ cdef class Store:
                     f"{self.directory!r} is stored with {name} {stored.get(name)!r}, but was asked for with "
                     f"{self.settings[name]!r}; open it with {stored.get(name)!r}, or use another directory")
         if type(stored.get("max_size")) is not int:
-            raise CorruptError(f"{self.directory!r} has lost its settings; check(fix=True) repairs what can be repaired")
+            asked = {**asked, "max_size": asked.get("max_size") or 0}
         for name, value in asked.items():
             if value is not None and stored.get(name) != value:
                 self.writer.connection.query(sql.PUT_META, (name, value))
@@ -411,6 +412,7 @@ cdef class Store:
         self.depth = 0
         self.created = []
         self.marks = []
+        self.blocks = []
 
     # -- sessions --------------------------------------------------------------------------------------------
 
@@ -1147,6 +1149,8 @@ cdef class Store:
             raise
         self.depth += 1
         self.marks.append(len(self.created))
+        self.entered += 1
+        self.blocks.append(self.entered)
         return 0
 
     cdef int leave(self, bint keep) except -1:
@@ -1182,6 +1186,7 @@ cdef class Store:
                 self.roll_back(session)
         finally:
             self.marks.pop()
+            self.blocks.pop()
             self.depth -= 1
             if not committed:
                 self.turn.give()
@@ -1375,7 +1380,7 @@ cdef class Transaction:
         self.store.enter()
         self.state = STARTED
         self.thread = <unsigned long>PyThread_get_thread_ident()
-        self.depth = self.store.depth
+        self.block = self.store.blocks[len(self.store.blocks) - 1]
         return self
 
     def __exit__(self, kind, error, traceback):
@@ -1387,10 +1392,12 @@ cdef class Transaction:
                 return False
             raise TransactionError("a transaction is left by the thread that entered it, in the same process")
         self.state = FAILED
-        if self.depth > self.store.depth:
+        if self.block not in self.store.blocks:
+            if kind is not None:
+                return False
             raise TransactionError("this transaction was rolled back together with one around it, which was left first")
-        if self.depth < self.store.depth:
-            while self.store.depth >= self.depth:
+        if self.block != self.store.blocks[len(self.store.blocks) - 1]:
+            while self.block in self.store.blocks:
                 self.store.leave(False)
             raise TransactionError(
                 "an inner transaction was still open, so that this one was rolled back: leave blocks in order "
