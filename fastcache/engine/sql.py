@@ -146,7 +146,6 @@ EMPTY_TRASH = "DELETE FROM trash WHERE file = ?1"
 INTEGRITY = "PRAGMA integrity_check(100)"
 REINDEX = "REINDEX"
 FILE_ROWS = "SELECT id, file, size FROM entry WHERE file IS NOT NULL"
-ROW_OF_FILE = "SELECT id, size FROM entry WHERE file = ?1"
 ALL_TRASH = "SELECT file FROM trash"
 FILE_BYTES = """
     SELECT (SELECT value FROM meta WHERE name = 'file_bytes'),

@@ -8,15 +8,14 @@ cdef extern from "sqlite3.h" nogil:
     ctypedef void (*sqlite3_destructor_type)(void*)
 
     # Library version
-    int sqlite3_libversion_number()
     const char* sqlite3_libversion()
     int sqlite3_threadsafe()
 
     # Result codes
     int SQLITE_OK, SQLITE_ROW, SQLITE_DONE
-    int SQLITE_ERROR, SQLITE_INTERNAL, SQLITE_PERM, SQLITE_ABORT, SQLITE_BUSY, SQLITE_LOCKED, SQLITE_NOMEM
-    int SQLITE_READONLY, SQLITE_INTERRUPT, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_CANTOPEN
-    int SQLITE_PROTOCOL, SQLITE_SCHEMA, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISUSE, SQLITE_NOTADB
+    int SQLITE_ERROR, SQLITE_PERM, SQLITE_BUSY, SQLITE_LOCKED, SQLITE_NOMEM
+    int SQLITE_READONLY, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_CANTOPEN
+    int SQLITE_PROTOCOL, SQLITE_TOOBIG, SQLITE_NOTADB
     int SQLITE_AUTH, SQLITE_IOERR_NOMEM
 
     # Connections
@@ -29,7 +28,6 @@ cdef extern from "sqlite3.h" nogil:
 
     # Errors
     const char* sqlite3_errmsg(sqlite3* db)
-    const char* sqlite3_errstr(int code)
     int sqlite3_extended_errcode(sqlite3* db)
 
     # Prepared statements
@@ -55,7 +53,7 @@ cdef extern from "sqlite3.h" nogil:
     unsigned char SQLITE_UTF8
 
     # Columns
-    int SQLITE_INTEGER, SQLITE_FLOAT, SQLITE_TEXT, SQLITE_BLOB, SQLITE_NULL
+    int SQLITE_INTEGER, SQLITE_NULL
     int sqlite3_column_count(sqlite3_stmt* statement)
     int sqlite3_column_type(sqlite3_stmt* statement, int index)
     sqlite3_int64 sqlite3_column_int64(sqlite3_stmt* statement, int index)

@@ -33,7 +33,7 @@ from cpython.buffer cimport PyBUF_READ
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.connection cimport (
-    CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_TEXT, STEP_BUSY, STEP_DONE, STEP_ROW, cell_of_plain,
+    CELL_BLOB, CELL_NULL, CELL_TEXT, STEP_BUSY, STEP_DONE, STEP_ROW, cell_of_plain,
     forget_open_paths, open_paths, renew_free_queries)
 from fastcache.engine.keys cimport decode_key, encode_key
 from fastcache.engine.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_TEXT, decode_value, encode_value
@@ -70,7 +70,6 @@ cdef long long LARGE = 16 * 1024
 # WAL frames after which the writer copies them back (SQLite's own default).
 cdef int CHECKPOINT_FRAMES = 1000
 cdef int LARGEST_BATCH = 256
-cdef object MISSING = object()
 
 # All open stores, by identity. A plain dict of weak references, because copying one cannot be interrupted.
 cdef dict stores = {}
