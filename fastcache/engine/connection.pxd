@@ -80,6 +80,3 @@ cdef class Statement:
 
 cdef object cell_object(const Cell* cell)
 cdef object cell_of_plain(object value, Cell* cell)
-cdef list open_paths()
-cdef void forget_open_paths() noexcept
-cdef void renew_free_queries()

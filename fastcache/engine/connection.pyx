@@ -66,17 +66,18 @@ cdef dict opened = {}
 free_queries = _thread.allocate_lock()
 
 
-cdef void renew_free_queries():
+def renew_free_queries():
+    """In a child: whoever holds the parent's does not exist there."""
     global free_queries
     free_queries = _thread.allocate_lock()
 
 
-cdef list open_paths():
+def open_paths():
     """The paths that this process has connections to."""
     return list(opened)
 
 
-cdef void forget_open_paths() noexcept:
+def forget_open_paths():
     """In a child: they are the parent's."""
     opened.clear()
 

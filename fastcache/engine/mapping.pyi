@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from typing_extensions import Self, disjoint_base
 
-from fastcache.engine.store import Store, Transaction
+from fastcache.engine.store import Store
+from fastcache.engine.transaction import Transaction
 
 @disjoint_base
 class StoreMapping(MutableMapping[Any, Any]):

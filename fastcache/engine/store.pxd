@@ -4,6 +4,7 @@
 # `cdef Store store = cache.store`, and call these without Python overhead. The GIL is needed.
 
 from fastcache.engine.connection cimport BusyWait, Cell, Connection, Statement
+from fastcache.engine.session cimport Session, Turn
 
 # Milliseconds since the epoch that stand for "never expires".
 cdef extern from *:
@@ -11,28 +12,6 @@ cdef extern from *:
     #define FASTCACHE_NEVER 0x7FFFFFFFFFFFFFFFLL
     """
     const long long NEVER "FASTCACHE_NEVER"
-
-
-cdef class Turn:
-    cdef object lock
-    cdef unsigned long owner
-    cdef int depth
-
-    cdef int take(self, double timeout) except -1
-    cdef bint take_if_free(self) except -1
-    cdef void give(self)
-    cdef bint is_mine(self) noexcept
-
-
-cdef class Session:
-    cdef Connection connection
-    cdef Statement get, exists, set, add, pop_native, incr
-    cdef Statement scan_keys, scan_keys_back, scan_items, scan_items_back
-    cdef Statement begin, commit, rollback, savepoint, release, rollback_to
-    cdef dict others
-
-    cdef Statement statement(self, str text)
-    cdef void abandon(self) noexcept
 
 
 cdef class Entry:
@@ -130,10 +109,3 @@ cdef class Store:
     cdef list scan(self, bint items, bint backward, long long* last, int limit)
     cdef object scalar(self, str text, tuple parameters)
     cdef int bulk(self, str text, tuple parameters) except -1
-
-
-cdef class Transaction:
-    cdef Store store
-    cdef int state
-    cdef unsigned long thread
-    cdef long long block

@@ -14,32 +14,24 @@ What is always true, and who keeps it so:
   in a file, a pop that must be decoded first) runs between `enter` and `leave`, as a savepoint if a transaction is open.
 - **Files follow rows.** files.py tells their life; here `created` lists the files that the open transaction has renamed
   into place, so that a rollback removes them, and `has_trash` says that a trigger has put names into the trash.
-- **A fork leaves nothing shared.** SQLite keeps its POSIX locks in tables of the process, which a child inherits without
-  the locks. Before a fork all connections are closed, and until it is done none is opened (the lock `opening`); both
-  sides reopen on first use. What cannot be closed (the forking thread is inside a transaction, another one checks)
-  taints its database for the child, which refuses to open it.
+- **A fork leaves nothing shared.** process.py closes all connections before it, and until it is done none is opened (the
+  lock `opening`); both sides reopen on first use.
 """
 
 import _thread
-import atexit
 import operator
 import os
-import time
-import weakref
 
 cimport cython
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
-from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.connection cimport (
-    CELL_BLOB, CELL_NULL, CELL_TEXT, STEP_BUSY, STEP_DONE, STEP_ROW, cell_of_plain,
-    forget_open_paths, open_paths, renew_free_queries)
+    CELL_BLOB, CELL_NULL, CELL_TEXT, STEP_BUSY, STEP_DONE, STEP_ROW, cell_of_plain)
 from fastcache.engine.keys cimport decode_key, encode_key
 from fastcache.engine.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_TEXT, decode_value, encode_value
 
-from fastcache.engine import connection as connections
-from fastcache.engine import sql
+from fastcache.engine import process, sql
 from fastcache.engine.errors import (
     CacheError,
     ClosedError,
@@ -70,82 +62,6 @@ cdef long long LARGE = 16 * 1024
 # WAL frames after which the writer copies them back (SQLite's own default).
 cdef int CHECKPOINT_FRAMES = 1000
 cdef int LARGEST_BATCH = 256
-
-# All open stores, by identity. A plain dict of weak references, because copying one cannot be interrupted.
-cdef dict stores = {}
-# Database files (device, inode) that this process must not open: it was forked inside a transaction on them.
-cdef set inherited = set()
-
-
-cdef class Turn:
-    """Whose turn it is to write, among the threads of this process; re-entrant."""
-
-    def __cinit__(self):
-        self.lock = _thread.allocate_lock()
-        self.owner = 0
-        self.depth = 0
-
-    cdef int take(self, double timeout) except -1:
-        if self.is_mine():
-            self.depth += 1
-            return 0
-        if not self.lock.acquire(False):
-            if not (timeout > 0.0 and self.lock.acquire(True, min(timeout, _thread.TIMEOUT_MAX))):
-                raise Timeout(
-                    f"another thread of this process kept the cache locked for the whole timeout of {timeout:g} s")
-        self.owner = PyThread_get_thread_ident()
-        self.depth = 1
-        return 0
-
-    cdef bint take_if_free(self) except -1:
-        if not self.is_mine() and not self.lock.acquire(False):
-            return False
-        self.owner = PyThread_get_thread_ident()
-        self.depth += 1
-        return True
-
-    cdef void give(self):
-        self.depth -= 1
-        if self.depth == 0:
-            self.owner = 0
-            self.lock.release()
-
-    cdef bint is_mine(self) noexcept:
-        return self.owner != 0 and self.owner == <unsigned long>PyThread_get_thread_ident()
-
-
-cdef class Session:
-    """A connection and its prepared statements."""
-
-    def __cinit__(self, Connection connection):
-        self.connection = connection
-        self.get = Statement(connection, sql.GET)
-        self.exists = Statement(connection, sql.EXISTS)
-        self.set = Statement(connection, sql.SET)
-        self.add = Statement(connection, sql.ADD)
-        self.pop_native = Statement(connection, sql.POP_NATIVE)
-        self.incr = Statement(connection, sql.INCR)
-        self.scan_keys = Statement(connection, sql.SCAN_KEYS)
-        self.scan_keys_back = Statement(connection, sql.SCAN_KEYS_BACK)
-        self.scan_items = Statement(connection, sql.SCAN_ITEMS)
-        self.scan_items_back = Statement(connection, sql.SCAN_ITEMS_BACK)
-        self.begin = Statement(connection, sql.BEGIN)
-        self.commit = Statement(connection, sql.COMMIT)
-        self.rollback = Statement(connection, sql.ROLLBACK)
-        self.savepoint = Statement(connection, sql.SAVEPOINT)
-        self.release = Statement(connection, sql.RELEASE)
-        self.rollback_to = Statement(connection, sql.ROLLBACK_TO)
-        self.others = {}
-
-    cdef Statement statement(self, str text):
-        """The statement of a text that is used now and then, compiled once."""
-        statement = self.others.get(text)
-        if statement is None:
-            statement = self.others[text] = Statement(self.connection, text)
-        return statement
-
-    cdef void abandon(self) noexcept:
-        self.connection.abandon()
 
 
 @cython.no_gc
@@ -185,7 +101,7 @@ cdef class Store:
         self.checkpoint_at = CHECKPOINT_FRAMES
         self.settings = {"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0}
         make_directory(self.directory)
-        _register(self)
+        process.register(self)
         try:
             self.open_writer()
             self.check_settings(settings or {})
@@ -265,7 +181,7 @@ cdef class Store:
             # SQLite would take less than its smallest page for an empty database.
             if 0 < found.st_size < 512:
                 raise NotACacheError(f"{path!r} is not a database; choose another directory")
-            if (found.st_dev, found.st_ino) in inherited:
+            if (found.st_dev, found.st_ino) in process.inherited:
                 raise TransactionError(
                     f"{self.directory!r} was in use, in a transaction or a check, when this process was forked, so that "
                     "its locks cannot be trusted here; fork outside of these, or start the process with spawn")
@@ -379,7 +295,7 @@ cdef class Store:
             writer.connection.close(checkpoint)
         return 0
 
-    def _hold(self, timeout):
+    def hold(self, timeout):
         """Keep all other threads from writing and from opening connections; returns whether that was possible."""
         try:
             self.turn.take(timeout)
@@ -390,16 +306,20 @@ cdef class Store:
             return False
         return True
 
-    def _quiesce(self):
+    def quiesce(self):
         """Close the connections; they reopen on next use."""
         self.drop_sessions(False)
 
-    def _resume(self):
+    def is_mine(self):
+        """Whether this thread has the turn."""
+        return self.turn.is_mine()
+
+    def resume(self):
         """Let the other threads go on."""
         self.opening.release()
         self.turn.give()
 
-    def _renew(self):
+    def renew(self):
         """Start in the child with free locks and no connection; never touch the parent's."""
         self.turn = Turn()
         self.opening = _thread.RLock()
@@ -1131,6 +1051,8 @@ cdef class Store:
 
     def transact(self):
         """A context manager; see Cache.transact."""
+        from fastcache.engine.transaction import Transaction
+
         return Transaction(self)
 
     cdef int enter(self) except -1:
@@ -1360,144 +1282,3 @@ cdef int make_directory(str directory) except -1:
     except OSError as error:
         raise OpenError(f"cannot make the directory {directory!r}: {error.strerror}") from error
     return 0
-
-
-cdef enum State:
-    NEW, STARTED, COMMITTED, ROLLED_BACK, FAILED
-
-
-cdef class Transaction:
-    """One block of ``with cache.transact():``. Used once, by one thread."""
-
-    def __cinit__(self, Store store):
-        self.store = store
-        self.state = NEW
-
-    def __enter__(self):
-        if self.state != NEW:
-            raise TransactionError("a transaction is used once: call transact() for each block")
-        self.store.enter()
-        self.state = STARTED
-        self.thread = <unsigned long>PyThread_get_thread_ident()
-        self.block = self.store.blocks[len(self.store.blocks) - 1]
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if self.state != STARTED:
-            raise TransactionError("this transaction has not begun, or has ended already")
-        if self.thread != <unsigned long>PyThread_get_thread_ident() or not self.store.turn.is_mine():
-            if kind is not None:
-                # Another thread, or a child forked inside the block, has nothing to undo: let the exception pass.
-                return False
-            raise TransactionError("a transaction is left by the thread that entered it, in the same process")
-        self.state = FAILED
-        if self.block not in self.store.blocks:
-            if kind is not None:
-                return False
-            raise TransactionError("this transaction was rolled back together with one around it, which was left first")
-        if self.block != self.store.blocks[len(self.store.blocks) - 1]:
-            while self.block in self.store.blocks:
-                self.store.leave(False)
-            raise TransactionError(
-                "an inner transaction was still open, so that this one was rolled back: leave blocks in order "
-                "(tasks of one thread share its transactions: await nothing inside)")
-        self.store.leave(kind is None)
-        self.state = COMMITTED if kind is None else ROLLED_BACK
-        return False
-
-
-# -- the process: fork and exit ------------------------------------------------------------------------------
-
-def _register(store):
-    """Remember a store for as long as it lives."""
-    identity = id(store)
-    stores[identity] = weakref.ref(store, lambda _: stores.pop(identity, None))
-
-
-cdef list living():
-    return [store for store in (reference() for reference in list(stores.values())) if store is not None]
-
-
-# How long a fork waits for other threads to end their transactions, in seconds.
-cdef double PATIENCE = 10.0
-# For each forking thread (the child's one thread keeps its identity): the stores it holds, whether it holds the lock on
-# GIL-free queries, the paths that still had connections when it forked, and whether it was interrupted by Ctrl-C.
-cdef dict forking = {}
-
-
-def _before_fork():
-    cdef list held = []
-    cdef list paths = []
-    cdef bint quiet = False
-    cdef bint interrupted = False
-    # An exception cannot stop a fork. The child will not touch what could not be closed.
-    try:
-        quiet = connections.free_queries.acquire(True, PATIENCE)
-        hold_all(held)
-        for store in held:
-            store._quiesce()
-    except KeyboardInterrupt:
-        interrupted = True
-    except Exception as error:
-        warn("%r could not be closed before a fork: %s", "a cache", error)
-    paths = open_paths()
-    forking[_thread.get_ident()] = (held, quiet, paths, interrupted)
-
-
-cdef int hold_all(list held) except -1:
-    """Hold every store, but those that this thread is itself inside of.
-
-    Others may hold one and wait for another, so that all are given back, and tried again, while one cannot be had."""
-    cdef double deadline = time.monotonic() + PATIENCE
-    while True:
-        patient = time.monotonic() < deadline
-        missed = False
-        for store in living():
-            if store._hold(0.02 if patient else 0.0):
-                held.append(store)
-            elif not (<Store>store).turn.is_mine():
-                missed = True
-                if patient:
-                    break
-        if not missed or not patient:
-            return 0
-        while held:
-            held.pop()._resume()
-
-
-def _after_fork_in_parent():
-    held, quiet, _, interrupted = forking.pop(_thread.get_ident())
-    for store in held:
-        store._resume()
-    if quiet:
-        connections.free_queries.release()
-    if interrupted:
-        _thread.interrupt_main()
-
-
-def _after_fork_in_child():
-    _, _, paths, _ = forking.pop(_thread.get_ident())
-    forking.clear()
-    renew_free_queries()
-    for store in living():
-        store._renew()
-    forget_open_paths()
-    for path in paths:
-        try:
-            status = os.stat(path)
-        except OSError:
-            # Removed: then nobody can open it by this path.
-            continue
-        inherited.add((status.st_dev, status.st_ino))
-
-
-def _close_all():
-    """At exit, close what nobody is inside of; what is left needs no closing to be safe."""
-    for store in living():
-        store.close_if_idle()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-atexit.register(_close_all)

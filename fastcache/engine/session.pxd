@@ -1,0 +1,25 @@
+# The turn to write, and a connection with its prepared statements.
+
+from fastcache.engine.connection cimport Connection, Statement
+
+
+cdef class Turn:
+    cdef object lock
+    cdef unsigned long owner
+    cdef int depth
+
+    cdef int take(self, double timeout) except -1
+    cdef bint take_if_free(self) except -1
+    cdef void give(self)
+    cdef bint is_mine(self) noexcept
+
+
+cdef class Session:
+    cdef Connection connection
+    cdef Statement get, exists, set, add, pop_native, incr
+    cdef Statement scan_keys, scan_keys_back, scan_items, scan_items_back
+    cdef Statement begin, commit, rollback, savepoint, release, rollback_to
+    cdef dict others
+
+    cdef Statement statement(self, str text)
+    cdef void abandon(self) noexcept

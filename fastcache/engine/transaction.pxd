@@ -1,0 +1,10 @@
+# One block of a transaction.
+
+from fastcache.engine.store cimport Store
+
+
+cdef class Transaction:
+    cdef Store store
+    cdef int state
+    cdef unsigned long thread
+    cdef long long block
