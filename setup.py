@@ -22,7 +22,10 @@ from setuptools.errors import CCompilerError
 OLDEST_SQLITE = (3, 37, 0)
 
 CONNECTION = "fastcache.engine.connection"
-OTHERS = [f"fastcache.engine.{name}" for name in ("keys", "values", "session", "store", "transaction", "mapping")]
+OTHERS = [
+    f"fastcache.engine.{name}"
+    for name in ("keys", "values", "changes", "sieve", "memory", "session", "store", "transaction", "mapping")
+]
 
 # https://sqlite.org/compile.html#recommended_compile_time_options, with two of the list left out:
 # DQS=0 and OMIT_DEPRECATED are for SQL of one's own alone, but foreign tools share these files.

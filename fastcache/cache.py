@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastcache import maintenance
 from fastcache.engine.mapping import CacheMapping
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ class Cache(CacheMapping):
         max_size: a limit in bytes, recorded with the cache; 0 leaves what is recorded. Nothing is evicted by it.
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds.
+        memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.
         timer: called for the time in seconds since the epoch, instead of the system's clock.
 
     Raises:
@@ -43,6 +45,7 @@ class Cache(CacheMapping):
         max_size: int = 0,
         serializer: Serializer | None = None,
         timeout: float = 60.0,
+        memory: int = 32 * 1024 * 1024,
         timer: Callable[[], float] | None = None,
     ) -> None:
         if isinstance(max_size, bool) or not isinstance(max_size, int):
@@ -58,6 +61,8 @@ class Cache(CacheMapping):
             serializer=serializer,
             timeout=timeout,
             timer=timer,
+            memory=memory,
+            keeper=maintenance.attend,
             settings={"max_size": max_size or None},
         )
 

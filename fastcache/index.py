@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastcache import maintenance
 from fastcache.engine.mapping import IndexMapping
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ class Index(IndexMapping):
         mapping_or_pairs: stored at once, as by ``update``.
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds.
+        memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.
         **items: stored at once, too.
 
     Raises:
@@ -43,13 +45,14 @@ class Index(IndexMapping):
         *,
         serializer: Serializer | None = None,
         timeout: float = 60.0,
+        memory: int = 32 * 1024 * 1024,
         **items: Any,
     ) -> None:
         if serializer is None:
             from fastcache.serializers import PickleSerializer
 
             serializer = PickleSerializer()
-        self._open(directory, serializer=serializer, timeout=timeout)
+        self._open(directory, serializer=serializer, timeout=timeout, memory=memory, keeper=maintenance.attend)
         if mapping_or_pairs or items:
             self.update(mapping_or_pairs, **items)
 

@@ -20,12 +20,27 @@ ctypedef struct Cell:
     double real
     const char* data
     Py_ssize_t size
+    # Of a key, the hash that is the same in every process.
+    unsigned long long hashed
 
 
 cdef enum Step:
     STEP_DONE = 0
     STEP_ROW = 1
     STEP_BUSY = 2
+
+
+# Called by SQLite in the middle of a step: with the write lock held, just before a commit becomes visible; and just after
+# it has, with the number of frames that the WAL then holds.
+ctypedef void (*BeforeCommit)(void* witness) noexcept nogil
+ctypedef void (*AfterCommit)(void* witness, int frames) noexcept nogil
+
+
+cdef struct Witness:
+    BeforeCommit before
+    AfterCommit after
+    void* itself
+    int frames
 
 
 cdef class BusyWait:
@@ -41,7 +56,9 @@ cdef class Connection:
     cdef sqlite3* db
     cdef readonly str path
     cdef readonly double timeout
-    cdef int wal_frames
+    cdef Witness witness
+    # The key that the feed hands out.
+    cdef Cell asked
 
     cdef int busy_or_raise(self, int code, object doing) except -1
     cdef int count_closed(self) except -1
@@ -51,6 +68,8 @@ cdef class Connection:
     cdef int changes(self) noexcept
     cdef int total_changes(self) noexcept
     cdef int checkpoint(self) except -1
+    cdef const unsigned long long* wal_index(self) noexcept
+    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* witness) noexcept
     cdef int execute(self, str text) except -1
     cpdef list query(self, str text, tuple parameters=*, bint release_gil=*)
     cdef list rows_of(self, str text, tuple parameters, bint release_gil)
@@ -61,6 +80,8 @@ cdef class Statement:
     cdef Connection connection
     cdef sqlite3_stmt* handle
     cdef readonly str text
+    # It never comes to its end: only `stop` resets it.
+    cdef bint endless
 
     cdef int ready(self) except -1
     cdef int prepare(self) except -1
@@ -70,7 +91,9 @@ cdef class Statement:
     cdef int bind_all(self, tuple values) except -1
     cdef int step(self, bint release_gil=*) except -1
     cdef int run(self, bint release_gil=*) except -1
+    cdef int step_for(self, const Cell* key) except -1
     cdef void reset(self) noexcept
+    cdef void stop(self) noexcept
     cdef void column(self, int index, Cell* cell) noexcept
     cdef long long column_integer(self, int index) noexcept
     cdef bint column_is_null(self, int index) noexcept

@@ -18,6 +18,7 @@ import time
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.string cimport memset
 
 from fastcache.engine.sqlite3 cimport *
 
@@ -56,6 +57,9 @@ if not sqlite3_threadsafe():
 # The naps of a waiter: from the first to the longest, each one and a half times the one before, in seconds.
 cdef double FIRST_NAP = 20e-6
 cdef double LONGEST_NAP = 2e-3
+
+# The unit in which SQLite maps the wal-index, in bytes.
+cdef int WAL_INDEX_REGION = 32768
 
 # How many connections this process has open on each path. What is left of it when a fork comes is inherited.
 cdef dict opened = {}
@@ -111,9 +115,115 @@ cdef class BusyWait:
         return 0
 
 
-cdef int count_frames(void* wal_frames, sqlite3* db, const char* name, int frames) noexcept nogil:
-    (<int*>wal_frames)[0] = frames
+cdef int commit_hook(void* witness) noexcept nogil:
+    cdef Witness* told = <Witness*>witness
+    if told.before != NULL:
+        told.before(told.itself)
+    return 0
+
+
+cdef int wal_hook(void* witness, sqlite3* db, const char* name, int frames) noexcept nogil:
+    cdef Witness* told = <Witness*>witness
+    told.frames = frames
+    if told.after != NULL:
+        told.after(told.itself, frames)
     return SQLITE_OK
+
+
+# -- the feed: a virtual table of one row for ever, whose one column is the key that a connection is asked for next. Joined
+# with it, a statement that is never reset finds one key after the other: no parameter to bind, no cursor to open, no lock
+# to take. https://sqlite.org/vtab.html
+
+cdef struct Feed:
+    sqlite3_vtab base
+    const Cell* asked
+
+
+cdef int connect_feed(
+        sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
+        char** message) noexcept nogil:
+    cdef Feed* feed
+    cdef int code = sqlite3_declare_vtab(db, "CREATE TABLE feed (key)")
+    if code != SQLITE_OK:
+        return code
+    feed = <Feed*>sqlite3_malloc(sizeof(Feed))
+    if feed == NULL:
+        return SQLITE_NOMEM
+    memset(feed, 0, sizeof(Feed))
+    feed.asked = <const Cell*>aux
+    table[0] = <sqlite3_vtab*>feed
+    return SQLITE_OK
+
+
+cdef int plan_feed(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil:
+    info.estimatedCost = 1.0
+    info.estimatedRows = 1
+    return SQLITE_OK
+
+
+cdef int disconnect_feed(sqlite3_vtab* table) noexcept nogil:
+    sqlite3_free(table)
+    return SQLITE_OK
+
+
+cdef int open_feed(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept nogil:
+    cursor[0] = <sqlite3_vtab_cursor*>sqlite3_malloc(sizeof(sqlite3_vtab_cursor))
+    if cursor[0] == NULL:
+        return SQLITE_NOMEM
+    memset(cursor[0], 0, sizeof(sqlite3_vtab_cursor))
+    return SQLITE_OK
+
+
+cdef int close_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
+    sqlite3_free(cursor)
+    return SQLITE_OK
+
+
+cdef int begin_feed(
+        sqlite3_vtab_cursor* cursor, int number, const char* text, int count, sqlite3_value** values) noexcept nogil:
+    return SQLITE_OK
+
+
+cdef int next_of_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
+    return SQLITE_OK
+
+
+cdef int end_of_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
+    return 0
+
+
+cdef int key_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) noexcept nogil:
+    cdef const Cell* key = (<Feed*>cursor.pVtab).asked
+    if key.kind == CELL_TEXT:
+        sqlite3_result_text64(context, key.data, <unsigned long long>key.size, SQLITE_STATIC, SQLITE_UTF8)
+    elif key.kind == CELL_BLOB:
+        sqlite3_result_blob64(context, key.data, <unsigned long long>key.size, SQLITE_STATIC)
+    elif key.kind == CELL_INTEGER:
+        sqlite3_result_int64(context, key.integer)
+    elif key.kind == CELL_REAL:
+        sqlite3_result_double(context, key.real)
+    else:
+        sqlite3_result_null(context)
+    return SQLITE_OK
+
+
+cdef int row_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept nogil:
+    row[0] = 1
+    return SQLITE_OK
+
+
+cdef sqlite3_module feed_module
+memset(&feed_module, 0, sizeof(feed_module))
+feed_module.xConnect = connect_feed
+feed_module.xBestIndex = plan_feed
+feed_module.xDisconnect = disconnect_feed
+feed_module.xOpen = open_feed
+feed_module.xClose = close_feed
+feed_module.xFilter = begin_feed
+feed_module.xNext = next_of_feed
+feed_module.xEof = end_of_feed
+feed_module.xColumn = key_of_feed
+feed_module.xRowid = row_of_feed
 
 
 @cython.no_gc
@@ -135,7 +245,6 @@ cdef class Connection:
         cdef const char* filename = PyBytes_AS_STRING(name)
         self.path = path
         self.timeout = timeout
-        self.wal_frames = 0
         with nogil:
             code = sqlite3_open_v2(filename, &self.db, flags, NULL)
         if code != SQLITE_OK:
@@ -152,7 +261,11 @@ cdef class Connection:
         code = sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>(not lenient), <int*>NULL)
         if code != SQLITE_OK:
             self.busy_or_raise(code, "set up the connection")
-        sqlite3_wal_hook(self.db, count_frames, &self.wal_frames)
+        sqlite3_wal_hook(self.db, wal_hook, &self.witness)
+        self.asked.kind = CELL_NULL
+        code = sqlite3_create_module_v2(self.db, "fastcache_feed", &feed_module, &self.asked, NULL)
+        if code != SQLITE_OK:
+            self.busy_or_raise(code, "set up the connection")
         for pragma in ((sql.LENIENT,) if lenient else ()) + sql.PRAGMAS:
             self.execute(pragma)
 
@@ -252,6 +365,27 @@ cdef class Connection:
             self.busy_or_raise(code, "checkpoint")
             return 0
         return copied >= frames
+
+    cdef const unsigned long long* wal_index(self) noexcept:
+        """The address of the wal-index header, valid until this connection closes; NULL if it cannot be had.
+
+        For a database in WAL mode that was read already: so its shared memory is mapped, and nothing is made here."""
+        cdef sqlite3_file* file = NULL
+        cdef void* region = NULL
+        if sqlite3_file_control(self.db, "main", SQLITE_FCNTL_FILE_POINTER, <void*>&file) != SQLITE_OK:
+            return NULL
+        if file == NULL or file.pMethods == NULL or file.pMethods.iVersion < 2 or file.pMethods.xShmMap == NULL:
+            return NULL
+        if file.pMethods.xShmMap(file, 0, WAL_INDEX_REGION, 0, <void*>&region) != SQLITE_OK:
+            return NULL
+        return <const unsigned long long*>region
+
+    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* witness) noexcept:
+        """Have both called around each commit of this connection that changes something."""
+        self.witness.before = before
+        self.witness.after = after
+        self.witness.itself = witness
+        sqlite3_commit_hook(self.db, commit_hook, &self.witness)
 
     cdef int execute(self, str text) except -1:
         """Run one statement whose results do not matter. The GIL is released: the caller holds the turn."""
@@ -439,8 +573,23 @@ cdef class Statement:
                 wait = BusyWait(self.connection.timeout, "waiting to write")
             wait.pause()
 
+    cdef int step_for(self, const Cell* key) except -1:
+        """One step of a statement over the feed, with the row of this key or of nulls."""
+        cdef int step
+        self.connection.asked = key[0]
+        try:
+            step = self.step()
+        finally:
+            # What the cell borrows is not ours any more.
+            self.connection.asked.kind = CELL_NULL
+        return step
+
     cdef void reset(self) noexcept:
         # The code that reset returns repeats the last step's, which was looked at there.
+        if self.handle != NULL and not self.endless:
+            sqlite3_reset(self.handle)
+
+    cdef void stop(self) noexcept:
         if self.handle != NULL:
             sqlite3_reset(self.handle)
 

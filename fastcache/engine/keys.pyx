@@ -16,13 +16,17 @@ letter, then a canonical encoding, so that equal keys give equal bytes (P aside)
 A bytes key that itself starts with MARK is wrapped as B, so nothing a user can pass collides with an encoding. NaN is
 refused: it does not equal itself. An object that does not come back equal from the serializer is refused, because it
 could never be found again.
+
+The hash of a key is the same in every process, and for all keys that are one. For that, what is not plain (one of the
+exact types above, with nothing but these inside) is first brought into the form in which it would be read back.
 """
 
 import struct
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.float cimport PyFloat_AS_DOUBLE
-from libc.string cimport memcmp
+from cpython.ref cimport PyObject
+from libc.string cimport memcmp, memcpy
 
 from fastcache.engine.connection cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT
 
@@ -31,6 +35,23 @@ from fastcache.engine.errors import CacheError, DecodeError
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
+    bint PyUnicode_CheckExact(object key)
+    bint PyLong_CheckExact(object key)
+    int PyUnicode_KIND(object text)
+    const char* PyUnicode_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    Py_ssize_t PyTuple_GET_SIZE(object parts)
+    PyObject* PyTuple_GET_ITEM(object parts, Py_ssize_t index)
+
+# Odd constants with their bits well spread: from pi and e, and the two of MurmurHash3's finalizer.
+cdef unsigned long long SPREAD = 0x9E3779B97F4A7C15ULL
+cdef unsigned long long SEED_TEXT = 0x243F6A8885A308D3ULL
+cdef unsigned long long SEED_BYTES = 0xB7E151628AED2A6BULL
+cdef unsigned long long SEED_REAL = 0x13198A2E03707345ULL
+cdef unsigned long long SEED_LARGE = 0xBF7158809CF4F3C7ULL
+cdef unsigned long long SEED_TUPLE = 0xA4093822299F31D1ULL
+cdef unsigned long long SEED_FROZENSET = 0x082EFA98EC4E6C89ULL
+cdef unsigned long long HASH_NONE = 0x452821E638D01377ULL
 
 cdef bytes MARK = b"\xfcfc\x01"
 cdef Py_ssize_t MARK_SIZE = 4
@@ -142,6 +163,135 @@ cdef object plain_equal(object key):
             continue
     return key
 
+
+# -- hashes --------------------------------------------------------------------------------------------------
+
+cdef inline unsigned long long finish(unsigned long long hashed) noexcept nogil:
+    # The finalizer of MurmurHash3 (Austin Appleby): every bit of the input changes half of the output's.
+    hashed ^= hashed >> 33
+    hashed *= 0xFF51AFD7ED558CCDULL
+    hashed ^= hashed >> 33
+    hashed *= 0xC4CEB9FE1A85EC53ULL
+    hashed ^= hashed >> 33
+    return hashed
+
+
+cdef inline unsigned long long mix(unsigned long long hashed, unsigned long long word) noexcept nogil:
+    hashed = (hashed ^ word) * SPREAD
+    return hashed ^ (hashed >> 32)
+
+
+cdef unsigned long long hash_bytes(const char* data, Py_ssize_t size, unsigned long long hashed) noexcept nogil:
+    cdef unsigned long long word
+    hashed ^= <unsigned long long>size
+    while size >= 8:
+        memcpy(&word, data, 8)
+        hashed = mix(hashed, word)
+        data += 8
+        size -= 8
+    if size:
+        word = 0
+        memcpy(&word, data, <size_t>size)
+        hashed = mix(hashed, word)
+    return finish(hashed)
+
+
+cdef bint hash_plain(object key, int depth, unsigned long long* hashed) except -1:
+    """Hash a key that is read back as it is. False, without touching it, for any other. Runs no Python code."""
+    cdef int overflow = 0
+    cdef long long integer
+    cdef double real
+    cdef unsigned long long part = 0
+    cdef unsigned long long total
+    cdef Py_ssize_t index
+    if PyUnicode_CheckExact(key):
+        # Python keeps equal texts alike: one, two or four bytes for each character.
+        kind = PyUnicode_KIND(key)
+        if kind == 0:
+            return False
+        hashed[0] = hash_bytes(PyUnicode_DATA(key), PyUnicode_GET_LENGTH(key) * kind, SEED_TEXT + <unsigned>kind)
+        return True
+    if PyLong_CheckExact(key):
+        integer = PyLong_AsLongLongAndOverflow(key, &overflow)
+        if overflow:
+            hashed[0] = hash_large(key)
+        else:
+            hashed[0] = finish(<unsigned long long>integer * SPREAD + 1)
+        return True
+    kind_of_key = type(key)
+    if kind_of_key is bytes:
+        if (depth == 0 and PyBytes_GET_SIZE(key) >= MARK_SIZE
+                and memcmp(PyBytes_AS_STRING(key), PyBytes_AS_STRING(MARK), MARK_SIZE) == 0):
+            return False
+        hashed[0] = hash_bytes(PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), SEED_BYTES)
+        return True
+    if kind_of_key is bool:
+        hashed[0] = finish((key is True) * SPREAD + 1)
+        return True
+    if key is None:
+        hashed[0] = HASH_NONE
+        return True
+    if kind_of_key is float:
+        real = PyFloat_AS_DOUBLE(key)
+        if -TWO_TO_63 <= real < TWO_TO_63 and real == <double><long long>real:
+            hashed[0] = finish(<unsigned long long><long long>real * SPREAD + 1)
+        elif real - real != 0.0:
+            # NaN is no key, and equals nothing.
+            if real != real:
+                return False
+            hashed[0] = SEED_REAL + (real > 0.0)
+        elif -TWO_TO_63 <= real < TWO_TO_63:
+            memcpy(&part, &real, sizeof(real))
+            hashed[0] = finish(mix(SEED_REAL, part))
+        else:
+            hashed[0] = hash_large(int(key))
+        return True
+    if depth >= DEEPEST:
+        return False
+    if kind_of_key is tuple:
+        total = SEED_TUPLE + <unsigned long long>PyTuple_GET_SIZE(key)
+        for index in range(PyTuple_GET_SIZE(key)):
+            if not hash_plain(<object>PyTuple_GET_ITEM(key, index), depth + 1, &part):
+                return False
+            total = mix(total, part)
+        hashed[0] = finish(total)
+        return True
+    if kind_of_key is frozenset:
+        total = SEED_FROZENSET
+        for member in key:
+            if not hash_plain(member, depth + 1, &part):
+                return False
+            # In whatever order.
+            total += part
+        hashed[0] = finish(total)
+        return True
+    return False
+
+
+cdef unsigned long long hash_large(object number) except? 0:
+    """Of an int beyond 64 bits."""
+    encoded = number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
+    return hash_bytes(PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded), SEED_LARGE)
+
+
+cdef object canonical_key(object key, object owner, object serializer, unsigned long long* hashed):
+    """What stands for a key, and for all that are one with it, in this process's memory; and its hash.
+
+    That is the key itself if it is plain; else the plain key that it is read back as; else its encoding, which no plain
+    key equals. ``owner`` is what encode_key has returned for it."""
+    if hash_plain(key, 0, hashed):
+        return key
+    try:
+        key = decode_key(owner, serializer)
+    except CacheError:
+        key = None
+    if key is not None and hash_plain(key, 0, hashed):
+        return key
+    hashed[0] = hash_bytes(PyBytes_AS_STRING(owner), PyBytes_GET_SIZE(owner), SEED_BYTES)
+    return owner
+
+
+# -- encoding ------------------------------------------------------------------------------------------------
 
 cdef int append(bytearray out, object key, object serializer, int depth) except -1:
     """Append the canonical encoding of one key or part of a key."""

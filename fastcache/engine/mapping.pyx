@@ -66,7 +66,7 @@ cdef class StoreMapping:
 
     def __reduce__(self):
         store = self.store
-        options = {"serializer": store.serializer, "timeout": store.timeout}
+        options = {"serializer": store.serializer, "timeout": store.timeout, "memory": store.memory_limit}
         if store.timer is not None:
             options["timer"] = store.timer
         return _reopen, (type(self), store.directory, options)
@@ -202,6 +202,25 @@ cdef class StoreMapping:
         """Subtract ``delta`` from the int of a key; see ``incr``."""
         return self.store_of(key).increment(key, -delta, default)
 
+    def get_many(self, keys):
+        """The values of many keys, as a dict; those that are absent are left out.
+
+        Args:
+            keys: any iterable of keys.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     cache.update(a=1, b=2)
+        ...     cache.get_many(["a", "b", "c"])
+        {'a': 1, 'b': 2}
+        """
+        cdef dict found = {}
+        for key in keys:
+            value = self.store_of(key).fetch(key, MISSING)
+            if value is not MISSING:
+                found[key] = value
+        return found
+
     def transact(self):
         """A context manager: what is done inside is committed together, or not at all if an exception leaves it.
 
@@ -246,6 +265,11 @@ cdef class StoreMapping:
     def timeout(self):
         """Seconds (float) to wait for another writer."""
         return self.store.timeout
+
+    @property
+    def memory(self):
+        """Bytes (int) of what was read that may stay in this process; 0 for none."""
+        return self.store.memory_limit
 
 
 cdef class IndexMapping(StoreMapping):
@@ -378,18 +402,24 @@ cdef class CacheMapping(StoreMapping):
     def stats(self):
         """Hits and misses of this object in this process, of ``get``, ``[]``, ``pop`` and what is built on them.
 
+        ``memory_hits`` are those hits for which SQLite was not asked.
+
         >>> from fastcache import Cache
         >>> with Cache() as cache:
-        ...     cache.get("absent")
+        ...     cache["k"] = "v"
+        ...     cache["k"], cache.get("absent")
         ...     cache.stats(), cache.stats().misses
-        ({'hits': 0, 'misses': 1}, 1)
+        ('v', None)
+        ({'hits': 1, 'misses': 1, 'memory_hits': 1}, 1)
         """
-        return Stats(hits=self.store.hits, misses=self.store.misses)
+        store = self.store
+        return Stats(hits=store.hits, misses=store.misses, memory_hits=store.memory_hits)
 
     def reset_stats(self):
         """Count hits and misses from zero."""
         self.store.hits = 0
         self.store.misses = 0
+        self.store.memory_hits = 0
 
     @property
     def max_size(self):

@@ -1,5 +1,6 @@
 # The turn to write, and a connection with its prepared statements.
 
+from fastcache.engine.clock cimport Tick
 from fastcache.engine.connection cimport Connection, Statement
 
 
@@ -16,10 +17,16 @@ cdef class Turn:
 
 cdef class Session:
     cdef Connection connection
-    cdef Statement get, exists, set, add, pop_native, incr
+    cdef Statement get, get_next, exists, set, add, pop_native, incr
     cdef Statement scan_keys, scan_keys_back, scan_items, scan_items_back
     cdef Statement begin, commit, rollback, savepoint, release, rollback_to
     cdef dict others
+    # The lingering snapshot: whether one is kept, of which reading of the clock, and whether it was read from lately.
+    cdef bint lingers
+    cdef bint used
+    cdef Tick seen
 
     cdef Statement statement(self, str text)
     cdef void abandon(self) noexcept
+    cdef bint linger(self, const unsigned long long* clock) except -1
+    cdef void let_go(self) noexcept

@@ -1,9 +1,20 @@
 # cython: nonecheck=True
-"""What a thread needs to use a database: the turn to write, and a session, which is a connection with its statements."""
+"""What a thread needs to use a database: the turn to write, and a session, which is a connection with its statements.
+
+**The lingering snapshot.** More than half of a single SELECT goes into setting up the statement, and taking and dropping
+the read lock. A session that is read from again, without a commit in between, keeps the statement `get_next` in the middle
+of its rows (connection.pyx: the feed), and with it the read transaction. What is always true: *a snapshot is read from only
+while the clock stands where it stood when the snapshot was taken*; who reads makes sure of it each time. It is let go of
+when the clock has moved, before the session writes, and when nothing was read from it for a moment, because it keeps the
+WAL from starting over. It is never taken by the thread that has the turn, so that there is none while the session writes.
+"""
 
 import _thread
 
 from cpython.pythread cimport PyThread_get_thread_ident
+
+from fastcache.engine.clock cimport read, same, stands
+from fastcache.engine.connection cimport CELL_NULL, STEP_ROW, Cell
 
 from fastcache.engine import sql
 from fastcache.engine.errors import Timeout
@@ -67,6 +78,8 @@ cdef class Session:
         self.savepoint = Statement(connection, sql.SAVEPOINT)
         self.release = Statement(connection, sql.RELEASE)
         self.rollback_to = Statement(connection, sql.ROLLBACK_TO)
+        self.get_next = Statement(connection, sql.GET_NEXT)
+        self.get_next.endless = True
         self.others = {}
 
     cdef Statement statement(self, str text):
@@ -79,4 +92,29 @@ cdef class Session:
     cdef void abandon(self) noexcept:
         self.connection.abandon()
 
+    cdef bint linger(self, const unsigned long long* clock) except -1:
+        """Keep a snapshot, if the clock stands where it stood when this was last asked. Returns whether one is kept.
 
+        Not at the first time: what is read only once between two commits would pay for taking it. The GIL is held, and no
+        Python code runs."""
+        cdef Tick now
+        cdef Cell nothing
+        nothing.kind = CELL_NULL
+        if not read(clock, &now):
+            return False
+        if not same(&now, &self.seen):
+            self.seen = now
+            return False
+        if not self.get_next.ready() or self.get_next.step_for(&nothing) != STEP_ROW:
+            return False
+        # If a commit came in between, the snapshot is newer than this reading.
+        self.lingers = stands(clock, &now)
+        if not self.lingers:
+            self.get_next.stop()
+        return self.lingers
+
+    cdef void let_go(self) noexcept:
+        """End the snapshot, if one is kept."""
+        if self.lingers:
+            self.lingers = False
+            self.get_next.stop()

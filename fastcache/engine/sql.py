@@ -78,9 +78,17 @@ ROLLBACK_TO = "ROLLBACK TO inner_block"
 
 LIVE = "(expire IS NULL OR expire > ?8)"
 
-# Reads: one entry.
+# Reads: one entry. What EXISTS leaves out it leaves empty, so that the columns stand where GET has them.
 GET = "SELECT codec, expire, value, file, size, tag, id FROM entry WHERE key = ?1"
-EXISTS = "SELECT expire, file, size FROM entry WHERE key = ?1"
+EXISTS = "SELECT NULL, expire, NULL, file, size FROM entry WHERE key = ?1"
+
+# The same for one key after the other, without end (the feed is in connection.pyx): each step gives the row of the key
+# that is asked for then, or one of nulls. While it stands, so does its snapshot. Measured: half to two thirds of the
+# price of GET inside a transaction, since nothing has to be set up and taken down.
+GET_NEXT = """
+    SELECT codec, expire, value, file, size, tag, id
+    FROM fastcache_feed LEFT JOIN entry ON entry.key = fastcache_feed.key
+"""
 
 # Writes: one entry. The upsert keeps the row and with it the place in the order. It leaves alone, changing no row, what
 # the store then replaces by DELETE_ROW and INSERT: an entry that has expired (which is no entry any more: a set over it
@@ -136,6 +144,8 @@ VOLUME = """
 """
 CLEAR = "DELETE FROM entry"
 EXPIRE = "DELETE FROM entry WHERE expire IS NOT NULL AND expire <= ?1"
+KEYS_EXPIRED = "SELECT key FROM entry WHERE expire IS NOT NULL AND expire <= ?1 LIMIT ?2"
+KEYS_TAGGED = "SELECT key FROM entry WHERE tag = ?1 AND tag IS NOT NULL LIMIT ?2"
 EVICT_TAG = "DELETE FROM entry WHERE tag = ?1 AND tag IS NOT NULL AND (expire IS NULL OR expire > ?2)"
 
 # Files that no row names any more.

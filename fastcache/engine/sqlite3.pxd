@@ -5,6 +5,11 @@ from fastcache.engine.handles cimport sqlite3, sqlite3_stmt
 cdef extern from "sqlite3.h" nogil:
     ctypedef long long sqlite3_int64
     ctypedef struct sqlite3_backup
+    ctypedef struct sqlite3_file:
+        const sqlite3_io_methods* pMethods
+    ctypedef struct sqlite3_io_methods:
+        int iVersion
+        int (*xShmMap)(sqlite3_file* file, int region, int size, int extend, void* mapped) noexcept nogil
     ctypedef void (*sqlite3_destructor_type)(void*)
 
     # Library version
@@ -25,6 +30,47 @@ cdef extern from "sqlite3.h" nogil:
     int sqlite3_db_readonly(sqlite3* db, const char* name)
     int SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, SQLITE_DBCONFIG_DEFENSIVE
     int sqlite3_db_config(sqlite3* db, int op, ...)
+
+    int SQLITE_FCNTL_FILE_POINTER
+    int sqlite3_file_control(sqlite3* db, const char* name, int op, void* argument)
+
+    # Virtual tables
+    ctypedef struct sqlite3_context
+    ctypedef struct sqlite3_value
+    ctypedef struct sqlite3_vtab:
+        char* zErrMsg
+    ctypedef struct sqlite3_vtab_cursor:
+        sqlite3_vtab* pVtab
+    ctypedef struct sqlite3_index_info:
+        double estimatedCost
+        sqlite3_int64 estimatedRows
+    ctypedef struct sqlite3_module:
+        int (*xConnect)(
+            sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
+            char** message) noexcept nogil
+        int (*xBestIndex)(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil
+        int (*xDisconnect)(sqlite3_vtab* table) noexcept nogil
+        int (*xOpen)(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept nogil
+        int (*xClose)(sqlite3_vtab_cursor* cursor) noexcept nogil
+        int (*xFilter)(
+            sqlite3_vtab_cursor* cursor, int number, const char* text, int count, sqlite3_value** values) noexcept nogil
+        int (*xNext)(sqlite3_vtab_cursor* cursor) noexcept nogil
+        int (*xEof)(sqlite3_vtab_cursor* cursor) noexcept nogil
+        int (*xColumn)(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) noexcept nogil
+        int (*xRowid)(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept nogil
+    int sqlite3_create_module_v2(
+        sqlite3* db, const char* name, const sqlite3_module* module, void* aux, void (*destroy)(void*) noexcept nogil)
+    int sqlite3_declare_vtab(sqlite3* db, const char* text)
+    void* sqlite3_malloc(int size)
+    void sqlite3_free(void* memory)
+    void sqlite3_result_null(sqlite3_context* context)
+    void sqlite3_result_int64(sqlite3_context* context, sqlite3_int64 value)
+    void sqlite3_result_double(sqlite3_context* context, double value)
+    void sqlite3_result_text64(
+        sqlite3_context* context, const char* value, unsigned long long size, sqlite3_destructor_type destructor,
+        unsigned char encoding)
+    void sqlite3_result_blob64(
+        sqlite3_context* context, const void* value, unsigned long long size, sqlite3_destructor_type destructor)
 
     # Errors
     const char* sqlite3_errmsg(sqlite3* db)
@@ -66,6 +112,7 @@ cdef extern from "sqlite3.h" nogil:
     int sqlite3_changes(sqlite3* db)
     int sqlite3_total_changes(sqlite3* db)
     int sqlite3_get_autocommit(sqlite3* db)
+    void* sqlite3_commit_hook(sqlite3* db, int (*hook)(void*) noexcept nogil, void* argument)
 
     # Write-ahead log
     int SQLITE_CHECKPOINT_PASSIVE

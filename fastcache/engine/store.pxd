@@ -3,8 +3,11 @@
 # Part of the public API: `from fastcache.engine.store cimport Store` in a Cython module of one's own, then
 # `cdef Store store = cache.store`, and call these without Python overhead. The GIL is needed.
 
+from fastcache.engine.changes cimport ChangeLog, Commit
 from fastcache.engine.connection cimport BusyWait, Cell, Connection, Statement
+from fastcache.engine.memory cimport Memory
 from fastcache.engine.session cimport Session, Turn
+from fastcache.engine.sieve cimport Node
 
 # Milliseconds since the epoch that stand for "never expires".
 cdef extern from *:
@@ -34,9 +37,19 @@ cdef class Store:
     cdef readonly bint closed
     cdef public long long hits
     cdef public long long misses
+    cdef public long long memory_hits
     cdef public long long inline_limit
     cdef Turn turn
     cdef object opening
+    cdef object keeper
+    cdef bint attended
+    cdef Memory memory
+    # The wal-index header of the writer's connection; NULL while there is none.
+    cdef const unsigned long long* clock
+    cdef ChangeLog log
+    cdef Commit commit
+    # The tier's era in which our last commit was the last of all; else 0.
+    cdef unsigned long long own_era
     cdef Session writer
     cdef Session reader
     cdef int depth
@@ -58,6 +71,13 @@ cdef class Store:
     cdef bint set_expiry(self, object key, long long expire) except -1
     cdef object increment(self, object key, object delta, object default)
     cdef long long now(self) except? -1
+    cdef object fetch_row(self, object key, object missing)
+    cdef object recall(self, object name, unsigned long long hashed, const Node* node, object missing)
+    cdef bint recall_presence(self, Node* node) except -1
+    cdef bint contains_row(self, object key) except -1
+    cdef object name_of(self, object key, object owner, Cell* cell)
+    cdef unsigned long long sight(self) noexcept
+    cdef Statement look_up(self, bint whole, const Cell* key, unsigned long long* era)
     cdef object value_of(self, object codec, object file, object size, object stored)
 
     # Transactions
@@ -66,24 +86,33 @@ cdef class Store:
 
     # Inside
     cdef Session reading(self)
+    cdef Session lingering(self)
     cdef Session writing(self)
     cdef int open_writer(self) except -1
     cdef int open_reader(self) except -1
     cdef int refuse_if_closed(self, Session session) except -1
     cdef Connection open_connection(self, bint lenient)
-    cdef int initialize(self, Connection connection) except -1
+    cdef bint initialize(self, Connection connection) except -1
+    cdef ChangeLog open_log(self)
+    cdef void forget_clock(self) noexcept
     cdef bint is_ours(self, Connection connection) except -1
     cdef int drop_sessions(self, bint checkpoint) except -1
     cdef int check_settings(self, dict asked) except -1
     cdef BusyWait pause(self, BusyWait wait)
     cdef Entry read_entry(self, Statement statement)
-    cdef bint materialize(self, Entry entry) except -1
+    cdef bint load(self, Entry entry) except -1
+    cdef int decode(self, Entry entry) except -1
+    cdef int keep_own(self, const Cell* key, object name, object known, int codec, long long expire) except -1
+    cdef int will_change(self, const Cell* key) except -1
+    cdef int will_change_stored(self, object stored) except -1
+    cdef int will_change_all(self) except -1
+    cdef int follow_commit(self) except -1
     cdef bint put_row(
         self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
-        const Cell* value) except -1
+        const Cell* value, object name, object known) except -1
     cdef bint put_file(
         self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
-        const Cell* value) except -1
+        const Cell* value, object name, object known) except -1
     cdef bint write_row(
         self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
         str file, const Cell* value) except -1
@@ -103,9 +132,10 @@ cdef class Store:
     cdef int count_changes(self, Connection connection, int before) except -1
     cdef int settle(self) except -1
     cdef int empty_trash(self, Session session) except -1
-    cdef int repair_dangling(self, Entry entry) except -1
+    cdef int repair_dangling(self, Entry entry, const Cell* key) except -1
     cdef int roll_back(self, Session session) except -1
     cdef int undo_files(self, Py_ssize_t mark) except -1
     cdef list scan(self, bint items, bint backward, long long* last, int limit)
     cdef object scalar(self, str text, tuple parameters)
     cdef int bulk(self, str text, tuple parameters) except -1
+    cdef int bulk_of(self, str keys, tuple which, str text, tuple parameters) except -1

@@ -7,6 +7,8 @@ What is always true, and who keeps it so:
   uses the writer too while nobody holds the turn, since one connection keeps one warm page cache; while another
   thread holds it, reads use the session `reader`, opened on first need. So a read neither waits for this process's
   writers nor sees what they have not committed.
+- **What is known is not asked for.** The memory tier (memory.pyx) answers while the clock stands (clock.pxd); every write
+  announces the keys that it changes (changes.pyx) before its commit, and follows its own commit after.
 - **The GIL is a reader's lock.** A thread without the turn holds the GIL from the first bind to the reset, and does
   nothing in between that runs Python code. The GIL is given up only with the turn in hand (waiting, bulk work, large
   values, checkpoints, files), when every other thread stays away from the writer.
@@ -25,13 +27,18 @@ import os
 cimport cython
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
+from cpython.mem cimport PyMem_RawFree
 
+from fastcache.engine.changes cimport after_commit, announce, announce_nothing, before_commit
+from fastcache.engine.clock cimport stands
 from fastcache.engine.connection cimport (
     CELL_BLOB, CELL_NULL, CELL_TEXT, STEP_BUSY, STEP_DONE, STEP_ROW, cell_of_plain)
-from fastcache.engine.keys cimport decode_key, encode_key
-from fastcache.engine.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_TEXT, decode_value, encode_value
+from fastcache.engine.keys cimport canonical_key, decode_key, encode_key, hash_plain
+from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Node
+from fastcache.engine.values cimport (
+    CODEC_BYTES, CODEC_NATIVE, CODEC_SERIALIZED, CODEC_TEXT, decode_value, encode_value)
 
-from fastcache.engine import process, sql
+from fastcache.engine import changes, process, sql
 from fastcache.engine.errors import (
     CacheError,
     ClosedError,
@@ -62,6 +69,8 @@ cdef long long LARGE = 16 * 1024
 # WAL frames after which the writer copies them back (SQLite's own default).
 cdef int CHECKPOINT_FRAMES = 1000
 cdef int LARGEST_BATCH = 256
+# Of a statement that changes more entries than this, the change log says no more than that.
+cdef int MOST_LISTED = 1000
 
 
 @cython.no_gc
@@ -78,19 +87,24 @@ cdef class Store:
         serializer: for what SQLite has no value of its own for (see fastcache.Serializer).
         timeout: how long to wait for another writer, in seconds.
         timer: called for the time in seconds since the epoch; None for the system's clock.
+        memory: how many bytes of what was read may stay in this process; 0 for none.
+        keeper: called with the store when it keeps a snapshot, to have ``let_go`` called from time to time until that
+            returns False. Without one, no snapshot is kept.
         settings: kept in the database with the format: those of a new one; for one that exists, what is not
             None replaces what is stored.
     Raises:
         OpenError: (FormatError, NotACacheError) the directory cannot be opened as asked.
     """
 
-    def __init__(self, directory, *, serializer, timeout=60.0, timer=None, settings=None):
+    def __init__(self, directory, *, serializer, timeout=60.0, timer=None, memory=0, keeper=None, settings=None):
         self.directory = os.path.abspath(os.fspath(directory))
         self.serializer = check_serializer(serializer)
         self.timeout = check_timeout(timeout)
         if timer is not None and not callable(timer):
             raise TypeError(f"timer must be a callable that returns seconds, not {type(timer).__name__}")
         self.timer = timer
+        self.memory = Memory(check_memory(memory))
+        self.keeper = keeper
         self.files = ValueFiles(self.directory)
         self.turn = Turn()
         self.opening = _thread.RLock()
@@ -119,6 +133,9 @@ cdef class Store:
             self.close()
             raise
 
+    def __dealloc__(self):
+        PyMem_RawFree(self.commit.hashes)
+
     def __reduce__(self):
         raise TypeError("a Store cannot be pickled; the Cache or Index that holds it can")
 
@@ -127,22 +144,62 @@ cdef class Store:
         """The database file."""
         return os.path.join(self.directory, "cache.db")
 
+    @property
+    def memory_limit(self):
+        """Bytes that the memory tier may take."""
+        return self.memory.sieve.limit
+
+    @property
+    def memory_used(self):
+        """Bytes that it takes."""
+        return self.memory.sieve.used
+
     # -- opening and closing ---------------------------------------------------------------------------------
 
     cdef int open_writer(self) except -1:
         """Open the writer's session; make the tables if the database has none."""
         cdef Session session
+        cdef const unsigned long long* clock = NULL
+        cdef ChangeLog log = None
         self.opening.acquire()
         try:
             if self.writer is not None:
                 return 0
             session = Session(self.open_connection(False))
-            self.initialize(session.connection)
+            if self.initialize(session.connection):
+                clock = session.connection.wal_index()
+                if clock != NULL:
+                    log = self.open_log()
             self.refuse_if_closed(session)
+            self.clock = clock
+            self.log = log
+            self.memory.attach(clock, log)
+            self.commit.header = clock
+            self.commit.ring = NULL if log is None else log.ring
+            self.commit.capacity = 0 if log is None else log.capacity
+            session.connection.watch_commits(before_commit, after_commit, &self.commit)
             self.writer = session
         finally:
             self.opening.release()
         return 0
+
+    cdef void forget_clock(self) noexcept:
+        """Before the connection goes that it belongs to."""
+        self.clock = NULL
+        self.commit.header = NULL
+        self.commit.ring = NULL
+        self.memory.detach()
+        self.attended = False
+
+    cdef ChangeLog open_log(self):
+        """The change log; None, and everything works without, if there is to be none or it cannot be had."""
+        if not changes.capacity:
+            return None
+        try:
+            return ChangeLog(os.path.join(self.directory, "cache.changes"))
+        except (OSError, ValueError) as error:
+            warn("%r has no change log, so that each commit of others empties the memory: %s", self.directory, error)
+            return None
 
     cdef int open_reader(self) except -1:
         cdef Session session
@@ -193,16 +250,20 @@ cdef class Store:
                 raise OpenError(f"cannot protect {path!r}: {error.strerror}") from error
         return connection
 
-    cdef int initialize(self, Connection connection) except -1:
-        """Make sure that the database is ours and has its tables, whoever else is doing the same."""
-        if self.is_ours(connection):
-            if connection.query(sql.GET_JOURNAL_MODE)[0][0] != "wal":
-                connection.execute(sql.SYNC_FULL)
-            return 0
-        # Without shared memory (a network file system) SQLite stays with its rollback journal.
-        connection.execute(sql.USE_WAL)
-        if connection.query(sql.GET_JOURNAL_MODE)[0][0] != "wal":
+    cdef bint initialize(self, Connection connection) except -1:
+        """Make sure that the database is ours and has its tables, whoever else is doing the same.
+
+        Returns whether it has a WAL. Without shared memory (a network file system) SQLite stays with its rollback journal,
+        which is synced at each commit."""
+        cdef bint ours = self.is_ours(connection)
+        cdef bint wal
+        if not ours:
+            connection.execute(sql.USE_WAL)
+        wal = connection.query(sql.GET_JOURNAL_MODE)[0][0] == "wal"
+        if not wal:
             connection.execute(sql.SYNC_FULL)
+        if ours:
+            return wal
         connection.execute(sql.BEGIN)
         try:
             if not self.is_ours(connection):
@@ -217,7 +278,7 @@ cdef class Store:
             if connection.in_transaction():
                 connection.execute(sql.ROLLBACK)
             raise
-        return 0
+        return wal
 
     cdef bint is_ours(self, Connection connection) except -1:
         """Whether the database is a cache; False if it is empty. Raises NotACacheError if it is neither."""
@@ -289,6 +350,7 @@ cdef class Store:
         cdef Session writer = self.writer
         self.reader = None
         self.writer = None
+        self.forget_clock()
         if reader is not None:
             reader.connection.close(checkpoint)
         if writer is not None:
@@ -328,6 +390,7 @@ cdef class Store:
                 (<Session>session).abandon()
         self.writer = None
         self.reader = None
+        self.forget_clock()
         self.depth = 0
         self.created = []
         self.marks = []
@@ -337,21 +400,57 @@ cdef class Store:
 
     cdef Session reading(self):
         """The session to read from now, until the GIL is given up."""
+        cdef Session session
         if self.writer is None:
             self.open_writer()
             return self.reading()
         if self.turn.owner == 0 or self.turn.is_mine():
-            return self.writer
-        if self.reader is None:
+            session = self.writer
+        elif self.reader is None:
             self.open_reader()
             # Opening gives up the GIL: choose anew.
             return self.reading()
-        return self.reader
+        else:
+            session = self.reader
+        if session.lingers:
+            if stands(self.clock, &session.seen):
+                session.used = True
+            else:
+                session.let_go()
+        return session
+
+    cdef Session lingering(self):
+        """The same, for the reads that are worth a snapshot of their own."""
+        cdef Session session = self.reading()
+        if session.lingers or self.keeper is None or self.clock == NULL or self.turn.is_mine():
+            return session
+        if session.linger(self.clock):
+            session.used = True
+            if not self.attended:
+                self.attended = True
+                self.keeper(self)
+                return self.reading()
+        return session
+
+    def let_go(self):
+        """Let go of the snapshots that were not read from since this was last asked; returns whether any is kept."""
+        cdef Session session
+        cdef bint kept = False
+        for session in (self.writer, self.reader):
+            if session is not None and session.lingers:
+                if session.used and stands(self.clock, &session.seen):
+                    session.used = False
+                    kept = True
+                else:
+                    session.let_go()
+        self.attended = kept
+        return kept
 
     cdef Session writing(self):
         """The session to write to; the turn is held."""
         if self.writer is None:
             self.open_writer()
+        self.writer.let_go()
         if self.depth and not self.writer.connection.in_transaction():
             raise TransactionError(
                 "an earlier error has rolled this transaction back: leave its block, and run it again")
@@ -381,80 +480,163 @@ cdef class Store:
 
     cdef object fetch(self, object key, object missing):
         """The live value of a key, or ``missing``; counts a hit or a miss."""
+        cdef Memory memory = self.memory
+        cdef unsigned long long hashed
+        cdef Node* node
+        if memory.is_current() and (self.depth == 0 or not self.turn.is_mine()) and hash_plain(key, 0, &hashed):
+            node = memory.sieve.find(key, hashed)
+            if node != NULL and node.kind != PRESENT:
+                node.visited = 1
+                if node.kind == OBJECT and node.expire == NEVER:
+                    self.hits += 1
+                    self.memory_hits += 1
+                    return <object>node.value
+                return self.recall(key, hashed, node, missing)
+        return self.fetch_row(key, missing)
+
+    cdef object recall(self, object name, unsigned long long hashed, const Node* node, object missing):
+        """The live value of what the tier knows, or ``missing``."""
+        cdef int kind = node.kind
+        cdef int codec = node.codec
+        cdef long long expire = node.expire
+        # The node may be gone as soon as anything else runs.
+        value = <object>node.value if kind != ABSENT else None
+        if kind == ABSENT or (expire != NEVER and expire <= self.now()):
+            self.misses += 1
+            return missing
+        if kind != OBJECT:
+            encoded = value
+            value = decode_value(codec, encoded, self.serializer)
+            if kind == UNDECODED:
+                self.memory.sieve.become(name, hashed, encoded, value)
+        self.hits += 1
+        self.memory_hits += 1
+        return value
+
+    cdef object fetch_row(self, object key, object missing):
+        """The same for what the tier does not know, or not for certain."""
         cdef Cell cell
         cdef Statement statement
-        cdef BusyWait wait = None
         cdef Entry entry
-        cdef int step
+        cdef Node* node
+        cdef unsigned long long era = 0
+        cdef bint sighted
+        name = None
         owner = encode_key(key, self.serializer, &cell)
-        while True:
-            statement = self.reading().get
-            if statement.ready():
-                statement.bind(1, &cell)
-                step = statement.step()
-                if step == STEP_DONE:
-                    statement.reset()
-                    self.misses += 1
-                    return missing
-                if step == STEP_ROW:
-                    break
-            wait = self.pause(wait)
+        sighted = self.sight() != 0
+        if sighted:
+            name = canonical_key(key, owner, self.serializer, &cell.hashed)
+            node = self.memory.sieve.find(name, cell.hashed)
+            if node != NULL and node.kind != PRESENT:
+                node.visited = 1
+                return self.recall(name, cell.hashed, node, missing)
+        statement = self.look_up(True, &cell, &era)
+        if not sighted:
+            era = 0
+        if statement is None:
+            self.memory.keep(era, name, cell.hashed, ABSENT, None, 0, NEVER)
+            self.misses += 1
+            return missing
         # The plainest row first: native, never expires, no file.
         if statement.column_integer(0) == CODEC_NATIVE and statement.column_is_null(1) and statement.column_is_integer(0):
             try:
                 value = statement.column_object(2)
             finally:
                 statement.reset()
+            self.memory.keep(era, name, cell.hashed, OBJECT, value, CODEC_NATIVE, NEVER)
             self.hits += 1
             return value
         try:
             entry = self.read_entry(statement)
         finally:
             statement.reset()
-        if self.materialize(entry):
-            self.hits += 1
-            return entry.stored
-        if entry.file is not None:
+        if not self.load(entry):
+            if entry.file is None:
+                self.misses += 1
+                return missing
             entry = self.fetch_entry(key)
             if entry is not None:
                 return entry.stored
             return missing
-        self.misses += 1
-        return missing
+        stored = entry.stored
+        self.decode(entry)
+        if entry.codec < CODEC_SERIALIZED:
+            self.memory.keep(era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire)
+        elif self.memory.keep(era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire):
+            self.memory.sieve.become(name, cell.hashed, stored, entry.stored)
+        self.hits += 1
+        return entry.stored
+
+    cdef object name_of(self, object key, object owner, Cell* cell):
+        """What stands for a key in the tier; fills the cell's hash, which a write has to announce."""
+        if self.clock == NULL:
+            return None
+        return canonical_key(key, owner, self.serializer, &cell.hashed)
+
+    cdef unsigned long long sight(self) noexcept:
+        """The tier's era, if this thread may use it now; else 0."""
+        if self.depth != 0 and self.turn.is_mine():
+            return 0
+        return self.memory.catch_up()
+
+    cdef Statement look_up(self, bint whole, const Cell* key, unsigned long long* era):
+        """The row of a key, as GET has it, or EXISTS if the ``whole`` is not needed: a statement on it, to be reset; None
+        if there is none. ``era`` is that of the tier before it."""
+        cdef Session session
+        cdef Statement statement
+        cdef BusyWait wait = None
+        cdef int step
+        while True:
+            session = self.lingering()
+            if session.lingers:
+                era[0] = self.sight()
+                try:
+                    step = session.get_next.step_for(key)
+                except BaseException:
+                    session.let_go()
+                    raise
+                if step == STEP_ROW:
+                    return None if session.get_next.column_is_null(6) else session.get_next
+                session.let_go()
+                continue
+            statement = session.get if whole else session.exists
+            if statement.ready():
+                era[0] = self.sight()
+                statement.bind(1, key)
+                step = statement.step()
+                if step == STEP_ROW:
+                    return statement
+                if step == STEP_DONE:
+                    statement.reset()
+                    return None
+            wait = self.pause(wait)
 
     cdef Entry fetch_entry(self, object key):
         """The live entry of a key with its value decoded, or None; counts a hit or a miss."""
         cdef Cell cell
         cdef Statement statement
-        cdef BusyWait wait = None
         cdef Entry entry
-        cdef int step
+        cdef unsigned long long era
         cdef str lost = None
         owner = encode_key(key, self.serializer, &cell)
         while True:
-            statement = self.reading().get
-            step = STEP_BUSY
-            if statement.ready():
-                statement.bind(1, &cell)
-                step = statement.step()
-            if step == STEP_BUSY:
-                wait = self.pause(wait)
-                continue
-            if step == STEP_DONE:
-                statement.reset()
+            statement = self.look_up(True, &cell, &era)
+            if statement is None:
                 break
             try:
                 entry = self.read_entry(statement)
             finally:
                 statement.reset()
-            if self.materialize(entry):
+            if self.load(entry):
+                self.decode(entry)
                 self.hits += 1
                 return entry
             if entry.file is None:
                 break
             # The file is gone: replaced between our two looks, unless the row still names the same one.
             if entry.file == lost:
-                self.repair_dangling(entry)
+                self.name_of(key, owner, &cell)
+                self.repair_dangling(entry, &cell)
                 break
             lost = entry.file
         self.misses += 1
@@ -475,8 +657,8 @@ cdef class Store:
         entry.id = statement.column_integer(6)
         return entry
 
-    cdef bint materialize(self, Entry entry) except -1:
-        """Turn ``stored`` into the Python value. False if the entry has expired (then ``file`` becomes None) or
+    cdef bint load(self, Entry entry) except -1:
+        """Read ``stored`` from the file, if it is in one. False if the entry has expired (then ``file`` becomes None) or
         its file is missing."""
         if entry.expire != NEVER and entry.expire <= self.now():
             entry.file = None
@@ -486,40 +668,66 @@ cdef class Store:
                 entry.stored = self.files.read(entry.file, entry.size)
             except MissingFileError:
                 return False
-        entry.stored = decode_value(entry.codec, entry.stored, self.serializer)
         return True
 
+    cdef int decode(self, Entry entry) except -1:
+        """Turn ``stored`` into the Python value."""
+        entry.stored = decode_value(entry.codec, entry.stored, self.serializer)
+        return 0
+
     cdef bint contains(self, object key) except -1:
+        cdef Memory memory = self.memory
+        cdef unsigned long long hashed
+        cdef Node* node
+        if memory.is_current() and (self.depth == 0 or not self.turn.is_mine()) and hash_plain(key, 0, &hashed):
+            node = memory.sieve.find(key, hashed)
+            if node != NULL:
+                return self.recall_presence(node)
+        return self.contains_row(key)
+
+    cdef bint recall_presence(self, Node* node) except -1:
+        """Whether what the tier knows is a live entry."""
+        cdef long long expire = node.expire
+        node.visited = 1
+        return node.kind != ABSENT and (expire == NEVER or expire > self.now())
+
+    cdef bint contains_row(self, object key) except -1:
+        """The same for what the tier does not know, or not for certain."""
         cdef Cell cell
         cdef Statement statement
-        cdef BusyWait wait = None
-        cdef int step
+        cdef Node* node
+        cdef unsigned long long era = 0
         cdef long long expire, size
+        cdef bint sighted
+        name = None
         owner = encode_key(key, self.serializer, &cell)
-        while True:
-            statement = self.reading().exists
-            if statement.ready():
-                statement.bind(1, &cell)
-                step = statement.step()
-                if step == STEP_DONE:
-                    statement.reset()
-                    return False
-                if step == STEP_ROW:
-                    break
-            wait = self.pause(wait)
+        sighted = self.sight() != 0
+        if sighted:
+            name = canonical_key(key, owner, self.serializer, &cell.hashed)
+            node = self.memory.sieve.find(name, cell.hashed)
+            if node != NULL:
+                return self.recall_presence(node)
+        statement = self.look_up(False, &cell, &era)
+        if not sighted:
+            era = 0
+        if statement is None:
+            self.memory.keep(era, name, cell.hashed, ABSENT, None, 0, NEVER)
+            return False
         try:
-            expire = statement.column_integer(0) if statement.column_is_integer(0) else NEVER
-            file = statement.column_object(1)
-            size = statement.column_integer(2)
+            expire = statement.column_integer(1) if statement.column_is_integer(1) else NEVER
+            file = statement.column_object(3)
+            size = statement.column_integer(4)
         finally:
             statement.reset()
+        if file is None:
+            self.memory.keep(era, name, cell.hashed, PRESENT, None, 0, expire)
         if expire != NEVER and expire <= self.now():
             return False
         if file is None:
             return True
         return self.files.size(file) == size or self.fetch_entry(key) is not None
 
-    cdef int repair_dangling(self, Entry entry) except -1:
+    cdef int repair_dangling(self, Entry entry, const Cell* key) except -1:
         """Remove a row whose file is lost, unless that would mean to wait: this is a read."""
         cdef Statement statement
         if not self.turn.take_if_free():
@@ -528,9 +736,11 @@ cdef class Store:
             statement = self.writing().statement(sql.DELETE_DANGLING)
             parameters = (entry.id, entry.file)
             statement.bind_all(parameters)
-            if statement.step() != STEP_BUSY:
+            self.will_change(key)
+            if statement.step() == STEP_DONE:
                 statement.reset()
                 self.has_trash = True
+                self.follow_commit()
         finally:
             self.turn.give()
         return 0
@@ -542,42 +752,53 @@ cdef class Store:
         cdef Cell key_cell, value_cell, tag_cell
         cdef int codec = 0
         key_owner = encode_key(key, self.serializer, &key_cell)
+        name = self.name_of(key, key_owner, &key_cell)
         value_owner = encode_value(value, self.serializer, &value_cell, &codec)
         tag_owner = check_tag(tag, &tag_cell)
         cdef bint large = value_cell.size > self.inline_limit and value_cell.kind in (CELL_TEXT, CELL_BLOB)
+        # What stays in the tier: what will be read, or what it is decoded from.
+        known = value_owner if codec >= CODEC_SERIALIZED else value
         if not only_if_absent:
             if large:
-                return self.put_file(False, &key_cell, codec, expire, &tag_cell, &value_cell)
-            return self.put_row(False, &key_cell, codec, expire, &tag_cell, &value_cell)
+                return self.put_file(False, &key_cell, codec, expire, &tag_cell, &value_cell, name, known)
+            return self.put_row(False, &key_cell, codec, expire, &tag_cell, &value_cell, name, known)
         # A row in the way may be one whose file is lost, which reads as absent: looking at it removes it.
         while True:
             if large:
                 if self.contains(key):
                     return False
-                if self.put_file(True, &key_cell, codec, expire, &tag_cell, &value_cell):
+                if self.put_file(True, &key_cell, codec, expire, &tag_cell, &value_cell, name, known):
                     return True
-            elif self.put_row(True, &key_cell, codec, expire, &tag_cell, &value_cell):
+            elif self.put_row(True, &key_cell, codec, expire, &tag_cell, &value_cell, name, known):
                 return True
             elif self.contains(key):
                 return False
 
     cdef bint put_row(
             self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
-            const Cell* value) except -1:
+            const Cell* value, object name, object known) except -1:
         """Store a value in its row."""
         cdef bint stored
         self.turn.take(self.timeout)
         try:
             stored = self.write_row(only_if_absent, key, codec, value.size, expire, tag, None, value)
             if self.depth == 0:
+                if stored:
+                    self.keep_own(key, name, known, codec, expire)
                 self.settle()
         finally:
             self.turn.give()
         return stored
 
+    cdef int keep_own(self, const Cell* key, object name, object known, int codec, long long expire) except -1:
+        """Remember what our last commit has stored, if none has followed it. The turn is still held."""
+        self.memory.keep(
+            self.own_era, name, key.hashed, UNDECODED if codec >= CODEC_SERIALIZED else OBJECT, known, codec, expire)
+        return 0
+
     cdef bint put_file(
             self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
-            const Cell* value) except -1:
+            const Cell* value, object name, object known) except -1:
         """Store a value in a file: written before the lock is taken, and given its name under it."""
         cdef bint stored = False
         cdef Cell nothing
@@ -586,19 +807,29 @@ cdef class Store:
             codec = CODEC_TEXT if value.kind == CELL_TEXT else CODEC_BYTES
         pending = self.files.write(PyMemoryView_FromMemory(<char*>value.data, value.size, PyBUF_READ))
         try:
-            self.enter()
+            self.turn.take(self.timeout)
         except BaseException:
             pending.discard()
             raise
         try:
-            self.created.append(pending)
-            pending.commit()
-            stored = self.write_row(
-                only_if_absent, key, codec, value.size, expire, tag, pending.name, &nothing)
-        except BaseException:
-            self.leave(False)
-            raise
-        self.leave(stored)
+            try:
+                self.enter()
+            except BaseException:
+                pending.discard()
+                raise
+            try:
+                self.created.append(pending)
+                pending.commit()
+                stored = self.write_row(
+                    only_if_absent, key, codec, value.size, expire, tag, pending.name, &nothing)
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(stored)
+            if stored and self.depth == 0:
+                self.keep_own(key, name, known, codec, expire)
+        finally:
+            self.turn.give()
         return stored
 
     cdef bint write_row(
@@ -617,14 +848,18 @@ cdef class Store:
             self.bind_row(statement, key, codec, size, expire, tag, file, value)
             if not only_if_absent:
                 statement.bind_integer(8, now)
+            self.will_change(key)
             changed = self.change(session, statement, file is None and size > LARGE)
             if changed >= 0:
                 break
             wait = self.pause(wait)
         if changed:
+            if self.depth == 0:
+                self.follow_commit()
             return True
         self.enter()
         try:
+            self.will_change(key)
             written = self.replace_row(only_if_absent, key, codec, size, expire, tag, file, value, now)
         except BaseException:
             self.leave(False)
@@ -704,10 +939,32 @@ cdef class Store:
                 else:
                     statement.bind_integer(2, expire)
             statement.bind_integer(8, now)
+            self.will_change(key)
             changed = self.change(session, statement, False)
             if changed >= 0:
-                return changed
+                break
             wait = self.pause(wait)
+        if self.depth == 0:
+            self.follow_commit()
+        return changed
+
+    cdef int will_change(self, const Cell* key) except -1:
+        """Have the commit to come announce a key."""
+        if self.clock != NULL:
+            if self.depth == 0:
+                announce_nothing(&self.commit)
+            announce(&self.commit, key.hashed)
+        return 0
+
+    cdef int will_change_all(self) except -1:
+        """Have the commit to come announce that any key may have changed."""
+        self.commit.everything = True
+        return 0
+
+    cdef int follow_commit(self) except -1:
+        """After a commit of ours, the turn still held: bring the tier up to it."""
+        self.own_era = self.memory.era if self.memory.follow_own(&self.commit) else 0
+        return 0
 
     cdef int change(self, Session session, Statement statement, bint release_gil) except -2:
         """Step a bound statement to its end; returns how many rows it changed, or -1 if another has the lock: then it
@@ -737,11 +994,14 @@ cdef class Store:
         cdef Cell cell
         cdef bint changed
         owner = encode_key(key, self.serializer, &cell)
+        name = self.name_of(key, owner, &cell)
         cdef long long now = self.now()
         self.turn.take(self.timeout)
         try:
             changed = self.run_keyed(text, &cell, expire, now) > 0
             if self.depth == 0:
+                if changed and text is sql.DELETE:
+                    self.memory.keep(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER)
                 self.settle()
         finally:
             self.turn.give()
@@ -754,6 +1014,7 @@ cdef class Store:
         cdef Cell cell
         cdef Entry entry
         owner = encode_key(key, self.serializer, &cell)
+        name = self.name_of(key, owner, &cell)
         cdef long long now = self.now()
         self.turn.take(self.timeout)
         try:
@@ -761,6 +1022,8 @@ cdef class Store:
             if entry is not None:
                 self.hits += 1
                 if self.depth == 0:
+                    self.follow_commit()
+                    self.memory.keep(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER)
                     self.settle()
                 return entry
             if not self.contains(key):
@@ -770,6 +1033,7 @@ cdef class Store:
             try:
                 entry = self.fetch_entry(key)
                 if entry is not None:
+                    self.will_change(&cell)
                     self.writing().connection.query(sql.DELETE_ROW, (entry.id,))
                     self.has_trash = self.has_trash or entry.file is not None
             except BaseException:
@@ -790,6 +1054,7 @@ cdef class Store:
             statement = self.writing().pop_native
             statement.bind(1, key)
             statement.bind_integer(8, now)
+            self.will_change(key)
             step = statement.step()
             if step == STEP_ROW:
                 try:
@@ -809,6 +1074,7 @@ cdef class Store:
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
         cdef long long end
         cdef list row
+        cdef Cell cell
         found = None
         self.enter()
         try:
@@ -822,6 +1088,7 @@ cdef class Store:
                     found = decode_key(row[0], self.serializer), self.value_of(row[1], row[2], row[3], row[4])
                 except MissingFileError:
                     pass
+                self.will_change_stored(row[0])
                 self.writing().connection.query(sql.DELETE_ROW, (end,))
                 self.has_trash = self.has_trash or row[2] is not None
         except BaseException:
@@ -829,6 +1096,18 @@ cdef class Store:
             raise
         self.leave(True)
         return found
+
+    cdef int will_change_stored(self, object stored) except -1:
+        """Have the commit to come announce a key, as a row has it."""
+        cdef Cell cell
+        if self.clock == NULL:
+            return 0
+        try:
+            key = decode_key(stored, self.serializer)
+            canonical_key(key, stored, self.serializer, &cell.hashed)
+        except CacheError:
+            return self.will_change_all()
+        return self.will_change(&cell)
 
     cdef object value_of(self, object codec, object file, object size, object stored):
         """The value of a scanned row; raises MissingFileError."""
@@ -844,12 +1123,14 @@ cdef class Store:
         delta = operator.index(delta)
         start = operator.index(default) + delta
         owner = encode_key(key, self.serializer, &cell)
+        self.name_of(key, owner, &cell)
         cdef long long now = self.now()
         self.turn.take(self.timeout)
         try:
             if (-(1 << 63) <= delta < 1 << 63 and -(1 << 63) <= start < 1 << 63
                     and self.increment_native(&cell, delta, start, now, &total)):
                 if self.depth == 0:
+                    self.follow_commit()
                     self.settle()
                 return total
             # An expired entry is in the way, an int beyond 64 bits, or no int at all.
@@ -884,6 +1165,7 @@ cdef class Store:
             statement.bind_integer(2, delta)
             statement.bind_integer(3, start)
             statement.bind_integer(8, now)
+            self.will_change(key)
             step = statement.step()
             if step == STEP_ROW:
                 total[0] = statement.column_integer(0)
@@ -897,25 +1179,32 @@ cdef class Store:
             wait = self.pause(wait)
 
     cdef int bulk(self, str text, tuple parameters) except -1:
-        """Run one statement over many entries, without the GIL; returns how many it changed."""
-        cdef Session session
-        cdef Statement statement
-        cdef BusyWait wait = None
-        cdef int changed
-        self.turn.take(self.timeout)
+        """Run one statement over many entries, inside a transaction, without the GIL; returns how many it changed."""
+        cdef Session session = self.writing()
+        cdef Statement statement = session.statement(text)
+        statement.bind_all(parameters)
+        cdef int changed = self.change(session, statement, True)
+        if changed < 0:
+            raise Timeout(f"{self.directory!r}: the database was locked in the middle of a transaction")
+        return changed
+
+    cdef int bulk_of(self, str keys, tuple which, str text, tuple parameters) except -1:
+        """The same as a transaction of its own, which announces each key if there are not too many."""
+        cdef int changed = 0
+        self.enter()
         try:
-            while True:
-                session = self.writing()
-                statement = session.statement(text)
-                statement.bind_all(parameters)
-                changed = self.change(session, statement, True)
-                if changed >= 0:
-                    break
-                wait = self.pause(wait)
-            if self.depth == 0:
-                self.settle()
-        finally:
-            self.turn.give()
+            rows = self.writing().connection.query(keys, which)
+            if len(rows) > MOST_LISTED:
+                self.will_change_all()
+            else:
+                for (stored,) in rows:
+                    self.will_change_stored(stored)
+            if rows:
+                changed = self.bulk(text, parameters)
+        except BaseException:
+            self.leave(False)
+            raise
+        self.leave(True)
         return changed
 
     def clear(self):
@@ -923,6 +1212,7 @@ cdef class Store:
         self.enter()
         try:
             self.expire()
+            self.will_change_all()
             cleared = self.bulk(sql.CLEAR, ())
         except BaseException:
             self.leave(False)
@@ -932,13 +1222,14 @@ cdef class Store:
 
     def expire(self):
         """Delete what has expired; returns how many rows that were."""
-        return self.bulk(sql.EXPIRE, (self.now(),))
+        now = self.now()
+        return self.bulk_of(sql.KEYS_EXPIRED, (now, MOST_LISTED + 1), sql.EXPIRE, (now,))
 
     def evict_tag(self, tag):
         """Delete what carries the tag; returns how many live entries that were."""
         cdef Cell cell
         check_tag(tag, &cell)
-        return self.bulk(sql.EVICT_TAG, (tag, self.now()))
+        return self.bulk_of(sql.KEYS_TAGGED, (tag, MOST_LISTED + 1), sql.EVICT_TAG, (tag, self.now()))
 
     # -- the whole table -------------------------------------------------------------------------------------
 
@@ -1063,6 +1354,7 @@ cdef class Store:
             session = self.writing()
             if self.depth == 0:
                 session.begin.run()
+                announce_nothing(&self.commit)
             else:
                 session.savepoint.run()
         except BaseException:
@@ -1081,6 +1373,7 @@ cdef class Store:
         cdef Session session = self.writer
         cdef Py_ssize_t mark = self.marks[len(self.marks) - 1]
         cdef bint committed = False
+        cdef unsigned long long era
         try:
             if not session.connection.in_transaction():
                 # SQLite rolls back by itself after some errors (a full disk, for one).
@@ -1113,7 +1406,11 @@ cdef class Store:
                 self.turn.give()
         if committed:
             try:
+                self.follow_commit()
+                era = self.own_era
                 self.settle()
+                # Tidying commits, too.
+                self.own_era = era
             finally:
                 self.turn.give()
         return 0
@@ -1151,7 +1448,7 @@ cdef class Store:
 
         The commit stands whatever happens here, so failures are logged and tried again after a later commit."""
         cdef Session session = self.writer
-        cdef int frames = session.connection.wal_frames
+        cdef int frames = session.connection.witness.frames
         if frames < CHECKPOINT_FRAMES:
             self.checkpoint_at = CHECKPOINT_FRAMES
         if not self.has_trash and frames < self.checkpoint_at:
@@ -1204,6 +1501,7 @@ cdef class Store:
         """All rows of one statement, run by the thread that is inside ``transact``."""
         if not self.turn.is_mine() or not self.depth:
             raise TransactionError("query is for use inside transact()")
+        self.will_change_all()
         return self.writing().connection.query(text, tuple(parameters))
 
     def tidy(self):
@@ -1269,6 +1567,14 @@ cdef double check_timeout(object timeout) except -1.0:
     if not timeout >= 0:
         raise ValueError(f"timeout must be at least 0 seconds, not {timeout!r}")
     return timeout
+
+
+cdef unsigned long long check_memory(object memory) except? 0:
+    if isinstance(memory, bool) or not isinstance(memory, int):
+        raise TypeError(f"memory must be a number of bytes (int), not {type(memory).__name__}")
+    if not 0 <= memory < 1 << 63:
+        raise ValueError(f"memory must be at least 0 bytes, not {memory}")
+    return memory
 
 
 cdef int make_directory(str directory) except -1:

@@ -1,0 +1,9 @@
+from os import PathLike
+
+from typing_extensions import disjoint_base
+
+capacity: int
+
+@disjoint_base
+class ChangeLog:
+    def __init__(self, path: str | PathLike[str]) -> None: ...
