@@ -9,6 +9,7 @@ from tests.contract.damage import CheckContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.keys import KeyContract
 from tests.contract.mapping import MappingContract
+from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
 from tests.contract.serializers import SerializerContract
@@ -54,6 +55,10 @@ class TestHugeValues(IsCache, HugeValueContract):
 
 
 class TestSerializers(IsCache, SerializerContract):
+    pass
+
+
+class TestMemory(IsCache, CacheMemoryContract):
     pass
 
 

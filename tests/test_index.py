@@ -8,6 +8,7 @@ from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.keys import KeyContract
 from tests.contract.mapping import MappingContract
+from tests.contract.memory import MemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
 from tests.contract.serializers import SerializerContract
@@ -37,6 +38,10 @@ class TestValues(IsIndex, ValueContract):
 
 
 class TestSerializers(IsIndex, SerializerContract):
+    pass
+
+
+class TestMemory(IsIndex, MemoryContract):
     pass
 
 

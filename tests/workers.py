@@ -100,6 +100,14 @@ def sql(directory, *statements):
 
 
 @command
+def answer_sql(directory):
+    """Run each SQL statement that comes in, as any other program could; say its rows."""
+    with contextlib.closing(sqlite3.connect(os.path.join(directory, "cache.db"), isolation_level=None)) as database:
+        while (statement := hear()) is not None:
+            say(database.execute(statement).fetchall())
+
+
+@command
 def blobs(directory):
     """Say every blob in every table of the database, in hexadecimal."""
     with contextlib.closing(sqlite3.connect(os.path.join(directory, "cache.db"))) as database:

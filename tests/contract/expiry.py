@@ -398,9 +398,13 @@ class TagContract(StoreContract):
         assert len(store) == 0
 
 
+def counted(store):
+    return store.stats().hits, store.stats().misses
+
+
 class StatisticsContract(StoreContract):
     def test_hits_and_misses_are_counted(self, store):
-        assert store.stats() == {"hits": 0, "misses": 0}
+        assert counted(store) == (0, 0)
         store["a"] = 1
         store.get("a")
         store.get("a", expire_time=True, tag=True)
@@ -409,16 +413,16 @@ class StatisticsContract(StoreContract):
         with pytest.raises(KeyError):
             store["b"]
         statistics = store.stats()
-        assert statistics == {"hits": 3, "misses": 2}
+        assert (statistics["hits"], statistics["misses"]) == (3, 2)
         assert (statistics.hits, statistics.misses) == (3, 2)
         assert isinstance(statistics, dict)
 
     def test_they_can_be_reset(self, store):
         store.get("b")
         store.reset_stats()
-        assert store.stats() == {"hits": 0, "misses": 0}
+        assert counted(store) == (0, 0)
         store.get("b")
-        assert store.stats() == {"hits": 0, "misses": 1}
+        assert counted(store) == (0, 1)
 
     def test_an_expired_entry_is_a_miss(self, open_store, clock):
         store = open_store(timer=clock)
@@ -426,8 +430,8 @@ class StatisticsContract(StoreContract):
         store.get("a")
         clock.advance(1)
         store.get("a")
-        assert store.stats() == {"hits": 1, "misses": 1}
+        assert counted(store) == (1, 1)
 
     def test_what_was_read_is_kept_until_it_was_asked_for(self, store):
         store.stats()["hits"] = 100
-        assert store.stats() == {"hits": 0, "misses": 0}
+        assert counted(store) == (0, 0)
