@@ -199,6 +199,7 @@ cdef unsigned long long hash_bytes(const char* data, Py_ssize_t size, unsigned l
 cdef bint hash_plain(object key, int depth, unsigned long long* hashed) except -1:
     """Hash a key that is read back as it is. False, without touching it, for any other. Runs no Python code."""
     cdef int overflow = 0
+    cdef int width
     cdef long long integer
     cdef double real
     cdef unsigned long long part = 0
@@ -206,10 +207,10 @@ cdef bint hash_plain(object key, int depth, unsigned long long* hashed) except -
     cdef Py_ssize_t index
     if PyUnicode_CheckExact(key):
         # Python keeps equal texts alike: one, two or four bytes for each character.
-        kind = PyUnicode_KIND(key)
-        if kind == 0:
+        width = PyUnicode_KIND(key)
+        if width == 0:
             return False
-        hashed[0] = hash_bytes(PyUnicode_DATA(key), PyUnicode_GET_LENGTH(key) * kind, SEED_TEXT + <unsigned>kind)
+        hashed[0] = hash_bytes(PyUnicode_DATA(key), PyUnicode_GET_LENGTH(key) * width, SEED_TEXT + <unsigned>width)
         return True
     if PyLong_CheckExact(key):
         integer = PyLong_AsLongLongAndOverflow(key, &overflow)

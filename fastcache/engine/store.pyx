@@ -587,9 +587,10 @@ cdef class Store:
         cdef BusyWait wait = None
         cdef int step
         while True:
+            # In this order: the snapshot that is read must not be older than the era.
+            era[0] = self.sight()
             session = self.lingering()
             if session.lingers:
-                era[0] = self.sight()
                 try:
                     step = session.get_next.step_for(key)
                 except BaseException:
@@ -601,7 +602,6 @@ cdef class Store:
                 continue
             statement = session.get if whole else session.exists
             if statement.ready():
-                era[0] = self.sight()
                 statement.bind(1, key)
                 step = statement.step()
                 if step == STEP_ROW:
