@@ -10,7 +10,6 @@ from __future__ import annotations
 import _thread
 import atexit
 import contextlib
-import logging
 import os
 import weakref
 
@@ -75,6 +74,8 @@ class _Maintenance:
                 try:
                     self.look_around()
                 except Exception:
+                    import logging
+
                     logging.getLogger("fastcache").exception("maintenance failed, and goes on")
         finally:
             self.alive.release()

@@ -438,6 +438,32 @@ def read_described(kind, directory, seed):
 
 
 @command
+def fork_with_memory(kind, directory):
+    """Fork again and again with a kept snapshot and a full memory; parent and child see what the other has written."""
+    warnings.simplefilter("error")
+    with open_store(kind, directory) as store:
+        store["k"] = 0
+        for number in range(0, 40, 2):
+            # Absent keys, asked for once: they keep the snapshot in use.
+            found = [store["k"], *(store.get((number, times)) for times in range(5)), store["k"]]
+            assert found == [number, *[None] * 5, number]
+            child = os.fork()
+            if child == 0:
+                try:
+                    assert store["k"] == number
+                    store["k"] = number + 1
+                    assert [store["k"], store["k"]] == [number + 1] * 2
+                    assert store.get((number, 0)) is None
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            assert os.waitpid(child, 0)[1] == 0
+            assert store["k"] == number + 1
+            store["k"] = number + 2
+        say("done")
+
+
+@command
 def fork_and_write(kind, directory, how, times):
     """Parent and child both write after a fork while the store is open, and both close it."""
     store = open_store(kind, directory)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _thread
 import atexit
-import logging
 import os
 import time
 import weakref
@@ -56,6 +55,8 @@ def _before_fork() -> None:
     except KeyboardInterrupt:
         interrupted = True
     except Exception as error:
+        import logging
+
         logging.getLogger("fastcache").warning("a cache could not be closed before a fork: %s", error)
     _forking[_thread.get_ident()] = (held, quiet, connections.open_paths(), interrupted)
 

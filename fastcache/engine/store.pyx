@@ -7,10 +7,13 @@ What is always true, and who keeps it so:
   uses the writer too while nobody holds the turn, since one connection keeps one warm page cache; while another
   thread holds it, reads use the session `reader`, opened on first need. So a read neither waits for this process's
   writers nor sees what they have not committed.
-- **What is known is not asked for.** The memory tier (memory.pyx) answers while the clock stands (clock.pxd); every write
-  announces the keys that it changes (changes.pyx) before its commit, and follows its own commit after.
-- **The GIL is a reader's lock.** A thread without the turn holds the GIL from the first bind to the reset, and does
-  nothing in between that runs Python code. The GIL is given up only with the turn in hand (waiting, bulk work, large
+- **What is known is not asked for.** The memory tier (memory.pyx) answers while the clock stands (clock.pxd), but never
+  inside a transaction. What a read fills in was read from a snapshot that was chosen after the tier's era was taken.
+- **Every commit announces the keys that it changes** (changes.pyx): `will_change` comes before the statement, or
+  `will_change_all`; and whoever commits brings the tier up to it (`follow_commit`) with the turn still in hand.
+- **The GIL is a reader's lock.** A thread without the turn holds the GIL from the first bind to the last column, and does
+  nothing in between that runs Python code. A snapshot may linger on its session meanwhile (session.pyx), and is let go of
+  before the session writes. The GIL is given up only with the turn in hand (waiting, bulk work, large
   values, checkpoints, files), when every other thread stays away from the writer.
 - **A single write is one statement in autocommit.** What one statement cannot do (an expired entry in the way, a value
   in a file, a pop that must be decoded first) runs between `enter` and `leave`, as a savepoint if a transaction is open.

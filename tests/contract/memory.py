@@ -503,6 +503,10 @@ class MemoryContract(StoreContract):
             store["k"] = number
             assert foreign("SELECT key, value FROM entry") == [["k", number]]
 
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    def test_a_fork_shares_neither_memory_nor_snapshot(self, start, directory):
+        assert start("fork_with_memory", self.kind, str(directory)).finish() == "done"
+
     # where there is no clock
 
     def test_without_a_wal_nothing_is_kept_and_all_works(self, directory, open_store):
