@@ -73,7 +73,8 @@ cdef class Store:
     cdef long long now(self) except? -1
     cdef object fetch_row(self, object key, object missing)
     cdef object recall(self, object name, unsigned long long hashed, const Node* node, object missing)
-    cdef bint recall_presence(self, Node* node) except -1
+    cdef bint recall_presence(self, const Node* node) except -1
+    cdef Node* in_memory(self, object key, unsigned long long* hashed) except? NULL
     cdef bint contains_row(self, object key) except -1
     cdef object name_of(self, object key, object owner, Cell* cell)
     cdef unsigned long long sight(self) noexcept

@@ -483,19 +483,24 @@ cdef class Store:
 
     cdef object fetch(self, object key, object missing):
         """The live value of a key, or ``missing``; counts a hit or a miss."""
-        cdef Memory memory = self.memory
-        cdef unsigned long long hashed
-        cdef Node* node
-        if memory.is_current() and (self.depth == 0 or not self.turn.is_mine()) and hash_plain(key, 0, &hashed):
-            node = memory.sieve.find(key, hashed)
-            if node != NULL and node.kind != PRESENT:
+        cdef unsigned long long hashed = 0
+        cdef Node* node = self.in_memory(key, &hashed)
+        if node == NULL or node.kind == PRESENT:
+            return self.fetch_row(key, missing)
+        if node.kind == OBJECT and node.expire == NEVER:
+            self.hits += 1
+            self.memory_hits += 1
+            return <object>node.value
+        return self.recall(key, hashed, node, missing)
+
+    cdef Node* in_memory(self, object key, unsigned long long* hashed) except? NULL:
+        """What the tier knows of a plain key, if it can be used as it is; NULL if that has to be found out."""
+        cdef Node* node = NULL
+        if self.memory.is_current() and (self.depth == 0 or not self.turn.is_mine()) and hash_plain(key, 0, hashed):
+            node = self.memory.sieve.find(key, hashed[0])
+            if node != NULL:
                 node.visited = 1
-                if node.kind == OBJECT and node.expire == NEVER:
-                    self.hits += 1
-                    self.memory_hits += 1
-                    return <object>node.value
-                return self.recall(key, hashed, node, missing)
-        return self.fetch_row(key, missing)
+        return node
 
     cdef object recall(self, object name, unsigned long long hashed, const Node* node, object missing):
         """The live value of what the tier knows, or ``missing``."""
@@ -679,19 +684,15 @@ cdef class Store:
         return 0
 
     cdef bint contains(self, object key) except -1:
-        cdef Memory memory = self.memory
-        cdef unsigned long long hashed
-        cdef Node* node
-        if memory.is_current() and (self.depth == 0 or not self.turn.is_mine()) and hash_plain(key, 0, &hashed):
-            node = memory.sieve.find(key, hashed)
-            if node != NULL:
-                return self.recall_presence(node)
-        return self.contains_row(key)
+        cdef unsigned long long hashed = 0
+        cdef Node* node = self.in_memory(key, &hashed)
+        if node == NULL:
+            return self.contains_row(key)
+        return self.recall_presence(node)
 
-    cdef bint recall_presence(self, Node* node) except -1:
+    cdef bint recall_presence(self, const Node* node) except -1:
         """Whether what the tier knows is a live entry."""
         cdef long long expire = node.expire
-        node.visited = 1
         return node.kind != ABSENT and (expire == NEVER or expire > self.now())
 
     cdef bint contains_row(self, object key) except -1:
@@ -709,6 +710,7 @@ cdef class Store:
             name = canonical_key(key, owner, self.serializer, &cell.hashed)
             node = self.memory.sieve.find(name, cell.hashed)
             if node != NULL:
+                node.visited = 1
                 return self.recall_presence(node)
         statement = self.look_up(False, &cell, &era)
         if not sighted:
