@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Measure
+from conftest import ROUNDS, Measure
+from contenders import DECODING, DICT, NO_MEMORY, SNAPSHOT
 from entries import ABSENT, NAMES, VALUE, fresh_names, fresh_record, fresh_value
 from loops import Loops
 
@@ -16,34 +17,19 @@ MANY = len(NAMES)
 COMMITS = 3_000
 
 
-@pytest.mark.operation("get")
-def bench_get(loops: Loops, measure: Measure) -> None:
+def measure_gets(loops: Loops, measure: Measure, names: list[str], value: bytes | None = VALUE) -> None:
+    """The same keys in every round, so the unseen first one has asked for all of them."""
+    keys = loops.keys(names)
+    measure(lambda: loops.get(keys), len(names))
+    assert loops.holds(names[-1], value)
+
+
+def measure_contains(loops: Loops, measure: Measure) -> None:
     keys = loops.keys(NAMES)
-    measure(lambda: loops.get(keys), MANY)
-    assert loops.holds(NAMES[-1], VALUE)
+    measure(lambda: loops.contains(keys), MANY)
 
 
-@pytest.mark.operation("get, random keys")
-def bench_get_random(loops: Loops, measure: Measure, shuffled: random.Random) -> None:
-    keys = loops.keys(shuffled.choices(NAMES, k=MANY))
-    measure(lambda: loops.get(keys), MANY)
-
-
-@pytest.mark.operation("get, in a transaction")
-def bench_get_in_transact(loops: Loops, measure: Measure) -> None:
-    keys = loops.keys(NAMES)
-    measure(lambda: loops.get_in_transact(keys), MANY)
-
-
-@pytest.mark.operation("get, absent")
-def bench_get_absent(loops: Loops, measure: Measure) -> None:
-    keys = loops.keys(ABSENT)
-    measure(lambda: loops.get(keys), MANY)
-    assert loops.holds(ABSENT[-1], None)
-
-
-@pytest.mark.operation("get, small dict", without=("floor",))
-def bench_get_record(loops: Loops, measure: Measure) -> None:
+def measure_get_record(loops: Loops, measure: Measure) -> None:
     names, record = fresh_names(MANY), fresh_record()
     loops.fill(names, record)
     keys = loops.keys(names)
@@ -51,7 +37,37 @@ def bench_get_record(loops: Loops, measure: Measure) -> None:
     assert loops.holds(names[-1], record)
 
 
-@pytest.mark.operation("get_or_set hit (peers: memoize)", without=("floor",))
+@pytest.mark.operation("get, asked before", reference=DICT)
+def bench_get_again(loops: Loops, measure: Measure) -> None:
+    measure_gets(loops, measure, NAMES)
+
+
+@pytest.mark.operation("get, asked before, random keys", reference=DICT)
+def bench_get_random_again(loops: Loops, measure: Measure, shuffled: random.Random) -> None:
+    measure_gets(loops, measure, shuffled.choices(NAMES, k=MANY))
+
+
+@pytest.mark.operation("[ ], asked before", reference=DICT)
+def bench_getitem_again(loops: Loops, measure: Measure) -> None:
+    measure(lambda: loops.getitem(NAMES), MANY)
+
+
+@pytest.mark.operation("contains, asked before", reference=DICT)
+def bench_contains_again(loops: Loops, measure: Measure) -> None:
+    measure_contains(loops, measure)
+
+
+@pytest.mark.operation("get, small dict, asked before", reference=DECODING)
+def bench_get_record_again(loops: Loops, measure: Measure) -> None:
+    measure_get_record(loops, measure)
+
+
+@pytest.mark.operation("get, absent, asked before", reference=DICT)
+def bench_get_absent_again(loops: Loops, measure: Measure) -> None:
+    measure_gets(loops, measure, ABSENT, None)
+
+
+@pytest.mark.operation("get_or_set hit (peers: memoize), asked before", reference=None)
 def bench_memoized(loops: Loops, measure: Measure) -> None:
     function = loops.memoized()
 
@@ -63,10 +79,47 @@ def bench_memoized(loops: Loops, measure: Measure) -> None:
     assert function(MANY - 1) == 2 * (MANY - 1)
 
 
-@pytest.mark.operation("contains")
+@pytest.mark.operation("get, asked first, random keys", reference=SNAPSHOT)
+def bench_get_first(loops: Loops, measure: Measure, shuffled: random.Random) -> None:
+    unasked = shuffled.sample(NAMES, k=MANY)
+    share = MANY // (ROUNDS + 1)
+    measure(loops.get, share, setup=lambda: (loops.keys([unasked.pop() for _ in range(share)]),))
+
+
+@pytest.mark.operation("get, absent, asked first", reference=SNAPSHOT)
+def bench_get_absent_first(loops: Loops, measure: Measure) -> None:
+    measure(loops.get, MANY, setup=lambda: (loops.keys(fresh_names(MANY)),))
+
+
+@pytest.mark.operation("get, memory=0", ours=NO_MEMORY, reference=SNAPSHOT)
+def bench_get(loops: Loops, measure: Measure) -> None:
+    measure_gets(loops, measure, NAMES)
+
+
+@pytest.mark.operation("get, memory=0, random keys", ours=NO_MEMORY, reference=SNAPSHOT)
+def bench_get_random(loops: Loops, measure: Measure, shuffled: random.Random) -> None:
+    measure_gets(loops, measure, shuffled.choices(NAMES, k=MANY))
+
+
+@pytest.mark.operation("contains, memory=0", ours=NO_MEMORY, reference=SNAPSHOT)
 def bench_contains(loops: Loops, measure: Measure) -> None:
+    measure_contains(loops, measure)
+
+
+@pytest.mark.operation("get, small dict, memory=0", ours=NO_MEMORY, reference=None)
+def bench_get_record(loops: Loops, measure: Measure) -> None:
+    measure_get_record(loops, measure)
+
+
+@pytest.mark.operation("get, absent, memory=0", ours=NO_MEMORY, reference=SNAPSHOT)
+def bench_get_absent(loops: Loops, measure: Measure) -> None:
+    measure_gets(loops, measure, ABSENT, None)
+
+
+@pytest.mark.operation("get, in a transaction")
+def bench_get_in_transact(loops: Loops, measure: Measure) -> None:
     keys = loops.keys(NAMES)
-    measure(lambda: loops.contains(keys), MANY)
+    measure(lambda: loops.get_in_transact(keys), MANY)
 
 
 @pytest.mark.operation("iterate, per key")
@@ -106,7 +159,7 @@ def bench_set_update(loops: Loops, measure: Measure) -> None:
     assert loops.count(1) == MANY
 
 
-@pytest.mark.operation("set, small dict", without=("floor",))
+@pytest.mark.operation("set, small dict", reference=None)
 def bench_set_record(loops: Loops, measure: Measure) -> None:
     names = fresh_names(COMMITS)
     measure(loops.set, COMMITS, setup=lambda: (loops.keys(names), fresh_record()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 import threading
@@ -10,19 +9,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import pytest
+from clocks import ReportedClock
 from conftest import Measure
-from contenders import Contender
+from contenders import NO_MEMORY, Contender
 from entries import NAMES, fresh_value
 from loops import Loops
 
 THREADS = 8
-READS_PER_THREAD = 2_500
 PROCESSES = 4
 WORKER = str(Path(__file__).with_name("worker.py"))
-BUSY_SECONDS = 0.3
+# A thread that has to win back the GIL waits 5 ms: a round lasts many times that.
+ROUND_SECONDS = 0.3
+MANY_NAMES = NAMES * 100
 
 
 @pytest.fixture
@@ -43,46 +43,61 @@ def busy_thread() -> Iterator[None]:
     thread.join()
 
 
-def measure_for_a_while(
-    measure: Measure,
-    loop: Callable[..., None],
-    names: list[str],
-    setup: Callable[[], tuple[Any, ...]] = tuple,
-) -> None:
-    """Choose the number of operations by time: contenders differ a thousandfold, and a switch takes 5 ms."""
-    sample = names[:20]
-    start = perf_counter()
-    loop(sample, *setup())
-    operations = max(20, min(len(names), int(BUSY_SECONDS * len(sample) / (perf_counter() - start))))
-    measure(loop, operations, setup=lambda: (names[:operations], *setup()))
+def operations_in(seconds: float, call: Callable[[int], None], most: int) -> int:
+    """How many operations take so long: contenders differ a thousandfold."""
+    operations, passed = 20, 0.0
+    while passed < seconds / 10:
+        operations = min(4 * operations, most)
+        start = perf_counter()
+        call(operations)
+        passed = perf_counter() - start
+        if operations == most:
+            break
+    return max(20, min(most, int(operations * seconds / passed)))
 
 
-@pytest.mark.operation("get, one busy thread", without=("floor", "Index"))
+def measure_busy_get(loops: Loops, measure: Measure) -> None:
+    operations = operations_in(ROUND_SECONDS, lambda count: loops.get(MANY_NAMES[:count]), len(MANY_NAMES))
+    names = MANY_NAMES[:operations]
+    measure(lambda: loops.get(names), operations)
+
+
+@pytest.mark.operation("get, one busy thread, mean", reference=None, average="mean")
 def bench_get_busy(loops: Loops, measure: Measure, busy_thread: None) -> None:
-    measure_for_a_while(measure, loops.get, NAMES * 10)
+    measure_busy_get(loops, measure)
 
 
-@pytest.mark.operation("set, one busy thread", without=("floor", "Index"))
+@pytest.mark.operation("get, memory=0, one busy thread, mean", ours=NO_MEMORY, reference=None, average="mean")
+def bench_get_from_disk_busy(loops: Loops, measure: Measure, busy_thread: None) -> None:
+    measure_busy_get(loops, measure)
+
+
+@pytest.mark.operation("set, one busy thread, mean", reference=None, average="mean")
 def bench_set_busy(loops: Loops, measure: Measure, busy_thread: None) -> None:
-    measure_for_a_while(measure, loops.set, NAMES, setup=lambda: (fresh_value(256),))
+    value = fresh_value(256)
+    operations = operations_in(ROUND_SECONDS, lambda count: loops.set(NAMES[:count], value), len(NAMES))
+    names = NAMES[:operations]
+    measure(loops.set, operations, setup=lambda: (names, fresh_value(256)))
 
 
-@pytest.mark.operation(f"get, {THREADS} threads", "k op/s", without=("floor", "Index"))
-def bench_threads(loops: Loops, measure: Measure, shuffled: random.Random) -> None:
+def measure_threads(loops: Loops, measure: Measure) -> None:
+    """Each thread walks over all entries, from a place of its own, as often as it has to."""
     barrier = threading.Barrier(THREADS + 1)
-    shares = [shuffled.choices(NAMES, k=READS_PER_THREAD) for _ in range(THREADS)]
+    share = operations_in(ROUND_SECONDS / THREADS, lambda count: loops.get(MANY_NAMES[:count]), len(MANY_NAMES) // 2)
+    starts = [len(NAMES) * number // THREADS for number in range(THREADS)]
+    shares = [MANY_NAMES[start : start + share] for start in starts]
 
-    def read(share: list[str]) -> None:
+    def read(names: list[str]) -> None:
         # A contender with a connection for each thread opens it here.
-        loops.get(share[:1])
+        loops.get(names[:1])
         barrier.wait()
         barrier.wait()
-        loops.get(share)
+        loops.get(names)
 
     with ThreadPoolExecutor(THREADS) as pool:
 
         def start() -> tuple[list[Future[None]]]:
-            futures = [pool.submit(read, share) for share in shares]
+            futures = [pool.submit(read, names) for names in shares]
             barrier.wait()
             return (futures,)
 
@@ -91,55 +106,77 @@ def bench_threads(loops: Loops, measure: Measure, shuffled: random.Random) -> No
             for future in futures:
                 future.result()
 
-        measure(finish, THREADS * READS_PER_THREAD, setup=start)
+        measure(finish, THREADS * share, setup=start)
 
 
-def measure_processes(contender: Contender, directory: str, measure: Measure, operations: int, period: int) -> None:
-    """Each process opens the cache, waits for all others, and runs its operations on random keys."""
+@pytest.mark.operation(f"get, {THREADS} threads", "k op/s", reference=None)
+def bench_threads(loops: Loops, measure: Measure) -> None:
+    measure_threads(loops, measure)
+
+
+@pytest.mark.operation(f"get, memory=0, {THREADS} threads", "k op/s", ours=NO_MEMORY, reference=None)
+def bench_threads_from_disk(loops: Loops, measure: Measure) -> None:
+    measure_threads(loops, measure)
+
+
+reported = ReportedClock()
+
+
+def measure_processes(contender: Contender, directory: str, measure: Measure, period: int) -> None:
+    """Each process opens the cache, asks for every entry, waits for the others, and runs for the same time."""
     running: list[subprocess.Popen[str]] = []
 
     def start() -> tuple[()]:
         for seed in range(PROCESSES):
-            arguments = [contender.name, directory, str(operations), str(period), str(seed)]
             process = subprocess.Popen(
-                [sys.executable, WORKER, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [sys.executable, WORKER, contender.name, directory, str(period), str(seed)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             running.append(process)
             # One after the other: diskcache_rs fails now and then when two open one directory at a time.
-            expect("ready", process)
+            if answer(process) != "ready":
+                raise RuntimeError("a worker could not open the cache")
         return ()
 
-    def expect(word: str, process: subprocess.Popen[str]) -> None:
-        answer = process.stdout.readline().strip() if process.stdout else ""
-        if answer != word:
-            raise RuntimeError(f"a worker said {answer!r} instead of {word!r}")
+    def answer(process: subprocess.Popen[str]) -> str:
+        return process.stdout.readline().strip() if process.stdout else ""
 
     def run() -> None:
         for process in running:
             print("go", file=process.stdin, flush=True)
-        for process in running:
-            expect("done", process)
+        reported.seconds += 1 / sum(float(answer(process)) for process in running)
 
     def stop() -> None:
         while running:
             running.pop().communicate()
 
     try:
-        measure(run, PROCESSES * operations, setup=start, teardown=stop)
+        measure(run, 1, setup=start, teardown=stop)
     finally:
         stop()
 
 
-@pytest.mark.operation(f"{PROCESSES} processes, reads", "k op/s", without=("Index",))
+@pytest.mark.operation(f"{PROCESSES} processes, reads", "k op/s")
+@pytest.mark.benchmark(timer=reported)
 def bench_processes_read(contender: Contender, directory: str, measure: Measure) -> None:
-    measure_processes(contender, directory, measure, operations=10_000, period=0)
+    measure_processes(contender, directory, measure, period=0)
 
 
-@pytest.mark.operation(f"{PROCESSES} processes, 2 % writes", "k op/s", without=("Index",))
+@pytest.mark.operation(f"{PROCESSES} processes, reads, memory=0", "k op/s", ours=NO_MEMORY)
+@pytest.mark.benchmark(timer=reported)
+def bench_processes_read_from_disk(contender: Contender, directory: str, measure: Measure) -> None:
+    measure_processes(contender, directory, measure, period=0)
+
+
+@pytest.mark.operation(f"{PROCESSES} processes, 2 % writes", "k op/s")
+@pytest.mark.benchmark(timer=reported)
 def bench_processes_read_mostly(contender: Contender, directory: str, measure: Measure) -> None:
-    measure_processes(contender, directory, measure, operations=5_000, period=50)
+    measure_processes(contender, directory, measure, period=50)
 
 
-@pytest.mark.operation(f"{PROCESSES} processes, 50 % writes", "k op/s", without=("Index",))
+@pytest.mark.operation(f"{PROCESSES} processes, 50 % writes", "k op/s")
+@pytest.mark.benchmark(timer=reported)
 def bench_processes_write(contender: Contender, directory: str, measure: Measure) -> None:
-    measure_processes(contender, directory, measure, operations=1_000, period=2)
+    measure_processes(contender, directory, measure, period=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from table import Operation, Table
 TABLE = pytest.StashKey[Table]()
 ROUNDS = 3
 
+Measure = Callable[..., None]
+Filled = Callable[[Contender, Sequence[str]], Path]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fastcache benchmarks")
@@ -29,9 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     obstacles = {contender: contender.obstacle() for contender in CONTENDERS}
     config.stash[TABLE] = Table(
-        [contender.name for contender, obstacle in obstacles.items() if obstacle is None],
-        [contender.name for contender in CONTENDERS if contender.peer],
-        [obstacle for obstacle in obstacles.values() if obstacle is not None],
+        [contender for contender, obstacle in obstacles.items() if obstacle is None],
+        [obstacle for obstacle in dict.fromkeys(obstacles.values()) if obstacle is not None],
     )
 
 
@@ -45,8 +47,7 @@ def operation_of(function: Any) -> Operation:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     operation = operation_of(metafunc.function)
-    present = metafunc.config.stash[TABLE].contenders
-    able = [c for c in CONTENDERS if c.name in present and c.name not in operation.without]
+    able = [contender for contender in metafunc.config.stash[TABLE].contenders if operation.takes(contender)]
     turns = range(1, metafunc.config.getoption("turns") + 1)
     metafunc.parametrize("turn", turns, ids=[f"turn{turn}" for turn in turns])
     metafunc.parametrize("contender", able, ids=[contender.name for contender in able])
@@ -73,29 +74,28 @@ def workshop(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def filled(workshop: Path) -> Callable[[Contender], Path]:
-    """Make, once for each contender, a directory with 10,000 entries, closed. The floor's is fastcache's."""
-    made: dict[Contender, Path] = {}
+def filled(workshop: Path) -> Filled:
+    """Make, once for each peer and for fastcache, a directory with these entries, closed. Floors use fastcache's."""
+    made: dict[tuple[Contender, int], Path] = {}
 
-    def make(contender: Contender) -> Path:
-        if contender.name == "floor":
-            return make(FASTCACHE)
-        if contender not in made:
-            directory = workshop / f"filled-{contender.name}"
-            loops = contender.open(str(directory))
-            loops.fill(NAMES, VALUE)
+    def make(contender: Contender, names: Sequence[str]) -> Path:
+        maker = contender if contender.peer else FASTCACHE
+        if (maker, len(names)) not in made:
+            directory = workshop / f"{maker.name}-{len(names)}"
+            loops = maker.open(str(directory))
+            loops.fill(names, VALUE)
             loops.close()
-            made[contender] = directory
-        return made[contender]
+            made[maker, len(names)] = directory
+        return made[maker, len(names)]
 
     return make
 
 
 @pytest.fixture
-def directory(contender: Contender, workshop: Path, filled: Callable[[Contender], Path]) -> Iterator[str]:
+def directory(contender: Contender, workshop: Path, filled: Filled) -> Iterator[str]:
     """A fresh directory with 10,000 entries, not yet opened."""
     copy = workshop / "fresh"
-    shutil.copytree(filled(contender), copy)
+    shutil.copytree(filled(contender, NAMES), copy)
     yield str(copy)
     shutil.rmtree(copy)
 
@@ -106,9 +106,6 @@ def loops(contender: Contender, directory: str) -> Iterator[Loops]:
     opened = contender.open(directory)
     yield opened
     opened.close()
-
-
-Measure = Callable[..., None]
 
 
 @pytest.fixture
@@ -134,7 +131,8 @@ def measure(benchmark: Any, request: pytest.FixtureRequest, contender: Contender
         )
         # Nothing is timed under --benchmark-disable.
         if benchmark.stats is not None:
-            table.record(operation, contender.name, turn, benchmark.stats.stats.median / operations)
+            seconds = operation.averaged(benchmark.stats.stats.data)
+            table.record(operation, contender, turn, seconds / operations)
 
     return run
 

@@ -1,5 +1,7 @@
 """Who is measured, each with the settings that its own documentation starts with.
 
+fastcache is measured as it comes, and with less memory where a row says so. `Index` shares its code and is left out.
+
 diskcache_rs: `Cache` is its drop-in for diskcache's, persistent and shared between processes as ours is. Its
 `FastCache` sounds faster, but recommends `Cache` "for maximum performance" in its own documentation. Its
 `transact()` is a lock between threads, without atomicity: many sets in one cost as much as they do alone.
@@ -7,12 +9,14 @@ diskcache_rs: `Cache` is its drop-in for diskcache's, persistent and shared betw
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from entries import KIB, NAMES, VALUE
 from loops import Loops, double
 
 
@@ -20,13 +24,12 @@ from loops import Loops, double
 class Contender:
     name: str
     module: str
-    loops: Callable[[Any], Loops] = Loops
-    kind: str = "Cache"
+    loops: Callable[..., Loops] = Loops
     peer: bool = True
     extra: str = ".[bench]"
 
     def open(self, directory: str) -> Loops:
-        return self.loops(getattr(import_module(self.module), self.kind)(directory))
+        return self.loops(import_module(self.module).Cache(directory))
 
     def obstacle(self) -> str | None:
         """Why it cannot be measured here; None if it can."""
@@ -46,12 +49,69 @@ class DiskcacheRsLoops(Loops):
         self.cache.set_many((name, value) for name in names)
 
 
+class DictLoops(Loops):
+    """A dict in this process, with the entries that a directory starts with."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(NAMES, VALUE))
+
+    def getitem(self, keys: Sequence[str]) -> None:
+        # The interpreter has an instruction for the subscript of an exact dict, which no other type can have.
+        self.get(keys)
+
+    def fill(self, names: Sequence[str], value: object) -> None:
+        self.cache.update(dict.fromkeys(names, value))
+
+    def close(self) -> None:
+        self.cache.clear()
+
+
+class DecodingLoops(Loops):
+    """A get decodes the value that was stored last, whatever the key: a hit on a mutable value cannot do less."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def fill(self, names: Sequence[str], value: object) -> None:
+        self.payload = pickle.dumps(value, 5)
+
+    def holds(self, name: str, value: object) -> bool:
+        return bool(pickle.loads(self.payload) == value)
+
+    def get(self, keys: Sequence[str]) -> None:
+        loads, payload = pickle.loads, self.payload
+        for _ in keys:
+            loads(payload)
+
+    def close(self) -> None:
+        del self.payload
+
+
+@dataclass(frozen=True)
+class LimitedContender(Contender):
+    """fastcache with so many bytes of memory."""
+
+    memory: int = 0
+
+    def open(self, directory: str) -> Loops:
+        return self.loops(import_module(self.module).Cache(directory, memory=self.memory))
+
+
+@dataclass(frozen=True)
+class BareContender(Contender):
+    """What Python does without any cache. Its loops take no directory."""
+
+    def open(self, directory: str) -> Loops:
+        return self.loops()
+
+
 @dataclass(frozen=True)
 class FloorContender(Contender):
-    def open(self, directory: str) -> Loops:
-        from floor import Floor
+    kind: str = "Floor"
 
-        return Floor(directory)
+    def open(self, directory: str) -> Loops:
+        opened: Loops = getattr(import_module("floor"), self.kind)(directory)
+        return opened
 
     def obstacle(self) -> str | None:
         from floor import obstacle
@@ -60,12 +120,20 @@ class FloorContender(Contender):
 
 
 FASTCACHE = Contender("fastcache", "fastcache", FastcacheLoops, peer=False, extra=".")
+NO_MEMORY = LimitedContender("fastcache memory=0", "fastcache", FastcacheLoops, peer=False, extra=".")
+LITTLE_MEMORY = LimitedContender(
+    "fastcache memory=1MiB", "fastcache", FastcacheLoops, peer=False, extra=".", memory=KIB * KIB
+)
+FLOOR = FloorContender("floor", "fastcache", peer=False, extra=".")
+SNAPSHOT = FloorContender("floor, one snapshot", "fastcache", peer=False, extra=".", kind="FloorInSnapshot")
+DICT = BareContender("dict", "builtins", DictLoops, peer=False)
+DECODING = BareContender("pickle.loads", "pickle", DecodingLoops, peer=False)
+SCIQLOP_CACHE = Contender("sciqlop-cache", "pysciqlop_cache")
+DISKCACHE = Contender("diskcache", "diskcache")
+DISKCACHE_RS = Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops)
 CONTENDERS = (
-    FASTCACHE,
-    Contender("Index", "fastcache", FastcacheLoops, kind="Index", peer=False, extra="."),
-    FloorContender("floor", "fastcache", peer=False, extra="."),
-    Contender("sciqlop-cache", "pysciqlop_cache"),
-    Contender("diskcache", "diskcache"),
-    Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops),
+    *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY),
+    *(FLOOR, SNAPSHOT, DICT, DECODING),
+    *(SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS),
 )
 BY_NAME = {contender.name: contender for contender in CONTENDERS}

@@ -1,5 +1,6 @@
 """The keys and values that every contender is given."""
 
+import functools
 import itertools
 import os
 import random
@@ -10,6 +11,12 @@ KIB = 1024
 NAMES = [f"entry-{number:06d}" for number in range(10_000)]
 ABSENT = [f"absent-{number:06d}" for number in range(10_000)]
 VALUE = random.Random(10).randbytes(256)
+
+
+@functools.cache
+def million_names() -> list[str]:
+    """More entries than SQLite's page cache holds; made only for those who ask."""
+    return [f"entry-{number:06d}" for number in range(1_000_000)]
 
 
 def fresh_names(count: int) -> list[str]:

@@ -159,6 +159,13 @@ static int copy_value(Floor *floor, sqlite3_stmt *statement, int column)
     return SQLITE_OK;
 }
 
+/* What it takes to keep one snapshot for many reads. Own text: how fastcache keeps one is its own affair. */
+int floor_begin_read(Floor *floor)
+{
+    int code = sqlite3_exec(floor->db, "BEGIN", NULL, NULL, NULL);
+    return code == SQLITE_OK ? SQLITE_OK : fail(floor, code);
+}
+
 static int get_one(Floor *floor, const FloorKeys *keys, int index, int *found)
 {
     int code, row;
@@ -197,7 +204,7 @@ int floor_contains(Floor *floor, const FloorKeys *keys, int *found)
         if ((code = bind_key(floor, floor->exists, keys, index)) != SQLITE_OK)
             return code;
         row = sqlite3_step(floor->exists);
-        if (row == SQLITE_ROW && sqlite3_column_type(floor->exists, 0) == SQLITE_NULL)
+        if (row == SQLITE_ROW && sqlite3_column_type(floor->exists, 1) == SQLITE_NULL)
             ++*found;
         else if (row != SQLITE_ROW && row != SQLITE_DONE)
             code = fail(floor, row);

@@ -154,3 +154,17 @@ class Floor(Loops):
 
     def mixed(self, keys: FloorKeys, value: bytes, period: int) -> None:
         self.check(self.library.floor_mixed(self.handle, ctypes.byref(keys), value, len(value), period))
+
+
+class FloorInSnapshot(Floor):
+    """Each loop of reads takes one snapshot and keeps it: the floor of what reads while nobody writes."""
+
+    def get(self, keys: FloorKeys) -> None:
+        self.check(self.library.floor_begin_read(self.handle))
+        super().get(keys)
+        self.commit()
+
+    def contains(self, keys: FloorKeys) -> None:
+        self.check(self.library.floor_begin_read(self.handle))
+        super().contains(keys)
+        self.commit()

@@ -39,6 +39,11 @@ class Loops:
         for key in keys:
             get(key)
 
+    def getitem(self, keys: Sequence[str]) -> None:
+        cache = self.cache
+        for key in keys:
+            cache[key]
+
     def get_in_transact(self, keys: Sequence[str]) -> None:
         with self.cache.transact():
             self.get(keys)

@@ -13,7 +13,7 @@ cdef class Memory:
     cdef Tick epoch
     # Counts the epochs. 0 is none.
     cdef readonly unsigned long long era
-    cdef long long impatient_at
+    cdef double impatient_at
 
     cdef void attach(self, const unsigned long long* clock, ChangeLog log) noexcept
     cdef void detach(self) noexcept

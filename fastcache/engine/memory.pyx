@@ -16,23 +16,17 @@ expiry aside, which whoever takes a hit compares with the time.) Who keeps it so
 Only the thread that holds the GIL is here. Threads inside a transaction stay away: what they see is not committed.
 """
 
-from libc.string cimport memset
+from time import monotonic
 
 cimport cython
+from libc.string cimport memset
 
 from fastcache.engine.changes cimport FOLLOWED, NOT_YET, Followed
 from fastcache.engine.clock cimport commit_number, read, same, stands, wal_frames
 from fastcache.engine.sieve cimport OBJECT, cost_of, cost_of_utf8
 
-cdef extern from "<time.h>" nogil:
-    cdef struct timespec:
-        long long tv_sec
-        long tv_nsec
-    int CLOCK_MONOTONIC
-    int clock_gettime(int clock, timespec* now)
-
-# How long a commit may go unconfirmed, or a restarted WAL stay empty, before everything is forgotten, in nanoseconds.
-cdef long long PATIENCE = 2000000
+# How long a commit may go unconfirmed, or a restarted WAL stay empty, before everything is forgotten, in seconds.
+cdef double PATIENCE = 0.002
 
 
 @cython.no_gc
@@ -85,12 +79,8 @@ cdef class Memory:
 
     cdef bint may_wait(self) noexcept:
         """Whether a commit that cannot be explained yet is younger than our patience."""
-        cdef timespec moment
-        cdef long long now
-        if clock_gettime(CLOCK_MONOTONIC, &moment) != 0:
-            return False
-        now = <long long>moment.tv_sec * 1000000000 + moment.tv_nsec
-        if self.impatient_at == 0:
+        cdef double now = monotonic()
+        if self.impatient_at == 0.0:
             self.impatient_at = now + PATIENCE
         return now < self.impatient_at
 
@@ -103,7 +93,7 @@ cdef class Memory:
     cdef void arrive(self, const Tick* now) noexcept:
         self.epoch = now[0]
         self.era += 1
-        self.impatient_at = 0
+        self.impatient_at = 0.0
 
     cdef bint follow_own(self, const Commit* commit) noexcept:
         """After a commit of this process: forget what it has changed. Returns whether the clock stands exactly at it."""
