@@ -24,6 +24,7 @@ from fastcache.engine import sql
 from fastcache.engine.connection import Connection
 from fastcache.engine.errors import CorruptError, FormatError
 from fastcache.engine.store import Store
+from fastcache.engine.transaction import Transaction
 
 __all__ = ["CheckResult", "check"]
 
@@ -109,7 +110,7 @@ def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
     if not fix:
         return
     try:
-        with store.transact():
+        with Transaction(store):
             store.query(sql.REINDEX)
     except CorruptError:
         _salvage(store)
@@ -141,7 +142,7 @@ def _salvage(store: Store) -> None:
         fresh = Store(folder, serializer=store.serializer, settings={"max_size": stored.get("max_size")})
 
         def fill() -> None:
-            with fresh.transact():
+            with Transaction(fresh):
                 for row in _readable_rows(reader):
                     fresh.query(sql.RESTORE, row)
                 fresh.query(sql.RECOUNT_FILE_BYTES)
@@ -242,7 +243,7 @@ def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
     suspects = {name for _, name, size in rows if files.size(name) != size}
     if not strangers and not suspects:
         return
-    with store.transact():
+    with Transaction(store):
         rows = store.query(sql.FILE_ROWS)
         named = {name for _, name, _ in rows}
         kept = named | {name for (name,) in store.query(sql.ALL_TRASH)}
@@ -275,5 +276,5 @@ def _check_counter(store: Store, result: CheckResult, fix: bool) -> None:
     result.counters_consistent = False
     result.details += (f"counter: {counted} bytes in files are stored, the entries add up to {actual}",)
     if fix:
-        with store.transact():
+        with Transaction(store):
             store.query(sql.RECOUNT_FILE_BYTES)

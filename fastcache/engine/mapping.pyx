@@ -14,6 +14,7 @@ from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, Values
 from itertools import islice
 
 from fastcache.engine.store cimport NEVER, Entry, Store
+from fastcache.engine.transaction cimport Transaction
 
 from fastcache.engine.errors import ClosedError
 
@@ -237,7 +238,7 @@ cdef class StoreMapping:
         ...     cache["from"] + cache["to"]
         200
         """
-        return self.store.transact()
+        return Transaction(self.store)
 
     def count(self):
         """How many entries there are (int); the same as ``len``."""

@@ -1345,12 +1345,6 @@ cdef class Store:
 
     # -- transactions ----------------------------------------------------------------------------------------
 
-    def transact(self):
-        """A context manager; see Cache.transact."""
-        from fastcache.engine.transaction import Transaction
-
-        return Transaction(self)
-
     cdef int enter(self) except -1:
         """Take the turn and begin a transaction, or a savepoint in the one that is open."""
         cdef Session session
