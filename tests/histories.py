@@ -1,0 +1,613 @@
+"""What the processes of a coherence run do to a cache, how each of them records it, and what the records mean.
+
+**Values.** Each is made from a *token* that nobody else uses: the number of its writer, a counter, and what kind of
+value and which tag it gets. So whoever reads a value knows which write it saw, and whether it is intact.
+
+**Records.** Each thread writes into a file of its own, mapped into memory, which survives its process. What may write
+to the cache is in the file before it begins, and its result once it has returned. So of a process that was killed the
+call whose result is missing is known: it has taken place, or not, or does so when somebody else recovers what it
+has left. That may be later than its death, but no later than the return of a write that was called after it:
+SQLite's writers agree about what is there before they add to it.
+
+**Meaning.** The keys form pairs, and the history of a pair is checked as a whole: what holds for the whole cache holds
+for any two of its entries, and two show whether a transaction was seen in halves. An entry is None, or (token,
+earliest, latest), the times between which it expires. Which instant it is cannot be seen from outside, since every
+operation looks at the clock at some moment between its call and its return. So an operation *may* find the entry gone
+if it returned after ``earliest``, and *may* find it there if it was called before ``latest``. Each act below is a
+function from an entry to the entries that may be there afterwards: none if it cannot have returned what it did.
+
+A transaction that commits is one operation, and takes place while its block is being left, because it holds the write
+lock from its beginning. One that is rolled back takes place at any time within its block: it saw one state, and
+changed none.
+"""
+
+import bisect
+import enum
+import itertools
+import math
+import mmap
+import pathlib
+import struct
+import time
+import typing
+
+try:
+    from .linearizability import Operation
+except ImportError:  # Run as a command.
+    from linearizability import Operation
+
+clock = time.monotonic_ns
+
+KEYS = ("a", 7, ("t", 1), b"b", "", -1 << 40, ("nested", ("u", None)), b"\xff\x00", "c", 0.5, (3, b"x"), "é" * 40)
+"""Two neighbours each are a pair."""
+PAIRS = len(KEYS) // 2
+TAGS = (None, "red", b"blue", 7)
+
+# Tokens and the values they stand for.
+
+KINDS = INT, TEXT, BYTES, LIST, TUPLE, LARGE_BYTES, FILE_TEXT, FILE_LIST = range(8)
+LARGE_FILLING = b"\x00\xff" * 10_000
+FILE_FILLING = "fill" * 10_000
+DIGITS = 19
+COUNTS = 0xFFFF
+
+
+def make_token(kind, tag, writer, number):
+    """The lowest bits are for what is added to an int."""
+    return kind << 58 | tag << 56 | writer << 40 | number << 16
+
+
+def kind_of(token):
+    return token >> 58
+
+
+def tag_of(token):
+    return token >> 56 & 3
+
+
+def family(token):
+    """What a token shares with those that were made from it by adding."""
+    return token >> 16
+
+
+def name_of(token):
+    """A token, for people."""
+    kind = ("int", "str", "bytes", "list", "tuple", "large bytes", "str in a file", "list in a file")[kind_of(token)]
+    tag = TAGS[tag_of(token)]
+    added = f"+{token & COUNTS}" if token & COUNTS else ""
+    return f"{kind} {token >> 40 & 0xFFFF}.{token >> 16 & 0xFFFFFF}{added}" + (f" tag {tag}" if tag else "")
+
+
+def value_of(token):
+    kind = token >> 58
+    if kind == INT:
+        return token
+    if kind == TEXT:
+        return f"{token:019d}"
+    if kind == BYTES:
+        return b"%019d" % token
+    if kind == LIST:
+        return [token, str(token)]
+    if kind == TUPLE:
+        return (token, None)
+    if kind == LARGE_BYTES:
+        return b"%019d" % token + LARGE_FILLING
+    if kind == FILE_TEXT:
+        return f"{token:019d}{FILE_FILLING}"
+    return [token, FILE_FILLING]
+
+
+class MangledError(Exception):
+    """A value that nobody has written."""
+
+
+def token_of(value):
+    """The token of a value, which must be whole. A list is changed then, which must not reach anybody else."""
+    if type(value) is int:
+        return value
+    try:
+        token = int(value[:DIGITS]) if type(value) in (str, bytes) else value[0]
+        if value == value_of(token):
+            if type(value) is list:
+                value[:] = ["changed by a reader"]
+            return token
+    except (TypeError, ValueError, IndexError, KeyError):
+        pass
+    raise MangledError(f"nobody has written the value {value!r:.200}")
+
+
+# What a run tells its processes: an order, and the number of the phase if it is neither of these.
+
+WAIT = 0
+STOP = 255
+ORDERS = struct.Struct("<B3xI")
+
+# Actions and their records.
+
+Action = enum.IntEnum(
+    "Action",
+    "NOTHING GET GET_ITEM GET_EXTRAS IN EXISTS SET SET_ITEM ADD DELETE DELETE_ITEM POP INCR TOUCH GET_OR_SET "
+    "SETDEFAULT UPDATE CLEAR EVICT_TAG EXPIRE BEGIN COMMIT ROLLBACK SQL_UPDATE SQL_INSERT SQL_DELETE CHECKPOINT VACUUM",
+    start=0,
+)
+READS = frozenset({Action.GET, Action.GET_ITEM, Action.GET_EXTRAS, Action.IN, Action.EXISTS})
+BLOCKS = frozenset({Action.BEGIN, Action.COMMIT, Action.ROLLBACK})
+SURE_WRITES = frozenset({Action.SET, Action.SET_ITEM, Action.UPDATE})
+
+# Results that are no tokens.
+NO = 0
+YES = 1
+ABSENT = -1
+NO_INT = -2
+NEVER = -1
+
+# Key, cache object, expiry in ms, token, when called, action; when returned, result, 1. What says that the others are
+# there comes last, because they are written one after the other, and the process may be killed in between.
+CALL = struct.Struct("<BBxxiqqB7x")
+RESULT = struct.Struct("<qqB7x")
+RECORD = struct.Struct("<BBxxiqqB7xqqB7x")
+SIZE = RECORD.size
+# Records, and the hits, misses and hits in memory of the caches.
+HEADER = struct.Struct("<qqqq")
+
+
+class Record(typing.NamedTuple):
+    key: int
+    object: int
+    expire: int
+    token: int
+    called: int
+    action: int
+    returned: int
+    result: int
+    done: int
+
+
+class Log:
+    """The records of one thread."""
+
+    def __init__(self, path, capacity):
+        with open(path, "x+b") as file:
+            file.truncate((capacity + 1) * SIZE)
+            self.map = mmap.mmap(file.fileno(), 0)
+        self.at = SIZE
+        # No transaction is longer than what is left.
+        self.full_at = (capacity - 200) * SIZE
+        self.object = 0
+
+    def call(self, action, key=0, token=0, expire=NEVER):
+        """Record that something is about to be done; returns where to put the result."""
+        at = self.at
+        self.at = at + SIZE
+        CALL.pack_into(self.map, at, key, self.object, expire, token, clock(), action)
+        return at
+
+    def result(self, at, returned, result):
+        RESULT.pack_into(self.map, at + CALL.size, returned, result, 1)
+
+    def read(self, action, key, called, returned, result):
+        """Record what changes nothing, after it has returned."""
+        RECORD.pack_into(self.map, self.at, key, self.object, NEVER, 0, called, action, returned, result, 1)
+        self.at += SIZE
+
+    def report(self, stats):
+        """Keep the header up to date."""
+        HEADER.pack_into(self.map, 0, self.at // SIZE - 1, *stats)
+
+
+def read_header(path):
+    try:
+        with open(path, "rb") as file:
+            return HEADER.unpack(file.read(HEADER.size))
+    except (FileNotFoundError, struct.error):
+        return (0, 0, 0, 0)
+
+
+def read_records(path):
+    """All records of a log."""
+    content = pathlib.Path(path).read_bytes()
+    records = map(Record._make, RECORD.iter_unpack(memoryview(content)[SIZE:]))
+    return list(itertools.takewhile(lambda record: record.action != Action.NOTHING, records))
+
+
+# What an act does to an entry.
+
+
+def found(entry, step):
+    """It has seen this value."""
+    if entry is not None and entry[0] == step.token and step.called < entry[2]:
+        return (entry,)
+    return ()
+
+
+def found_none(entry, step):
+    """It has seen that there is no entry, or none any more."""
+    return (entry,) if entry is None or step.returned >= entry[1] else ()
+
+
+def found_some(entry, step):
+    """It has seen that there is an entry."""
+    return (entry,) if entry is not None and step.called < entry[2] else ()
+
+
+def found_no_int(entry, step):
+    """It has seen that there is an entry to which nothing can be added."""
+    return found_some(entry, step) if entry is not None and kind_of(entry[0]) != INT else ()
+
+
+def put(entry, step):
+    return (step.entry,)
+
+
+def put_if_absent(entry, step):
+    return (step.entry,) if entry is None or step.returned >= entry[1] else ()
+
+
+def take(entry, step):
+    """It has removed the entry and seen its value."""
+    return (None,) if found(entry, step) else ()
+
+
+def remove(entry, step):
+    """It has removed the entry, which was there."""
+    return (None,) if found_some(entry, step) else ()
+
+
+def remove_any(entry, step):
+    return (None,)
+
+
+def remove_expired(entry, step):
+    if entry is None:
+        return (None,)
+    there = (entry,) if step.called < entry[2] else ()
+    return (*there, None) if step.returned >= entry[1] else there
+
+
+def remove_tagged(entry, step):
+    """It has removed the entry if it carries the tag. What has expired may stay, out of sight."""
+    if entry is None or tag_of(entry[0]) != step.token:
+        return (entry,)
+    gone = (None,) if step.called < entry[2] else ()
+    return (*gone, entry) if step.returned >= entry[1] else gone
+
+
+def touch(entry, step):
+    """It has given the entry, which was there, another expiry."""
+    return ((entry[0], *step.entry[1:]),) if found_some(entry, step) else ()
+
+
+def add_one(entry, step):
+    """It has counted: the token is the sum, or None if nobody knows, and the entry what an absent one becomes."""
+    outcomes = ()
+    if found_some(entry, step) and kind_of(entry[0]) == INT and step.token in (entry[0] + 1, None):
+        outcomes += ((entry[0] + 1, *entry[1:]),)
+    if found_none(entry, step) and step.token in (step.entry[0], None):
+        outcomes += (step.entry,)
+    return outcomes
+
+
+# A foreign program looks at rows: at what has expired, too, unless somebody has removed it, and never at value files.
+
+
+def has_file(entry):
+    return kind_of(entry[0]) in (FILE_TEXT, FILE_LIST)
+
+
+def put_over_row(entry, step):
+    return () if entry is None or has_file(entry) else (step.entry,)
+
+
+def remove_row(entry, step):
+    return () if entry is None or has_file(entry) else (None,)
+
+
+def found_no_row(entry, step):
+    return (entry,) if entry is None or has_file(entry) or step.returned >= entry[1] else ()
+
+
+def found_row(entry, step):
+    return () if entry is None else (entry,)
+
+
+OBSERVATIONS = frozenset({found, found_none, found_some, found_no_int, found_no_row, found_row})
+OVERWRITES = frozenset({put, remove_any})
+TOTAL = frozenset({put, remove_any, remove_expired, remove_tagged})
+
+
+class Act(Operation):
+    """One act on one of a pair's two entries; by itself, or as a step of a transaction."""
+
+    __slots__ = ("act", "entry", "place", "source", "token")
+
+    def __init__(self, act, place, called, returned, *, token=0, entry=None, source=None, optional=False):
+        self.act = act
+        self.place = place
+        self.called = called
+        self.returned = returned
+        self.token = token
+        self.entry = entry
+        self.source = source
+        self.optional = optional
+        self.observes = act in OBSERVATIONS
+        self.total = act in TOTAL
+        self.touches = 1 << place
+        self.overwrites = 1 << place if act in OVERWRITES else 0
+
+    def outcomes(self, state):
+        place = self.place
+        entry = state[place]
+        entries = self.act(entry, self)
+        if self.observes:
+            return (state,) if entries else ()
+        if place == 0:
+            return [(after, state[1]) for after in entries]
+        return [(state[0], after) for after in entries]
+
+
+class Mark(Operation):
+    """Where a transaction's block begins or ends."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+
+OPEN, KEEP, UNDO = Mark("open"), Mark("keep"), Mark("undo")
+
+
+class Transaction(Operation):
+    """Several acts in one."""
+
+    __slots__ = ("source", "steps")
+
+    def __init__(self, steps, called, returned, source=None, optional=False):
+        self.steps = steps
+        self.called = called
+        self.returned = returned
+        self.source = source
+        self.optional = optional
+        acts = [step for step in steps if type(step) is Act]
+        flat = len(acts) == len(steps)
+        self.observes = all(act.observes for act in acts) or steps[-1] is UNDO
+        self.total = flat and all(act.total for act in acts)
+        self.touches = self.overwrites = 0
+        for act in acts:
+            if flat and act.overwrites and not self.touches & act.touches:
+                self.overwrites |= act.overwrites
+            self.touches |= act.touches
+
+    def outcomes(self, state):
+        ways = [(state, ())]
+        for step in self.steps:
+            if step is OPEN:
+                ways = [(now, (*saved, now)) for now, saved in ways]
+            elif step is KEEP:
+                ways = [(now, saved[:-1]) for now, saved in ways]
+            elif step is UNDO:
+                ways = [(saved[-1], saved[:-1]) for _, saved in ways]
+            else:
+                ways = [(after, saved) for now, saved in ways for after in step.outcomes(now)]
+                if not ways:
+                    return ()
+        return {now for now, _ in ways}
+
+
+# From records to operations.
+
+MS = 1_000_000
+# Expiry is counted in whole milliseconds, and by another clock than the one of the records.
+TOLERANCE = 2 * MS
+
+
+def entry_of(token, expire, called, returned):
+    """What is there once it was stored between the two times."""
+    if expire == NEVER:
+        return (token, math.inf, math.inf)
+    return (token, called + (expire - 1) * MS - TOLERANCE, returned + expire * MS + TOLERANCE)
+
+
+def acts_of(record, returned, pending=False, source=None):
+    """What a record says about its key, or about each pair: acts in order. A pending one has not told its result."""
+    key, _, expire, token, called, action, _, result, _ = record
+
+    def at(place, act, token=0, entry=None):
+        return Act(act, place, called, returned, token=token, entry=entry, source=source, optional=pending)
+
+    def one(act, token=0, entry=None):
+        return [at(key % 2, act, token, entry)]
+
+    def both(act, token=0, entry=None):
+        return [at(0, act, token, entry), at(1, act, token, entry)]
+
+    if action in (Action.GET, Action.GET_ITEM, Action.GET_EXTRAS):
+        return one(found_none) if result == ABSENT else one(found, result)
+    if action in (Action.IN, Action.EXISTS):
+        return one(found_some if result else found_none)
+    if action in (Action.SET, Action.SET_ITEM):
+        return one(put, entry=entry_of(token, expire, called, returned))
+    if action == Action.UPDATE:
+        return both(put, entry=entry_of(token, NEVER, called, returned))
+    if action == Action.ADD:
+        if result == NO and not pending:
+            return one(found_some)
+        return one(put_if_absent, entry=entry_of(token, expire, called, returned))
+    if action in (Action.GET_OR_SET, Action.SETDEFAULT):
+        if pending or result == token:
+            return one(put_if_absent, entry=entry_of(token, expire, called, returned))
+        return one(found, result)
+    if action in (Action.DELETE, Action.DELETE_ITEM):
+        return one(remove if pending or result == YES else found_none)
+    if action == Action.POP:
+        if pending:
+            return one(remove)
+        return one(found_none) if result == ABSENT else one(take, result)
+    if action == Action.INCR:
+        if result == NO_INT and not pending:
+            return one(found_no_int)
+        return one(add_one, None if pending else result, entry_of(token + 1, NEVER, called, returned))
+    if action == Action.TOUCH:
+        if pending or result == YES:
+            return one(touch, entry=entry_of(0, expire, called, returned))
+        return one(found_none)
+    if action == Action.CLEAR:
+        return both(remove_any)
+    if action == Action.EVICT_TAG:
+        return both(remove_tagged, token)
+    if action == Action.EXPIRE:
+        return both(remove_expired)
+    if action == Action.SQL_UPDATE:
+        if pending or result == YES:
+            return one(put_over_row, entry=entry_of(token, NEVER, called, returned))
+        return one(found_no_row)
+    if action == Action.SQL_INSERT:
+        if pending or result == YES:
+            return one(put_if_absent, entry=entry_of(token, NEVER, called, returned))
+        return one(found_row)
+    assert action == Action.SQL_DELETE, action
+    return one(remove_row if pending or result == YES else found_no_row)
+
+
+def pairs_of(record):
+    if record.action in (Action.CLEAR, Action.EVICT_TAG, Action.EXPIRE):
+        return range(PAIRS)
+    return (record.key // 2,)
+
+
+class Histories:
+    """The histories of all pairs, from the logs of a run."""
+
+    def __init__(self):
+        self.of_pair = [[] for _ in range(PAIRS)]
+        self.counts = dict.fromkeys(Action, 0)
+        self.committed = self.rolled_back = self.pending = 0
+        self.logs = {}
+        self._sure_writes = []
+        self._pending = []
+
+    def read(self, path, died=None):
+        """Take in a log. What its process left undone when it was killed can be told only by ``finish``."""
+        name = pathlib.Path(path).stem
+        self.logs[name] = path
+        records = read_records(path)
+        depth = 0
+        first = 0
+        for index, record in enumerate(records):
+            action = record.action
+            self.counts[action] += 1
+            if action == Action.BEGIN:
+                if depth == 0:
+                    first = index
+                depth += 1
+            elif action in (Action.COMMIT, Action.ROLLBACK):
+                depth -= 1
+                if depth == 0:
+                    self._transaction(records[first : index + 1], (name, first, index + 1), died)
+            elif depth or action in (Action.CHECKPOINT, Action.VACUUM) or (action in READS and not record.done):
+                pass
+            elif record.done:
+                self._single(record, record.returned, False, (name, index, index + 1))
+                if action in SURE_WRITES:
+                    self._sure_writes.append((record.called, record.returned))
+            else:
+                assert died is not None, f"{name} did not finish {describe(record)}, but was not killed"
+                self._pending.append((self._single, record, (name, index, index + 1), died))
+
+    def finish(self):
+        """Add what was pending, each with the time until which it can have taken place."""
+        self._sure_writes.sort()
+        called = [write[0] for write in self._sure_writes]
+        earliest = math.inf
+        deadlines = [math.inf]
+        for _, returned in reversed(self._sure_writes):
+            earliest = min(earliest, returned)
+            deadlines.append(earliest)
+        deadlines.reverse()
+        for add, record, source, died in self._pending:
+            self.pending += 1
+            add(record, deadlines[bisect.bisect_right(called, died)], True, source)
+        return self
+
+    def records(self, name):
+        """All records of a log by its name."""
+        return read_records(self.logs[name])
+
+    def _single(self, record, returned, pending, source):
+        for pair in pairs_of(record):
+            acts = acts_of(record, returned, pending, source)
+            if len(acts) > 1:
+                acts = [Transaction(acts, record.called, returned, source, pending)]
+            self.of_pair[pair] += acts
+
+    def _transaction(self, records, source, died):
+        if records[-1].done:
+            self._steps(records, records[-1].returned, False, source)
+        elif records[-1].action == Action.COMMIT:
+            self._pending.append((self._steps, records, source, died))
+
+    def _steps(self, records, returned, pending, source):
+        begin, end = records[0], records[-1]
+        commits = end.action == Action.COMMIT
+        self.committed += commits
+        self.rolled_back += not commits
+        pairs = {pair for record in records if record.action not in BLOCKS for pair in pairs_of(record)}
+        for pair in pairs:
+            steps = [OPEN]
+            nested = not commits
+            for record in records[1:-1]:
+                if record.action == Action.BEGIN:
+                    steps.append(OPEN)
+                    nested = True
+                elif record.action in BLOCKS:
+                    steps.append(KEEP if record.action == Action.COMMIT else UNDO)
+                elif pair in pairs_of(record):
+                    steps += acts_of(record, record.returned, source=source)
+            if nested:
+                steps.append(KEEP if commits else UNDO)
+            else:
+                del steps[0]
+            called, until = (end.called, returned) if commits else (begin.returned, end.called)
+            self.of_pair[pair].append(Transaction(steps, called, until, source, pending))
+
+
+def describe(record):
+    """A record, for people."""
+    key, _, expire, token, _, action, _, result, done = record
+    name = Action(action).name.lower()
+    arguments = []
+    if action in (
+        Action.BEGIN,
+        Action.COMMIT,
+        Action.ROLLBACK,
+        Action.CLEAR,
+        Action.EXPIRE,
+        Action.CHECKPOINT,
+        Action.VACUUM,
+    ):
+        pass
+    elif action == Action.EVICT_TAG:
+        arguments.append(repr(TAGS[token]))
+    else:
+        arguments.append(
+            f"{KEYS[key]!r:.20}" if action != Action.UPDATE else f"{KEYS[key]!r:.20} and {KEYS[key + 1]!r:.20}"
+        )
+        if token:
+            arguments.append(name_of(token))
+    if expire != NEVER:
+        arguments.append(f"expire={expire} ms")
+    told = ""
+    if not done:
+        told = " -> killed"
+    elif result == ABSENT:
+        told = " -> absent"
+    elif result == NO_INT:
+        told = " -> TypeError"
+    elif action in READS - {Action.IN, Action.EXISTS} or action in (
+        Action.POP,
+        Action.INCR,
+        Action.GET_OR_SET,
+        Action.SETDEFAULT,
+    ):
+        told = f" -> {name_of(result)}"
+    elif action not in (Action.SET, Action.SET_ITEM, Action.UPDATE, Action.BEGIN, Action.COMMIT, Action.ROLLBACK):
+        told = f" -> {result}"
+    return f"{name}({', '.join(arguments)}){told}"

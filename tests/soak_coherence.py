@@ -1,0 +1,354 @@
+"""Is a cache that many threads and processes share coherent? Let them use it as hard as they can, and prove it.
+
+    python tests/soak_coherence.py --operations 1000000 --mode off whole log overrun --seed 1
+
+Processes of several threads each do random operations on a dozen keys of one cache, and record them (histories.py).
+Some are killed and started anew, and a program that knows nothing of fastcache writes, checkpoints and vacuums
+meanwhile. Then each pair of keys must have a history that is linearizable (linearizability.py): nothing acknowledged
+is lost, nothing stale is returned, no transaction is seen in halves, nothing outlives its expiry.
+
+The modes are those of the memory tier: ``off``; ``whole``, which drops everything when another process commits;
+``log``, which drops what the change log names; and ``overrun``, whose change log is too small for what happens.
+
+What the random choices are depends on the seed; how the operations meet does not.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+if __package__:
+    from .histories import KEYS, ORDERS, STOP, WAIT, Histories, describe, family, name_of, pairs_of, read_header
+    from .linearizability import find_violation, shrink
+else:
+    from histories import KEYS, ORDERS, STOP, WAIT, Histories, describe, family, name_of, pairs_of, read_header
+    from linearizability import find_violation, shrink
+
+MODES = ("off", "whole", "log", "overrun")
+WORKERS = pathlib.Path(__file__).with_name("coherence_workers.py")
+PATIENCE_SECONDS = 120
+THREADS = 3
+OBJECTS = (1, 2, 1)
+INTERVALS = (0.005, 0.0001, 0.00001)
+LONGEST_LOG = 30_000
+SHOWN = 60
+AROUND = 2_000_000
+
+
+class Process:
+    """One process of a run, and what became of it."""
+
+    def __init__(self, folder, number, role, **arguments):
+        self.folder = folder
+        self.number = number
+        self.role = role
+        self.died = None
+        self.complaints = os.path.join(folder, f"{number}.stderr")
+        with open(self.complaints, "wb") as complaints:
+            self.popen = subprocess.Popen(
+                [
+                    sys.executable,
+                    str(WORKERS),
+                    role,
+                    json.dumps({"folder": str(folder), "number": number, **arguments}),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                start_new_session=True,
+            )
+
+    def logs(self):
+        return pathlib.Path(self.folder).glob(f"{self.number}-*.log")
+
+    def counters(self):
+        """How much is recorded, and its caches' hits, misses and hits in memory."""
+        return [sum(column) for column in zip((0, 0, 0, 0), *map(read_header, self.logs()), strict=True)]
+
+    def kill(self):
+        """Kill it, unless it has come to its end meanwhile; returns whether that was so."""
+        self.popen.send_signal(signal.SIGKILL)
+        if self.popen.wait() == -signal.SIGKILL:
+            self.died = time.monotonic_ns()
+        return self.died is not None
+
+    def finish(self):
+        """Wait for its end, which must come without a complaint; return what it has said."""
+        said, _ = self.popen.communicate(timeout=PATIENCE_SECONDS)
+        complaint = pathlib.Path(self.complaints).read_text()
+        expected = 0 if self.died is None else -signal.SIGKILL
+        if self.popen.returncode != expected or complaint:
+            raise AssertionError(f"{self.role} {self.number} exited with {self.popen.returncode}: {complaint}")
+        return said
+
+    def end(self):
+        if self.popen.returncode is None:
+            self.popen.kill()
+            self.popen.wait()
+        self.popen.stdout.close()
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a run has come to."""
+
+    mode: str
+    operations: int
+    counts: dict
+    committed: int
+    rolled_back: int
+    kills: int
+    pending: int
+    hits: int
+    misses: int
+    memory_hits: int
+    recorded_seconds: float
+    checked_seconds: float
+    violations: list
+
+    def __str__(self):
+        counts = ", ".join(f"{action.name.lower()} {count}" for action, count in self.counts.items() if count)
+        reads = self.hits + self.misses
+        return (
+            f"mode {self.mode}: {self.operations} operations in {self.recorded_seconds:.1f} s, checked in "
+            f"{self.checked_seconds:.1f} s\n"
+            f"  {counts}\n"
+            f"  {self.committed} transactions committed, {self.rolled_back} rolled back; {self.kills} kills, "
+            f"{self.pending} operations with unknown outcome\n"
+            f"  {self.memory_hits} hits in memory, {self.memory_hits / max(reads, 1):.1%} of {reads} reads, "
+            f"{self.hits / max(reads, 1):.1%} of which were hits\n" + "\n".join(self.violations or ["  no violation"])
+        )
+
+
+class Run:
+    """One run in one mode: the processes, from the first to the last."""
+
+    def __init__(self, folder, mode, operations, seed):
+        self.folder = folder
+        self.mode = mode
+        self.operations = operations
+        self.seed = seed
+        self.chance = random.Random(f"{seed} {mode}")
+        self.kills = 0
+        self.processes = []
+        self.numbers = iter(range(1 << 16))
+        self.orders = open(os.path.join(folder, "orders"), "x+b", buffering=0)  # noqa: SIM115
+        self.turn = 0
+
+    def start(self, role, **arguments):
+        process = Process(self.folder, next(self.numbers), role, **arguments)
+        self.processes.append(process)
+        return process
+
+    def start_user(self, which):
+        return self.start(
+            "use",
+            mode=self.mode,
+            seed=self.seed,
+            threads=THREADS,
+            objects=OBJECTS[which],
+            capacity=self.chance.randrange(LONGEST_LOG // 3, LONGEST_LOG),
+            interval=self.chance.choice(INTERVALS),
+        )
+
+    def start_foreigner(self):
+        return self.start(
+            "interfere",
+            seed=self.seed,
+            stored_keys=self.stored_keys,
+            capacity=LONGEST_LOG,
+            pace=self.chance.choice((0.002, 0.01, 0.03)),
+        )
+
+    def tell(self, order):
+        self.orders.seek(0)
+        self.orders.write(ORDERS.pack(order, self.turn))
+
+    def next_phase(self):
+        self.turn += 1
+        self.tell(WAIT + 1 + self.turn % (STOP - WAIT - 1))
+
+    def record(self):
+        """Let the processes operate until so much is done; some are killed meanwhile."""
+        self.tell(WAIT)
+        self.stored_keys = json.loads(self.start("prepare", mode=self.mode).finish())
+        running = [self.start_user(which) for which in range(len(OBJECTS))] + [self.start_foreigner()]
+        self.next_phase()
+        kill_every = min(25_000, self.operations // 6)
+        next_kill = kill_every
+        longest_phase = min(6_000, self.operations // 20)
+        next_phase = longest_phase
+        finished = 0
+        progressed = time.monotonic()
+        seen = 0
+        while True:
+            time.sleep(0.005)
+            live = [process.counters()[0] for process in running]
+            done = finished + sum(live)
+            if done != seen:
+                seen, progressed = done, time.monotonic()
+            assert time.monotonic() - progressed < PATIENCE_SECONDS, "the processes are stuck"
+            if done >= self.operations:
+                break
+            if done >= next_phase:
+                next_phase = done + self.chance.randrange(longest_phase // 8, longest_phase)
+                self.next_phase()
+            victim = None
+            if done >= next_kill:
+                # Mostly one that caches.
+                victim = self.chance.choices(range(len(running)), (4,) * len(OBJECTS) + (1,))[0]
+                # It must have come to operate.
+                if live[victim]:
+                    next_kill += self.chance.randrange(kill_every // 2, kill_every)
+                else:
+                    victim = None
+            for which, process in enumerate(running):
+                if which == victim:
+                    self.kills += process.kill()
+                elif process.popen.poll() is None:
+                    continue
+                process.finish()
+                finished += process.counters()[0]
+                running[which] = self.start_user(which) if which < len(OBJECTS) else self.start_foreigner()
+        self.tell(STOP)
+        for process in running:
+            process.finish()
+        self.start("look", mode=self.mode).finish()
+
+    def end(self):
+        for process in self.processes:
+            process.end()
+        self.orders.close()
+
+    def check(self):
+        """The histories, and an account of each violation in them."""
+        histories = Histories()
+        for process in self.processes:
+            for path in process.logs():
+                histories.read(path, process.died)
+        histories.finish()
+        accounts = []
+        for pair, operations in enumerate(histories.of_pair):
+            if find_violation(operations, (None, None)) is not None:
+                accounts.append(account(histories, pair))
+        return histories, accounts
+
+
+def soak(mode, folder, *, operations, seed):
+    """Run and check; return the outcome."""
+    run = Run(folder, mode, operations, seed)
+    began = time.monotonic()
+    try:
+        run.record()
+    finally:
+        run.end()
+    recorded = time.monotonic()
+    histories, violations = run.check()
+    counters = [sum(column) for column in zip(*(process.counters() for process in run.processes), strict=True)]
+    return Outcome(
+        mode=mode,
+        operations=sum(histories.counts.values()),
+        counts=histories.counts,
+        committed=histories.committed,
+        rolled_back=histories.rolled_back,
+        kills=run.kills,
+        pending=histories.pending,
+        hits=counters[1],
+        misses=counters[2],
+        memory_hits=counters[3],
+        recorded_seconds=recorded - began,
+        checked_seconds=time.monotonic() - recorded,
+        violations=violations,
+    )
+
+
+def account(histories, pair):
+    """A violation, told for people: what cannot have been, what was possible, and what happened around it."""
+    operations, violation = shrink(histories.of_pair[pair], (None, None))
+    culprit = violation.operation
+    origin = culprit.called
+    told_apart = [culprit, *(operation for operation in operations if operation.observes)]
+    since = min(operation.called for operation in told_apart) - AROUND
+    around = [
+        operation for operation in operations if since <= operation.returned and operation.called <= culprit.returned
+    ]
+
+    def line(source, called, returned, mark=""):
+        name, first, end = source
+        records = histories.records(name)[first:end]
+        until = "?" if returned == math.inf else f"{(returned - origin) / 1000:+.1f}"
+        return (
+            f"  {mark:2} {(called - origin) / 1000:+12.1f} to {until:>10} us  process {name}: "
+            f"{'; '.join(map(describe, records))}"
+        )
+
+    seen = {family(token) for operation in around for token in tokens_seen(operation)} - {0}
+    origins = [
+        line((name, index, index + 1), record.called, record.returned or math.inf)
+        for name in histories.logs
+        for index, record in enumerate(histories.records(name))
+        if record.token and family(record.token) in seen and pair in pairs_of(record)
+    ]
+    lines = [
+        line(operation.source, operation.called, operation.returned, ">>" if operation is culprit else "")
+        for operation in sorted(around, key=lambda operation: operation.called)
+    ]
+    states = [f"    {' and '.join(told(entry, origin) for entry in state)}" for state in violation.states]
+    return "\n".join(
+        [
+            f"  VIOLATION of {KEYS[2 * pair]!r} and {KEYS[2 * pair + 1]!r}: no order explains what these operations "
+            "have returned, by the time of the call (reads that do not matter, and what was rolled back, left out):",
+            *cut(lines),
+            "  When the one marked >> returned, all others that had returned would have left:",
+            *cut(states),
+            "  Where the values come from that were seen (maybe in a transaction that was rolled back):",
+            *cut(origins),
+        ]
+    )
+
+
+def cut(lines):
+    return lines if len(lines) <= SHOWN else [f"     {len(lines) - SHOWN} more, and", *lines[-SHOWN:]]
+
+
+def tokens_seen(operation):
+    return [step.token for step in getattr(operation, "steps", (operation,)) if getattr(step, "token", None)]
+
+
+def told(entry, origin):
+    if entry is None:
+        return "nothing"
+    token, earliest, latest = entry
+    if latest == math.inf:
+        return name_of(token)
+    times = f"{(earliest - origin) / 1000:+.1f} and {(latest - origin) / 1000:+.1f} us"
+    return f"{name_of(token)}, which expires between {times}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--operations", type=int, default=1_000_000, help="in each mode")
+    parser.add_argument("--mode", nargs="*", choices=MODES, default=MODES)
+    parser.add_argument("--seed", type=int, default=0, help="default: from the clock")
+    options = parser.parse_args()
+    seed = options.seed or int(time.time())
+    print(f"seed {seed}", flush=True)
+    failed = False
+    for mode in options.mode:
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = soak(mode, folder, operations=options.operations, seed=seed)
+        print(outcome, flush=True)
+        failed = failed or bool(outcome.violations)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,434 @@
+"""Threads and processes that share a cache see one history; and whoever checks that would see if they did not."""
+
+import math
+import random
+
+import pytest
+
+from . import soak_coherence
+from .histories import (
+    INT,
+    KEEP,
+    KINDS,
+    OPEN,
+    TEXT,
+    TOLERANCE,
+    UNDO,
+    Act,
+    Action,
+    Histories,
+    Log,
+    Transaction,
+    add_one,
+    clock,
+    entry_of,
+    found,
+    found_no_int,
+    found_none,
+    found_row,
+    found_some,
+    make_token,
+    put,
+    put_if_absent,
+    put_over_row,
+    remove,
+    remove_any,
+    remove_expired,
+    remove_row,
+    remove_tagged,
+    take,
+    token_of,
+    touch,
+    value_of,
+)
+from .linearizability import find_violation, shrink
+
+NOTHING = (None, None)
+A, B = 0, 1
+ONE, TWO, THREE = (make_token(INT, 0, 1, number) for number in (1, 2, 3))
+TAGGED = make_token(TEXT, 1, 1, 4)
+WORD = make_token(TEXT, 0, 1, 5)
+
+
+class Some:
+    """Makes operations on one of the two entries, from when they were called to when they returned."""
+
+    def __init__(self, called, returned, place=A, killed=False):
+        self.times = place, called, returned
+        self.killed = killed
+
+    def act(self, act, token=0, entry=None):
+        return Act(act, *self.times, token=token, entry=entry, optional=self.killed)
+
+    def sets(self, token, latest=math.inf):
+        return self.act(put, entry=(token, latest, latest))
+
+    def adds(self, token):
+        return self.act(put_if_absent, entry=(token, math.inf, math.inf))
+
+    def sees(self, token):
+        return self.act(found, token) if token is not None else self.act(found_none)
+
+    def counts(self, total, default=ONE):
+        return self.act(add_one, total, (default + 1, math.inf, math.inf))
+
+
+def together(called, returned, *steps, killed=False):
+    return Transaction(list(steps), called, returned, optional=killed)
+
+
+def steps(*acts):
+    """Acts of one transaction, as (name, token) or (name, token, place)."""
+    made = []
+    for name, token, *place in acts:
+        made.append(getattr(Some(0, 0, *place), name)(token))
+    return made
+
+
+EXPLAINED = {
+    "nothing": [],
+    "one after the other": [
+        Some(1, 2).sees(None),
+        Some(3, 4).sets(ONE),
+        Some(5, 6).sees(ONE),
+        Some(7, 8).sets(TWO),
+        Some(9, 10).act(take, TWO),
+        Some(11, 12).act(found_none),
+    ],
+    "a write under way is seen, or not yet": [Some(1, 9).sets(ONE), Some(2, 3).sees(None), Some(4, 5).sees(ONE)],
+    "two writes at once, in either order": [
+        Some(1, 9).sets(ONE),
+        Some(1, 9).sets(TWO),
+        Some(10, 11).sees(TWO),
+        Some(12, 13).sees(TWO),
+    ],
+    "a write that nobody saw in between": [
+        Some(1, 20).sets(ONE),
+        Some(2, 3).sets(TWO),
+        Some(4, 5).sets(THREE),
+        Some(6, 7).sees(THREE),
+        Some(8, 30).sees(THREE),
+    ],
+    "a write that a slow reader saw in between": [
+        Some(1, 20).sets(ONE),
+        Some(2, 18).sees(ONE),
+        Some(1, 10).sets(TWO),
+        Some(21, 22).sees(TWO),
+    ],
+    "the operation of a killed process has taken place": [Some(1, 9, killed=True).sets(ONE), Some(5, 6).sees(ONE)],
+    "the operation of a killed process has not": [Some(1, 9, killed=True).sets(ONE), Some(10, 11).sees(None)],
+    "the operation of a killed process, seen only later": [
+        Some(1, 9, killed=True).sets(ONE),
+        Some(10, 11).sees(ONE),
+        Some(12, 13).sees(ONE),
+    ],
+    "the operation of a killed process, whenever it is recovered": [
+        Some(1, math.inf, killed=True).sets(ONE),
+        Some(10, 11).sees(None),
+        Some(12, 13).sees(ONE),
+    ],
+    "counting": [Some(1, 2).counts(ONE + 1), Some(3, 9).counts(ONE + 3), Some(3, 9).counts(ONE + 2)],
+    "a transaction seen as a whole": [
+        together(1, 9, *steps(("sets", ONE, A), ("sets", ONE, B))),
+        together(2, 8, *steps(("sees", None, A), ("sees", None, B))),
+        together(2, 8, *steps(("sees", ONE, A), ("sees", ONE, B))),
+    ],
+    "a transaction reads its own writes, and rolls them back": [
+        Some(1, 2).sets(ONE),
+        together(3, 4, OPEN, *steps(("sees", ONE), ("sets", TWO), ("sees", TWO)), UNDO),
+        Some(5, 6).sees(ONE),
+    ],
+    "an inner block is rolled back alone": [
+        together(1, 2, OPEN, *steps(("sets", ONE)), OPEN, *steps(("sets", TWO), ("sees", TWO)), UNDO, KEEP),
+        Some(3, 4).sees(ONE),
+    ],
+    "what may have expired, seen or not": [
+        Some(1, 2).act(put, entry=(ONE, 5, 9)),
+        Some(3, 4).sees(ONE),
+        Some(5, 6).sees(None),
+        Some(6, 7).sees(ONE),
+        Some(9, 10).sees(None),
+    ],
+    "the tagged are evicted": [
+        Some(1, 2).sets(TAGGED),
+        Some(1, 2, B).sets(WORD),
+        together(3, 4, Some(3, 4).act(remove_tagged, 1), Some(3, 4, B).act(remove_tagged, 1)),
+        Some(5, 6).sees(None),
+        Some(5, 6, B).sees(WORD),
+    ],
+}
+
+NOT_EXPLAINED = {
+    "a stale read": [Some(1, 2).sets(ONE), Some(3, 4).sets(TWO), Some(5, 6).sees(ONE)],
+    "a stale absence": [Some(1, 2).sets(ONE), Some(3, 4).sees(None)],
+    "a value that nobody has written": [Some(1, 2).sets(ONE), Some(3, 4).sees(TWO)],
+    "a value before it was written": [Some(1, 2).sees(ONE), Some(3, 4).sets(ONE)],
+    "new, then old, while it is written": [
+        Some(1, 2).sets(ONE),
+        Some(3, 9).sets(TWO),
+        Some(4, 5).sees(TWO),
+        Some(6, 7).sees(ONE),
+    ],
+    "two readers disagree about the order": [
+        Some(1, 9).sets(ONE),
+        Some(1, 9).sets(TWO),
+        Some(10, 11).sees(TWO),
+        Some(12, 13).sees(ONE),
+    ],
+    "a lost update": [Some(1, 2).sets(ONE), Some(3, 9).counts(ONE + 1), Some(3, 9).counts(ONE + 1)],
+    "a lost write": [Some(1, 2).sets(ONE), Some(3, 4).sets(TWO), Some(5, 6).counts(ONE + 1)],
+    "a value handed out twice": [
+        Some(1, 2).sets(ONE),
+        Some(3, 9).act(take, ONE),
+        Some(3, 9).act(take, ONE),
+    ],
+    "two who have added": [Some(1, 9).adds(ONE), Some(1, 9).adds(TWO)],
+    "a deleted value that is back": [Some(1, 2).sets(ONE), Some(3, 4).act(remove), Some(5, 6).sees(ONE)],
+    "what was cleared is back": [
+        Some(1, 2, B).sets(ONE),
+        together(3, 4, Some(3, 4).act(remove_any), Some(3, 4, B).act(remove_any)),
+        Some(5, 6, B).sees(ONE),
+    ],
+    "half of a transaction": [
+        together(1, 9, *steps(("sets", ONE, A), ("sets", ONE, B))),
+        together(2, 8, *steps(("sees", ONE, A), ("sees", None, B))),
+    ],
+    "half of a transaction, read one by one": [
+        together(1, 9, *steps(("sets", ONE, A), ("sets", ONE, B))),
+        Some(2, 3, A).sees(ONE),
+        Some(4, 5, B).sees(None),
+    ],
+    "half of a killed transaction": [
+        together(1, math.inf, *steps(("sets", ONE, A), ("sets", ONE, B)), killed=True),
+        Some(2, 3, A).sees(ONE),
+        Some(4, 5, B).sees(None),
+    ],
+    "two snapshots in different orders": [
+        Some(1, 9, A).sets(ONE),
+        Some(1, 9, B).sets(ONE),
+        together(2, 8, *steps(("sees", ONE, A), ("sees", None, B))),
+        together(2, 8, *steps(("sees", None, A), ("sees", ONE, B))),
+    ],
+    "what was rolled back": [together(1, 2, OPEN, *steps(("sets", ONE)), UNDO), Some(3, 4).sees(ONE)],
+    "what was not committed yet": [Some(1, 2).sees(ONE), together(3, 4, OPEN, *steps(("sets", ONE)), KEEP)],
+    "a transaction that does not see its own write": [together(1, 2, *steps(("sets", ONE), ("sees", None)))],
+    "what has expired": [Some(1, 2).sets(ONE, latest=5), Some(5, 6).sees(ONE)],
+    "what expires too early": [Some(1, 2).sets(ONE, latest=5), Some(3, 4).sees(None)],
+    "what has expired is counted on": [Some(1, 2).sets(ONE, latest=5), Some(6, 7).counts(ONE + 1, TWO)],
+    "the operation of a killed process takes place twice": [
+        Some(1, math.inf, killed=True).sets(ONE),
+        Some(2, 3).sees(ONE),
+        Some(4, 5).sets(TWO),
+        Some(6, 7).sees(ONE),
+    ],
+    "the operation of a killed process, later than it can be": [
+        Some(1, 4, killed=True).sets(ONE),
+        Some(5, 6).sees(None),
+        Some(7, 8).sees(ONE),
+    ],
+    "the tagged are not evicted": [
+        Some(1, 2).sets(TAGGED),
+        together(3, 4, Some(3, 4).act(remove_tagged, 1), Some(3, 4, B).act(remove_tagged, 1)),
+        Some(5, 6).sees(TAGGED),
+    ],
+}
+
+
+@pytest.mark.parametrize("history", EXPLAINED)
+def test_what_an_order_explains_is_accepted(history):
+    assert find_violation(EXPLAINED[history], NOTHING) is None
+
+
+@pytest.mark.parametrize("history", NOT_EXPLAINED)
+def test_what_no_order_explains_is_refused(history):
+    assert find_violation(NOT_EXPLAINED[history], NOTHING) is not None
+
+
+def test_an_account_leaves_out_the_reads_that_do_not_matter():
+    stale = Some(21, 22).sees(ONE)
+    reads = [Some(time, time + 1).sees(TWO) for time in range(5, 20)]
+    kept, violation = shrink([Some(1, 2).sets(ONE), *reads, stale, Some(3, 4).sets(TWO)], NOTHING)
+    assert violation.operation is stale
+    assert [operation for operation in kept if operation.observes] == [stale]
+
+
+def any_order_explains(operations, state):
+    """Whether an order does: by trying all of them."""
+    tried = set()
+
+    def go_on(state, left):
+        if all(operations[index].optional for index in left):
+            return True
+        if (state, left) in tried:
+            return False
+        tried.add((state, left))
+        for index in left:
+            operation = operations[index]
+            missed = {other for other in left if operations[other].returned < operation.called}
+            if all(operations[other].optional for other in missed):
+                for after in operation.outcomes(state):
+                    if go_on(after, left - missed - {index}):
+                        return True
+        return False
+
+    return go_on(state, frozenset(range(len(operations))))
+
+
+# fmt: off
+ACTS = (
+    found, found, found, found, found_none, found_none, found_some, found_no_int, found_row, put, put, put,
+    put_if_absent, put_over_row, take, remove, remove_any, remove_expired, remove_tagged, remove_row, touch, add_one,
+)
+# fmt: on
+
+
+def some_history(chance):
+    """A few operations that overlap. Often there is an order; some have seen what was there at a point within."""
+    operations = []
+    state = NOTHING
+    width = chance.choice((3, 5, 9, 16))
+    for point in range(0, 3 * chance.randrange(3, 8), 3):
+        for _ in range(20):
+            called, returned = point - chance.randrange(1, width), point + chance.randrange(1, width)
+            if chance.random() < 0.25:
+                acts = [some_act(chance, called, returned, state) for _ in range(chance.randrange(1, 4))]
+                if chance.random() < 0.4:
+                    begin, end = sorted(chance.choices(range(len(acts) + 1), k=2))
+                    acts[end:end] = [chance.choice((KEEP, UNDO))]
+                    acts[begin:begin] = [OPEN]
+                    acts = [OPEN, *acts, chance.choice((KEEP, UNDO))]
+                operation = Transaction(acts, called, returned)
+            else:
+                operation = some_act(chance, called, returned, state)
+            outcomes = list(operation.outcomes(state))
+            if not operation.observes and chance.random() < 0.15:
+                operation.optional = True
+                if chance.random() < 0.3:
+                    operation.returned = math.inf
+                if chance.random() < 0.5:
+                    outcomes = [state]
+            if outcomes:
+                state = chance.choice(outcomes)
+                operations.append(operation)
+                break
+    for operation in operations:
+        for step in getattr(operation, "steps", [operation]):
+            if chance.random() < 0.1 and getattr(step, "act", None) in (found, take):
+                step.token = chance.choice((ONE, TWO, TAGGED))
+        if chance.random() < 0.1:
+            later = chance.randrange(-12, 13)
+            operation.called += later
+            operation.returned += later
+    return operations
+
+
+def some_act(chance, called, returned, state):
+    act = chance.choice(ACTS)
+    place = chance.randrange(2)
+    entry = (chance.choice((ONE, TWO, TAGGED)), math.inf, math.inf)
+    if chance.random() < 0.2:
+        earliest = chance.randrange(24)
+        entry = (entry[0], earliest, earliest + chance.randrange(6))
+    token = chance.choice((ONE, TWO, TAGGED))
+    if act is add_one:
+        entry = (chance.choice((ONE, TWO)) + 1, math.inf, math.inf)
+        token = chance.choice((None, ONE + 1, TWO + 1))
+    elif act is remove_tagged:
+        token = 1
+    if state[place] is not None and act in (found, take, add_one) and chance.random() < 0.8:
+        token = state[place][0] + (act is add_one)
+    return Act(act, place, called, returned, token=token, entry=entry)
+
+
+def test_the_search_agrees_with_trying_every_order():
+    explained = 0
+    for seed in range(4000):
+        history = some_history(random.Random(seed))
+        expected = any_order_explains(history, NOTHING)
+        assert (find_violation(history, NOTHING) is None) == expected, f"of the history with seed {seed}"
+        explained += expected
+    assert 1000 < explained < 3900
+
+
+# What is recorded
+
+
+@pytest.fixture
+def log(tmp_path):
+    return Log(tmp_path / "1-0.log", 300)
+
+
+def history_of(log, tmp_path, *, died=None):
+    """The operations on the first pair, in the order of the records."""
+    histories = Histories()
+    histories.read(tmp_path / "1-0.log", died)
+    return histories.finish().of_pair[0]
+
+
+def test_a_record_comes_back_as_what_was_done(log, tmp_path):
+    at = log.call(Action.SET, A, WORD, 20)
+    log.result(at, clock(), 1)
+    log.read(Action.GET, B, 5, 6, ONE)
+    stored, seen = history_of(log, tmp_path)
+    assert (stored.act, stored.place, stored.entry[0], stored.optional) == (put, A, WORD, False)
+    assert stored.entry == entry_of(WORD, 20, stored.called, stored.returned)
+    assert stored.entry[2] - stored.entry[1] >= 2 * TOLERANCE
+    assert (seen.act, seen.place, seen.token, seen.called, seen.returned) == (found, B, ONE, 5, 6)
+
+
+def test_what_a_process_was_killed_in_may_have_taken_place(log, tmp_path):
+    log.call(Action.SET, A, WORD)
+    (stored,) = history_of(log, tmp_path, died=10**18)
+    assert stored.optional
+    assert stored.returned == math.inf
+
+
+def test_what_a_process_was_killed_in_is_decided_by_a_later_write(log, tmp_path):
+    at = log.call(Action.SET, A, WORD)
+    log.result(at, 10**18, 1)
+    log.call(Action.SET, A, ONE)
+    _, pending = history_of(log, tmp_path, died=0)
+    assert pending.returned == 10**18
+
+
+def test_a_record_that_was_cut_off_is_none(log, tmp_path):
+    log.read(Action.GET, A, 1, 2, ONE)
+    log.map[log.at - 8] = 0
+    assert history_of(log, tmp_path, died=5) == []
+
+
+def test_an_unfinished_operation_of_a_process_that_was_not_killed_is_refused(log, tmp_path):
+    log.call(Action.SET, A, WORD)
+    with pytest.raises(AssertionError, match="was not killed"):
+        history_of(log, tmp_path)
+
+
+@pytest.mark.parametrize("end", [None, Action.COMMIT, Action.ROLLBACK])
+def test_a_killed_transaction_may_have_been_committed_only_if_it_was_about_to(log, tmp_path, end):
+    log.result(log.call(Action.BEGIN), 10, 1)
+    log.result(log.call(Action.SET, A, WORD), 20, 1)
+    if end is not None:
+        log.call(end)
+    operations = history_of(log, tmp_path, died=10**18)
+    assert [operation.optional for operation in operations] == ([True] if end == Action.COMMIT else [])
+
+
+def test_each_kind_of_value_is_known_again():
+    for kind in KINDS:
+        token = make_token(kind, 2, 77, 123_456)
+        assert token_of(value_of(token)) == token
+
+
+# What a cache does
+
+
+@pytest.mark.parametrize("mode", soak_coherence.MODES)
+def test_threads_processes_kills_and_foreign_writes_leave_one_history(tmp_path, mode):
+    outcome = soak_coherence.soak(mode, str(tmp_path), operations=25_000, seed=1)
+    assert not outcome.violations, "\n".join(outcome.violations)
+    assert outcome.operations >= 25_000
+    assert outcome.kills > 0
+    assert outcome.counts[Action.SQL_UPDATE] > 0
+    assert outcome.committed > 0
+    assert outcome.rolled_back > 0
+    assert (outcome.memory_hits > 0) == (mode != "off")
