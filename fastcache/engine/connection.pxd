@@ -60,6 +60,7 @@ cdef class Connection:
     # The key that the feed hands out.
     cdef Cell asked
 
+    cdef int make_feed(self) except -1
     cdef int busy_or_raise(self, int code, object doing) except -1
     cdef int count_closed(self) except -1
     cdef int close(self, bint checkpoint=*) except -1

@@ -214,9 +214,11 @@ cdef int row_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept n
 
 cdef sqlite3_module feed_module
 memset(&feed_module, 0, sizeof(feed_module))
+feed_module.xCreate = connect_feed
 feed_module.xConnect = connect_feed
 feed_module.xBestIndex = plan_feed
 feed_module.xDisconnect = disconnect_feed
+feed_module.xDestroy = disconnect_feed
 feed_module.xOpen = open_feed
 feed_module.xClose = close_feed
 feed_module.xFilter = begin_feed
@@ -263,11 +265,16 @@ cdef class Connection:
             self.busy_or_raise(code, "set up the connection")
         sqlite3_wal_hook(self.db, wal_hook, &self.witness)
         self.asked.kind = CELL_NULL
-        code = sqlite3_create_module_v2(self.db, "fastcache_feed", &feed_module, &self.asked, NULL)
-        if code != SQLITE_OK:
-            self.busy_or_raise(code, "set up the connection")
         for pragma in ((sql.LENIENT,) if lenient else ()) + sql.PRAGMAS:
             self.execute(pragma)
+
+    cdef int make_feed(self) except -1:
+        """Make the table that hands out `asked`. Among the temporary ones: no table in the file can stand for it."""
+        self.asked.kind = CELL_NULL
+        cdef int code = sqlite3_create_module_v2(self.db, "fastcache_feed", &feed_module, &self.asked, NULL)
+        if code != SQLITE_OK:
+            self.busy_or_raise(code, "set up the connection")
+        return self.execute(sql.MAKE_FEED)
 
     def __dealloc__(self):
         # Not close(): at this point nothing can be raised, and no method may be called on self.

@@ -85,9 +85,10 @@ EXISTS = "SELECT NULL, expire, NULL, file, size FROM entry WHERE key = ?1"
 # The same for one key after the other, without end (the feed is in connection.pyx): each step gives the row of the key
 # that is asked for then, or one of nulls. While it stands, so does its snapshot. Measured: half to two thirds of the
 # price of GET inside a transaction, since nothing has to be set up and taken down.
+MAKE_FEED = "CREATE VIRTUAL TABLE temp.feed USING fastcache_feed"
 GET_NEXT = """
     SELECT codec, expire, value, file, size, tag, id
-    FROM fastcache_feed LEFT JOIN entry ON entry.key = fastcache_feed.key
+    FROM temp.feed LEFT JOIN main.entry ON entry.key = feed.key
 """
 
 # Writes: one entry. The upsert keeps the row and with it the place in the order. It leaves alone, changing no row, what

@@ -45,11 +45,15 @@ cdef extern from "sqlite3.h" nogil:
         double estimatedCost
         sqlite3_int64 estimatedRows
     ctypedef struct sqlite3_module:
+        int (*xCreate)(
+            sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
+            char** message) noexcept nogil
         int (*xConnect)(
             sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
             char** message) noexcept nogil
         int (*xBestIndex)(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil
         int (*xDisconnect)(sqlite3_vtab* table) noexcept nogil
+        int (*xDestroy)(sqlite3_vtab* table) noexcept nogil
         int (*xOpen)(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept nogil
         int (*xClose)(sqlite3_vtab_cursor* cursor) noexcept nogil
         int (*xFilter)(

@@ -607,7 +607,6 @@ cdef class Store:
                 if step == STEP_ROW:
                     return None if session.get_next.column_is_null(6) else session.get_next
                 session.let_go()
-                continue
             statement = session.get if whole else session.exists
             if statement.ready():
                 statement.bind(1, key)

@@ -495,6 +495,15 @@ class MemoryContract(StoreContract):
             assert list(store.items()) == [("k", number)]
             assert len(store) == 1
 
+    @pytest.mark.parametrize("name", ["feed", "fastcache_feed"])
+    def test_a_planted_table_does_not_come_in_between(self, open_store, foreign, name):
+        foreign(f"CREATE TABLE {name} (key)")
+        foreign(f"INSERT INTO {name} VALUES ('planted')")
+        store = open_store(memory=0)
+        store.update(k="v", planted="p")
+        for _ in range(5):
+            assert (store["k"], store["planted"], store.get("absent"), "k" in store) == ("v", "p", None, True)
+
     def test_writing_right_after_reading_is_stored(self, open_store, foreign):
         store = open_store(memory=0)
         for number in range(20):
