@@ -65,7 +65,8 @@ READS_OF_100 = (100, 99.5, 98, 95, 90, 80, 60, 20)
 PHASE_WEIGHTS = (3, 3, 3, 3, 3, 2, 1, 1)
 KIND_WEIGHTS = (30, 15, 10, 15, 8, 3, 2, 1)
 EXPIRIES = (NEVER,) * 12 + (0, 1, 2, 5, 10, 20, 50, 3_600_000)
-MANY = 499
+# Drawn once, and used over and over: choosing must not cost more than what is chosen.
+DRAWN = 499
 
 
 def phase(seed, turn):
@@ -91,12 +92,12 @@ class Actor:
         self.writer = writer
         self.chance = random.Random(f"{seed} writer {writer}")
         self.written = 0
-        self.tags = itertools.cycle(self.chance.choices(range(len(TAGS)), (6, 1, 1, 1), k=MANY))
+        self.tags = itertools.cycle(self.chance.choices(range(len(TAGS)), (6, 1, 1, 1), k=DRAWN))
         self.kinds = self.cycle(KINDS, KIND_WEIGHTS)
         self.expiries = self.cycle(EXPIRIES)
 
     def cycle(self, choices, weights=None):
-        return itertools.cycle(self.chance.choices(choices, weights, k=MANY))
+        return itertools.cycle(self.chance.choices(choices, weights, k=DRAWN))
 
     def fresh(self, kind=None, tag=None):
         """A token that nobody has used."""
@@ -390,30 +391,30 @@ class Stage:
                 time.sleep(0.0005)
 
 
-def open_cache(directory, mode):
+def open_cache(directory, mode, memory=32 << 20):
+    """Open the cache as a mode of the run wants it."""
     import fastcache
-
-    if mode == "off":
-        return fastcache.Cache(directory, memory=0)
     from fastcache.engine import changes
 
-    if mode == "whole":
+    if mode == "off":
+        memory = 0
+    elif mode == "whole":
         changes.capacity = 0
     elif mode == "overrun":
         changes.capacity = 64
-    return fastcache.Cache(directory)
+    return fastcache.Cache(directory, memory=memory)
 
 
-def use(*, folder, mode, seed, number, threads, objects, capacity, interval):
+def use(*, folder, mode, seed, number, threads, objects, memory, capacity, interval):
     """Use the cache in so many threads, which share so many objects of it, until told to stop or the logs are full."""
     sys.setswitchinterval(interval)
     stage = Stage(folder)
-    caches = [open_cache(stage.directory, mode) for _ in range(objects)]
+    caches = [open_cache(stage.directory, mode, memory) for _ in range(objects)]
     failures = []
 
     def stats():
         counters = [cache.stats() for cache in caches]
-        return [sum(counter.get(name, 0) for counter in counters) for name in ("hits", "misses", "memory_hits")]
+        return [sum(counter[name] for counter in counters) for name in ("hits", "misses", "memory_hits")]
 
     def run(thread):
         log = stage.log(f"{number}-{thread}", capacity)

@@ -31,9 +31,9 @@ import struct
 import time
 import typing
 
-try:
+if __package__:
     from .linearizability import Operation
-except ImportError:  # Run as a command.
+else:
     from linearizability import Operation
 
 clock = time.monotonic_ns
@@ -132,6 +132,9 @@ Action = enum.IntEnum(
 )
 READS = frozenset({Action.GET, Action.GET_ITEM, Action.GET_EXTRAS, Action.IN, Action.EXISTS})
 BLOCKS = frozenset({Action.BEGIN, Action.COMMIT, Action.ROLLBACK})
+WITHOUT_KEY = BLOCKS | {Action.CLEAR, Action.EXPIRE, Action.CHECKPOINT, Action.VACUUM}
+TELLS_VALUE = (READS - {Action.IN, Action.EXISTS}) | {Action.POP, Action.INCR, Action.GET_OR_SET, Action.SETDEFAULT}
+# What commits for certain once it has returned.
 SURE_WRITES = frozenset({Action.SET, Action.SET_ITEM, Action.UPDATE})
 
 # Results that are no tokens.
@@ -208,6 +211,10 @@ def read_records(path):
     content = pathlib.Path(path).read_bytes()
     records = map(Record._make, RECORD.iter_unpack(memoryview(content)[SIZE:]))
     return list(itertools.takewhile(lambda record: record.action != Action.NOTHING, records))
+
+
+NOTHING = (None, None)
+"""The state of a pair whose entries are both absent."""
 
 
 # What an act does to an entry.
@@ -503,6 +510,7 @@ class Histories:
                 if depth == 0:
                     self._transaction(records[first : index + 1], (name, first, index + 1), died)
             elif depth or action in (Action.CHECKPOINT, Action.VACUUM) or (action in READS and not record.done):
+                # A step, or nothing that changes an entry, or a read that was cut off while it was recorded.
                 pass
             elif record.done:
                 self._single(record, record.returned, False, (name, index, index + 1))
@@ -574,22 +582,11 @@ def describe(record):
     key, _, expire, token, _, action, _, result, done = record
     name = Action(action).name.lower()
     arguments = []
-    if action in (
-        Action.BEGIN,
-        Action.COMMIT,
-        Action.ROLLBACK,
-        Action.CLEAR,
-        Action.EXPIRE,
-        Action.CHECKPOINT,
-        Action.VACUUM,
-    ):
-        pass
-    elif action == Action.EVICT_TAG:
+    if action == Action.EVICT_TAG:
         arguments.append(repr(TAGS[token]))
-    else:
-        arguments.append(
-            f"{KEYS[key]!r:.20}" if action != Action.UPDATE else f"{KEYS[key]!r:.20} and {KEYS[key + 1]!r:.20}"
-        )
+    elif action not in WITHOUT_KEY:
+        keys = KEYS[key : key + 2] if action == Action.UPDATE else (KEYS[key],)
+        arguments.append(" and ".join(f"{key!r:.20}" for key in keys))
         if token:
             arguments.append(name_of(token))
     if expire != NEVER:
@@ -601,13 +598,8 @@ def describe(record):
         told = " -> absent"
     elif result == NO_INT:
         told = " -> TypeError"
-    elif action in READS - {Action.IN, Action.EXISTS} or action in (
-        Action.POP,
-        Action.INCR,
-        Action.GET_OR_SET,
-        Action.SETDEFAULT,
-    ):
+    elif action in TELLS_VALUE:
         told = f" -> {name_of(result)}"
-    elif action not in (Action.SET, Action.SET_ITEM, Action.UPDATE, Action.BEGIN, Action.COMMIT, Action.ROLLBACK):
+    elif action not in SURE_WRITES | BLOCKS:
         told = f" -> {result}"
     return f"{name}({', '.join(arguments)}){told}"

@@ -28,6 +28,7 @@ import heapq
 import math
 
 MOST_CONFIGURATIONS = 50_000
+BETWEEN_RESTS = 1_000
 
 
 class Undecided(Exception):
@@ -55,29 +56,41 @@ class Operation:
 
 @dataclasses.dataclass
 class Violation:
-    """An operation that no order explains, with what was possible and what was under way when it returned."""
+    """An operation that no order explains.
+
+    Attributes:
+        operation: the one that returned when no order was left.
+        states: what all that had returned before may have left, and some of what was under way.
+        rest: a moment before, at which nothing was under way: how many operations had been called, and what states were
+            possible.
+    """
 
     operation: Operation
     states: set
-    under_way: list
+    rest: tuple
 
 
-def find_violation(operations, state, until=math.inf):
+def find_violation(operations, states, until=math.inf):
     """The first operation, in the order of returns, up to which no order explains the history; or None.
 
-    What has not returned ``until`` then is as if it were still under way."""
-    return Search(state).run(sorted(operations, key=lambda operation: operation.called), until)
+    It begins with one of the states. What has not returned ``until`` then is as if it were still under way."""
+    return Search(states).run(in_order_of_calls(operations), until)
 
 
-def shrink(operations, state, searches=300):
+def in_order_of_calls(operations):
+    return sorted(operations, key=lambda operation: operation.called)
+
+
+def shrink(operations, states, searches=400):
     """Leave out observations, as long as no order explains the rest; returns the operations and their violation.
 
     An observation left out forbids no order, so that the rest is as wrong as the whole, and shows better why."""
-    violation = find_violation(operations, state)
+    violation = find_violation(operations, states)
     until = violation.operation.returned
+    called, states = violation.rest
+    operations = in_order_of_calls(operations)[called:]
     effects = [operation for operation in operations if not operation.observes and operation.called <= until]
     observations = [operation for operation in operations if operation.observes and operation.returned <= until]
-    observations.sort(key=lambda operation: operation.called)
     size = len(observations)
     while size and searches:
         # The earliest first: what is wrong is mostly near the end.
@@ -85,26 +98,28 @@ def shrink(operations, state, searches=300):
         while start < len(observations) and searches:
             searches -= 1
             fewer = observations[:start] + observations[start + size :]
-            found = find_violation(effects + fewer, state, until)
+            found = find_violation(effects + fewer, states, until)
             if found is None:
                 start += size
             else:
                 observations, violation, until = fewer, found, found.operation.returned
                 effects = [operation for operation in effects if operation.called <= until]
         size //= 2
-    return effects + observations, violation
+    return in_order_of_calls(effects + observations), violation
 
 
 class Search:
-    def __init__(self, state):
+    def __init__(self, states):
         # Each is a state, the bits of the operations under way that have taken place, and of those that are settled.
-        self.configurations = {(state, 0, 0)}
+        self.configurations = {(state, 0, 0) for state in states}
         self.observations = []
         self.effects = []
         self.spanning = 0
         self.due = []
         self.free_bits = []
         self.bits = 0
+        # The last two that are far enough apart.
+        self.rests = [(0, set(states))]
 
     def run(self, operations, until):
         due = self.due
@@ -114,15 +129,13 @@ class Search:
             while due and due[0][0] < called:
                 if not self.finish(heapq.heappop(due)[2]):
                     return self.violation
-            if (
-                not self.effects
-                and not due
-                and position < last
-                and operation.returned < operations[position + 1].called
-            ):
-                if not self.take_place_alone(operation):
-                    return self.violation
-                continue
+            if not due and not self.effects:
+                if position - self.rests[-1][0] > BETWEEN_RESTS:
+                    self.rests = [self.rests[-1], (position, {state for state, _, _ in self.configurations})]
+                if position < last and operation.returned < operations[position + 1].called:
+                    if not self.take_place_alone(operation):
+                        return self.violation
+                    continue
             self.begin(operation)
             # What a process was killed in may be under way for ever.
             if operation.returned <= until and operation.returned < math.inf:
@@ -143,9 +156,7 @@ class Search:
 
     def replace(self, after, operation):
         if not after:
-            states = {state for state, _, _ in self.configurations}
-            under_way = [other for other in self.observations + self.effects if other is not operation]
-            self.violation = Violation(operation, states, under_way)
+            self.violation = Violation(operation, {state for state, _, _ in self.configurations}, self.rests[0])
             return False
         self.configurations = after
         return True

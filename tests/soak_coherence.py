@@ -27,21 +27,30 @@ import tempfile
 import time
 
 if __package__:
-    from .histories import KEYS, ORDERS, STOP, WAIT, Histories, describe, family, name_of, pairs_of, read_header
-    from .linearizability import find_violation, shrink
+    from . import histories, linearizability
 else:
-    from histories import KEYS, ORDERS, STOP, WAIT, Histories, describe, family, name_of, pairs_of, read_header
-    from linearizability import find_violation, shrink
+    import histories
+    import linearizability
 
 MODES = ("off", "whole", "log", "overrun")
 WORKERS = pathlib.Path(__file__).with_name("coherence_workers.py")
 PATIENCE_SECONDS = 120
+MS = 1_000_000
+# The processes that use the cache: how many threads each has, and how many objects for the one directory.
 THREADS = 3
 OBJECTS = (1, 2, 1)
+# How long one thread may keep the GIL from the others, in seconds: the shorter, the more they meet.
 INTERVALS = (0.005, 0.0001, 0.00001)
+# Bytes of the memory tier: more than enough, and less.
+MEMORY = (32 << 20, 32 << 20, 100_000)
+# A process ends when its logs are full, and another one takes its place.
 LONGEST_LOG = 30_000
+# However busy the machine is, and however few operations there are to be.
+FEWEST_KILLS = 3
+FEWEST_FOREIGN = 40
+# Of an account: the lines of a list, and for how many nanoseconds before what is wrong.
 SHOWN = 60
-AROUND = 2_000_000
+AROUND = 2 * MS
 
 
 class Process:
@@ -55,12 +64,7 @@ class Process:
         self.complaints = os.path.join(folder, f"{number}.stderr")
         with open(self.complaints, "wb") as complaints:
             self.popen = subprocess.Popen(
-                [
-                    sys.executable,
-                    str(WORKERS),
-                    role,
-                    json.dumps({"folder": str(folder), "number": number, **arguments}),
-                ],
+                [sys.executable, str(WORKERS), role, json.dumps({"folder": folder, "number": number, **arguments})],
                 stdout=subprocess.PIPE,
                 stderr=complaints,
                 start_new_session=True,
@@ -69,9 +73,15 @@ class Process:
     def logs(self):
         return pathlib.Path(self.folder).glob(f"{self.number}-*.log")
 
+    def is_ready(self):
+        """Whether all its threads have begun."""
+        if self.popen.poll() is not None:
+            self.finish()
+        return len(list(self.logs())) == (THREADS if self.role == "use" else 1)
+
     def counters(self):
         """How much is recorded, and its caches' hits, misses and hits in memory."""
-        return [sum(column) for column in zip((0, 0, 0, 0), *map(read_header, self.logs()), strict=True)]
+        return [sum(column) for column in zip((0, 0, 0, 0), *map(histories.read_header, self.logs()), strict=True)]
 
     def kill(self):
         """Kill it, unless it has come to its end meanwhile; returns whether that was so."""
@@ -110,16 +120,16 @@ class Outcome:
     hits: int
     misses: int
     memory_hits: int
-    recorded_seconds: float
-    checked_seconds: float
+    recording_seconds: float
+    checking_seconds: float
     violations: list
 
     def __str__(self):
         counts = ", ".join(f"{action.name.lower()} {count}" for action, count in self.counts.items() if count)
         reads = self.hits + self.misses
         return (
-            f"mode {self.mode}: {self.operations} operations in {self.recorded_seconds:.1f} s, checked in "
-            f"{self.checked_seconds:.1f} s\n"
+            f"mode {self.mode}: {self.operations} operations in {self.recording_seconds:.1f} s, checked in "
+            f"{self.checking_seconds:.1f} s\n"
             f"  {counts}\n"
             f"  {self.committed} transactions committed, {self.rolled_back} rolled back; {self.kills} kills, "
             f"{self.pending} operations with unknown outcome\n"
@@ -155,6 +165,7 @@ class Run:
             seed=self.seed,
             threads=THREADS,
             objects=OBJECTS[which],
+            memory=self.chance.choice(MEMORY),
             capacity=self.chance.randrange(LONGEST_LOG // 3, LONGEST_LOG),
             interval=self.chance.choice(INTERVALS),
         )
@@ -170,17 +181,20 @@ class Run:
 
     def tell(self, order):
         self.orders.seek(0)
-        self.orders.write(ORDERS.pack(order, self.turn))
+        self.orders.write(histories.ORDERS.pack(order, self.turn))
 
     def next_phase(self):
         self.turn += 1
-        self.tell(WAIT + 1 + self.turn % (STOP - WAIT - 1))
+        self.tell(histories.WAIT + 1 + self.turn % (histories.STOP - histories.WAIT - 1))
 
     def record(self):
-        """Let the processes operate until so much is done; some are killed meanwhile."""
-        self.tell(WAIT)
+        """Let the processes operate until enough is done; some are killed meanwhile."""
+        offset = clock_offset()
+        self.tell(histories.WAIT)
         self.stored_keys = json.loads(self.start("prepare", mode=self.mode).finish())
         running = [self.start_user(which) for which in range(len(OBJECTS))] + [self.start_foreigner()]
+        while not all(process.is_ready() for process in running):
+            time.sleep(0.001)
         self.next_phase()
         kill_every = min(25_000, self.operations // 6)
         next_kill = kill_every
@@ -196,7 +210,8 @@ class Run:
             if done != seen:
                 seen, progressed = done, time.monotonic()
             assert time.monotonic() - progressed < PATIENCE_SECONDS, "the processes are stuck"
-            if done >= self.operations:
+            foreign = sum(process.counters()[0] for process in self.processes if process.role == "interfere")
+            if done >= self.operations and self.kills >= FEWEST_KILLS and foreign >= FEWEST_FOREIGN:
                 break
             if done >= next_phase:
                 next_phase = done + self.chance.randrange(longest_phase // 8, longest_phase)
@@ -218,10 +233,13 @@ class Run:
                 process.finish()
                 finished += process.counters()[0]
                 running[which] = self.start_user(which) if which < len(OBJECTS) else self.start_foreigner()
-        self.tell(STOP)
+        self.tell(histories.STOP)
         for process in running:
             process.finish()
         self.start("look", mode=self.mode).finish()
+        assert abs(clock_offset() - offset) < MS, (
+            "the system's clock was set meanwhile, which expiry notices: run again"
+        )
 
     def end(self):
         for process in self.processes:
@@ -230,16 +248,23 @@ class Run:
 
     def check(self):
         """The histories, and an account of each violation in them."""
-        histories = Histories()
+        recorded = histories.Histories()
         for process in self.processes:
             for path in process.logs():
-                histories.read(path, process.died)
-        histories.finish()
+                recorded.read(path, process.died)
+        recorded.finish()
         accounts = []
-        for pair, operations in enumerate(histories.of_pair):
-            if find_violation(operations, (None, None)) is not None:
-                accounts.append(account(histories, pair))
-        return histories, accounts
+        for pair, operations in enumerate(recorded.of_pair):
+            if linearizability.find_violation(operations, [histories.NOTHING]) is not None:
+                accounts.append(account(recorded, pair))
+        return recorded, accounts
+
+
+def clock_offset():
+    """Between the clock that expiry is counted by and the one of the records, in nanoseconds."""
+    tries = [(time.monotonic_ns(), time.time_ns(), time.monotonic_ns()) for _ in range(20)]
+    before, now, after = min(tries, key=lambda times: times[2] - times[0])
+    return now - (before + after) // 2
 
 
 def soak(mode, folder, *, operations, seed):
@@ -250,29 +275,29 @@ def soak(mode, folder, *, operations, seed):
         run.record()
     finally:
         run.end()
-    recorded = time.monotonic()
-    histories, violations = run.check()
-    counters = [sum(column) for column in zip(*(process.counters() for process in run.processes), strict=True)]
+    ended = time.monotonic()
+    recorded, violations = run.check()
+    _, hits, misses, memory_hits = map(sum, zip(*(process.counters() for process in run.processes), strict=True))
     return Outcome(
         mode=mode,
-        operations=sum(histories.counts.values()),
-        counts=histories.counts,
-        committed=histories.committed,
-        rolled_back=histories.rolled_back,
+        operations=sum(recorded.counts.values()),
+        counts=recorded.counts,
+        committed=recorded.committed,
+        rolled_back=recorded.rolled_back,
         kills=run.kills,
-        pending=histories.pending,
-        hits=counters[1],
-        misses=counters[2],
-        memory_hits=counters[3],
-        recorded_seconds=recorded - began,
-        checked_seconds=time.monotonic() - recorded,
+        pending=recorded.pending,
+        hits=hits,
+        misses=misses,
+        memory_hits=memory_hits,
+        recording_seconds=ended - began,
+        checking_seconds=time.monotonic() - ended,
         violations=violations,
     )
 
 
-def account(histories, pair):
+def account(recorded, pair):
     """A violation, told for people: what cannot have been, what was possible, and what happened around it."""
-    operations, violation = shrink(histories.of_pair[pair], (None, None))
+    operations, violation = linearizability.shrink(recorded.of_pair[pair], [histories.NOTHING])
     culprit = violation.operation
     origin = culprit.called
     told_apart = [culprit, *(operation for operation in operations if operation.observes)]
@@ -283,28 +308,29 @@ def account(histories, pair):
 
     def line(source, called, returned, mark=""):
         name, first, end = source
-        records = histories.records(name)[first:end]
+        records = recorded.records(name)[first:end]
         until = "?" if returned == math.inf else f"{(returned - origin) / 1000:+.1f}"
         return (
             f"  {mark:2} {(called - origin) / 1000:+12.1f} to {until:>10} us  process {name}: "
-            f"{'; '.join(map(describe, records))}"
+            f"{'; '.join(map(histories.describe, records))}"
         )
 
-    seen = {family(token) for operation in around for token in tokens_seen(operation)} - {0}
+    seen = {histories.family(token) for operation in around for token in tokens_seen(operation)} - {0}
     origins = [
         line((name, index, index + 1), record.called, record.returned or math.inf)
-        for name in histories.logs
-        for index, record in enumerate(histories.records(name))
-        if record.token and family(record.token) in seen and pair in pairs_of(record)
+        for name in recorded.logs
+        for index, record in enumerate(recorded.records(name))
+        if record.token and histories.family(record.token) in seen and pair in histories.pairs_of(record)
     ]
     lines = [
         line(operation.source, operation.called, operation.returned, ">>" if operation is culprit else "")
-        for operation in sorted(around, key=lambda operation: operation.called)
+        for operation in around
     ]
     states = [f"    {' and '.join(told(entry, origin) for entry in state)}" for state in violation.states]
+    keys = " and ".join(map(repr, histories.KEYS[2 * pair : 2 * pair + 2]))
     return "\n".join(
         [
-            f"  VIOLATION of {KEYS[2 * pair]!r} and {KEYS[2 * pair + 1]!r}: no order explains what these operations "
+            f"  VIOLATION of {keys}: no order explains what these operations "
             "have returned, by the time of the call (reads that do not matter, and what was rolled back, left out):",
             *cut(lines),
             "  When the one marked >> returned, all others that had returned would have left:",
@@ -328,9 +354,9 @@ def told(entry, origin):
         return "nothing"
     token, earliest, latest = entry
     if latest == math.inf:
-        return name_of(token)
+        return histories.name_of(token)
     times = f"{(earliest - origin) / 1000:+.1f} and {(latest - origin) / 1000:+.1f} us"
-    return f"{name_of(token)}, which expires between {times}"
+    return f"{histories.name_of(token)}, which expires between {times}"
 
 
 def main():
