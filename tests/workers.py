@@ -438,6 +438,25 @@ def read_described(kind, directory, seed):
 
 
 @command
+def write_after_forks(kind, directory):
+    """At each message, fork a child that does nothing, and then change the key, as the first thing after it."""
+    changes = (
+        lambda store, number: store.set("k", number),
+        lambda store, number: store.incr("k", number - store["k"]),
+        lambda store, number: store.update({"k": number}),
+        lambda store, number: store.delete("k") and store.add("k", number),
+    )
+    with open_store(kind, directory) as store:
+        while (number := hear()) is not None:
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+            changes[number % len(changes)](store, number)
+            say(number)
+
+
+@command
 def fork_with_memory(kind, directory):
     """Fork again and again with a kept snapshot and a full memory; parent and child see what the other has written."""
     warnings.simplefilter("error")

@@ -518,6 +518,17 @@ class MemoryContract(StoreContract):
 
     # where there is no clock
 
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    def test_the_first_write_after_a_fork_is_seen_elsewhere(self, start, store, directory):
+        store["k"] = 0
+        forking = start("write_after_forks", self.kind, str(directory))
+        for number in range(1, 13):
+            known(store, "k")
+            forking.tell(number)
+            assert forking.hear() == number
+            assert store["k"] == number
+        forking.finish()
+
     def test_without_a_wal_nothing_is_kept_and_all_works(self, directory, open_store):
         open_store().close()
         with contextlib.closing(sqlite3.connect(directory / "cache.db")) as database:
