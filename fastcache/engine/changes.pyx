@@ -44,6 +44,9 @@ cdef enum:
 cdef unsigned int EVERYTHING = 0xFFFFFFFF
 cdef unsigned long long SIGNATURE = 0x3130676F6C636166ULL
 
+# Of a commit that changes more keys than this, the log says no more than that.
+cdef size_t MOST_ANNOUNCED = 8192
+
 capacity = 32768
 """Words of 8 bytes in a new log; 0 for none. A commit of one key takes four of them."""
 
@@ -145,6 +148,11 @@ cdef int announce(Commit* commit, unsigned long long hashed) except -1:
     """The commit to come changes this key, too."""
     cdef size_t room
     cdef unsigned long long* larger
+    if commit.everything:
+        return 0
+    if commit.count == MOST_ANNOUNCED:
+        commit.everything = True
+        return 0
     if commit.count == commit.room:
         room = max(<size_t>16, 2 * commit.room)
         larger = <unsigned long long*>PyMem_RawRealloc(commit.hashes, room * sizeof(unsigned long long))

@@ -24,6 +24,25 @@ ctypedef struct Cell:
     unsigned long long hashed
 
 
+# One entry to be written, as the table temp.batch hands it out. What its cells borrow belongs to whoever made it.
+ctypedef struct Row:
+    Cell key
+    Cell value
+    Cell tag
+    int codec
+    # In ms since the epoch, or NEVER.
+    long long expire
+    bint doomed
+
+
+# Milliseconds since the epoch that stand for "never expires".
+cdef extern from *:
+    """
+    #define FASTCACHE_NEVER 0x7FFFFFFFFFFFFFFFLL
+    """
+    const long long NEVER "FASTCACHE_NEVER"
+
+
 cdef enum Step:
     STEP_DONE = 0
     STEP_ROW = 1
@@ -43,6 +62,11 @@ cdef struct Witness:
     int frames
 
 
+cdef struct Offer:
+    const Row* rows
+    Py_ssize_t count
+
+
 cdef class BusyWait:
     cdef double timeout
     cdef double started
@@ -57,10 +81,12 @@ cdef class Connection:
     cdef readonly str path
     cdef readonly double timeout
     cdef Witness witness
-    # The key that the feed hands out.
+    # The key that the feed hands out, and the rows of the batch.
     cdef Cell asked
+    cdef Offer offered
 
-    cdef int make_feed(self) except -1
+    cdef int make_tables(self) except -1
+    cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept
     cdef int busy_or_raise(self, int code, object doing) except -1
     cdef int count_closed(self) except -1
     cdef int close(self, bint checkpoint=*) except -1

@@ -161,7 +161,7 @@ cdef int plan_feed(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil
     return SQLITE_OK
 
 
-cdef int disconnect_feed(sqlite3_vtab* table) noexcept nogil:
+cdef int free_table(sqlite3_vtab* table) noexcept nogil:
     sqlite3_free(table)
     return SQLITE_OK
 
@@ -174,7 +174,7 @@ cdef int open_feed(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept n
     return SQLITE_OK
 
 
-cdef int close_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
+cdef int free_cursor(sqlite3_vtab_cursor* cursor) noexcept nogil:
     sqlite3_free(cursor)
     return SQLITE_OK
 
@@ -193,18 +193,22 @@ cdef int end_of_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
 
 
 cdef int key_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) noexcept nogil:
-    cdef const Cell* key = (<Feed*>cursor.pVtab).asked
-    if key.kind == CELL_TEXT:
-        sqlite3_result_text64(context, key.data, <unsigned long long>key.size, SQLITE_STATIC, SQLITE_UTF8)
-    elif key.kind == CELL_BLOB:
-        sqlite3_result_blob64(context, key.data, <unsigned long long>key.size, SQLITE_STATIC)
-    elif key.kind == CELL_INTEGER:
-        sqlite3_result_int64(context, key.integer)
-    elif key.kind == CELL_REAL:
-        sqlite3_result_double(context, key.real)
+    result_of((<Feed*>cursor.pVtab).asked, context)
+    return SQLITE_OK
+
+
+cdef void result_of(const Cell* cell, sqlite3_context* context) noexcept nogil:
+    """Hand a cell to SQLite, which is done with what it borrows before the statement is reset."""
+    if cell.kind == CELL_TEXT:
+        sqlite3_result_text64(context, cell.data, <unsigned long long>cell.size, SQLITE_STATIC, SQLITE_UTF8)
+    elif cell.kind == CELL_BLOB:
+        sqlite3_result_blob64(context, cell.data, <unsigned long long>cell.size, SQLITE_STATIC)
+    elif cell.kind == CELL_INTEGER:
+        sqlite3_result_int64(context, cell.integer)
+    elif cell.kind == CELL_REAL:
+        sqlite3_result_double(context, cell.real)
     else:
         sqlite3_result_null(context)
-    return SQLITE_OK
 
 
 cdef int row_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept nogil:
@@ -217,15 +221,113 @@ memset(&feed_module, 0, sizeof(feed_module))
 feed_module.xCreate = connect_feed
 feed_module.xConnect = connect_feed
 feed_module.xBestIndex = plan_feed
-feed_module.xDisconnect = disconnect_feed
-feed_module.xDestroy = disconnect_feed
+feed_module.xDisconnect = free_table
+feed_module.xDestroy = free_table
 feed_module.xOpen = open_feed
-feed_module.xClose = close_feed
+feed_module.xClose = free_cursor
 feed_module.xFilter = begin_feed
 feed_module.xNext = next_of_feed
 feed_module.xEof = end_of_feed
 feed_module.xColumn = key_of_feed
 feed_module.xRowid = row_of_feed
+
+
+# -- the batch: a virtual table of the rows that a connection is offered, so that one statement writes them all.
+
+cdef struct Batch:
+    sqlite3_vtab base
+    const Offer* offered
+
+
+cdef struct BatchCursor:
+    sqlite3_vtab_cursor base
+    Py_ssize_t index
+
+
+cdef int connect_batch(
+        sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
+        char** message) noexcept nogil:
+    cdef Batch* batch
+    cdef int code = sqlite3_declare_vtab(db, "CREATE TABLE batch (key, codec, size, expire, tag, value)")
+    if code != SQLITE_OK:
+        return code
+    batch = <Batch*>sqlite3_malloc(sizeof(Batch))
+    if batch == NULL:
+        return SQLITE_NOMEM
+    memset(batch, 0, sizeof(Batch))
+    batch.offered = <const Offer*>aux
+    table[0] = <sqlite3_vtab*>batch
+    return SQLITE_OK
+
+
+cdef int plan_batch(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil:
+    info.estimatedCost = 1000.0
+    info.estimatedRows = 1000
+    return SQLITE_OK
+
+
+cdef int open_batch(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept nogil:
+    cursor[0] = <sqlite3_vtab_cursor*>sqlite3_malloc(sizeof(BatchCursor))
+    if cursor[0] == NULL:
+        return SQLITE_NOMEM
+    memset(cursor[0], 0, sizeof(BatchCursor))
+    return SQLITE_OK
+
+
+cdef int begin_batch(
+        sqlite3_vtab_cursor* cursor, int number, const char* text, int count, sqlite3_value** values) noexcept nogil:
+    (<BatchCursor*>cursor).index = 0
+    return SQLITE_OK
+
+
+cdef int next_of_batch(sqlite3_vtab_cursor* cursor) noexcept nogil:
+    (<BatchCursor*>cursor).index += 1
+    return SQLITE_OK
+
+
+cdef int end_of_batch(sqlite3_vtab_cursor* cursor) noexcept nogil:
+    return (<BatchCursor*>cursor).index >= (<Batch*>cursor.pVtab).offered.count
+
+
+cdef int column_of_batch(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) noexcept nogil:
+    cdef const Row* row = &(<Batch*>cursor.pVtab).offered.rows[(<BatchCursor*>cursor).index]
+    if column == 0:
+        result_of(&row.key, context)
+    elif column == 1:
+        sqlite3_result_int64(context, row.codec)
+    elif column == 2:
+        sqlite3_result_int64(context, row.value.size)
+    elif column == 3:
+        if row.expire == NEVER:
+            sqlite3_result_null(context)
+        else:
+            sqlite3_result_int64(context, row.expire)
+    elif column == 4:
+        result_of(&row.tag, context)
+    else:
+        result_of(&row.value, context)
+    return SQLITE_OK
+
+
+cdef int row_of_batch(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept nogil:
+    row[0] = (<BatchCursor*>cursor).index
+    return SQLITE_OK
+
+
+cdef sqlite3_module batch_module
+memset(&batch_module, 0, sizeof(batch_module))
+batch_module.xCreate = connect_batch
+batch_module.xConnect = connect_batch
+batch_module.xBestIndex = plan_batch
+batch_module.xDisconnect = free_table
+batch_module.xDestroy = free_table
+batch_module.xOpen = open_batch
+batch_module.xClose = free_cursor
+batch_module.xFilter = begin_batch
+batch_module.xNext = next_of_batch
+batch_module.xEof = end_of_batch
+batch_module.xColumn = column_of_batch
+batch_module.xRowid = row_of_batch
 
 
 @cython.no_gc
@@ -268,13 +370,20 @@ cdef class Connection:
         for pragma in ((sql.LENIENT,) if lenient else ()) + sql.PRAGMAS:
             self.execute(pragma)
 
-    cdef int make_feed(self) except -1:
-        """Make the table that hands out `asked`. Among the temporary ones: no table in the file can stand for it."""
-        self.asked.kind = CELL_NULL
+    cdef int make_tables(self) except -1:
+        """Make the feed and the batch. Among the temporary tables: none in the file can stand for them."""
         cdef int code = sqlite3_create_module_v2(self.db, "fastcache_feed", &feed_module, &self.asked, NULL)
+        if code == SQLITE_OK:
+            code = sqlite3_create_module_v2(self.db, "fastcache_batch", &batch_module, &self.offered, NULL)
         if code != SQLITE_OK:
             self.busy_or_raise(code, "set up the connection")
-        return self.execute(sql.MAKE_FEED)
+        self.execute(sql.MAKE_FEED)
+        return self.execute(sql.MAKE_BATCH)
+
+    cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept:
+        """Have temp.batch consist of these rows."""
+        self.offered.rows = rows
+        self.offered.count = count
 
     def __dealloc__(self):
         # Not close(): at this point nothing can be raised, and no method may be called on self.

@@ -13,7 +13,8 @@ import weakref
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from itertools import islice
 
-from fastcache.engine.store cimport NEVER, Entry, Store
+from fastcache.engine.connection cimport NEVER
+from fastcache.engine.store cimport Entry, Store
 from fastcache.engine.transaction cimport Transaction
 
 from fastcache.engine.errors import ClosedError

@@ -62,7 +62,7 @@ cdef class Session:
 
     def __cinit__(self, Connection connection):
         self.connection = connection
-        connection.make_feed()
+        connection.make_tables()
         self.get = Statement(connection, sql.GET)
         self.exists = Statement(connection, sql.EXISTS)
         self.set = Statement(connection, sql.SET)

@@ -4,18 +4,11 @@
 # `cdef Store store = cache.store`, and call these without Python overhead. The GIL is needed.
 
 from fastcache.engine.changes cimport ChangeLog, Commit
-from fastcache.engine.connection cimport BusyWait, Cell, Connection, Statement
+from fastcache.engine.connection cimport BusyWait, Cell, Connection, Row, Statement
 from fastcache.engine.memory cimport Memory
+from fastcache.engine.rows cimport Rows
 from fastcache.engine.session cimport Session, Turn
 from fastcache.engine.sieve cimport Node
-
-# Milliseconds since the epoch that stand for "never expires".
-cdef extern from *:
-    """
-    #define FASTCACHE_NEVER 0x7FFFFFFFFFFFFFFFLL
-    """
-    const long long NEVER "FASTCACHE_NEVER"
-
 
 cdef class Entry:
     cdef int codec
@@ -55,6 +48,8 @@ cdef class Store:
     cdef int depth
     cdef int checkpoint_at
     cdef bint has_trash
+    # What the open transaction has set and not written yet.
+    cdef Rows deferred
     cdef list created
     cdef list marks
     cdef list blocks
@@ -126,7 +121,17 @@ cdef class Store:
     cdef bint change_keyed(self, str text, object key, long long expire) except -1
     cdef int run_keyed(self, str text, const Cell* key, long long expire, long long now) except -1
     cdef int change(self, Session session, Statement statement, bint release_gil) except -2
-    cdef int change_locked(self, Session session, Statement statement) except -1
+    cdef int change_locked(self, Session session, Statement statement, bint release_gil) except -1
+    cdef bint defer(
+        self, object key_owner, const Cell* key, object value_owner, const Cell* value, int codec, long long expire,
+        object tag_owner, const Cell* tag) except -1
+    cdef int carry_out(self) except -1
+    cdef Py_ssize_t write_rows(self, Rows rows, bint only_if_absent) except -1
+    cdef bint is_large(self, const Cell* value) noexcept
+    cdef Py_ssize_t write_run(self, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now) except -1
+    cdef bint is_in_the_way(self, Session session, long long now) except -1
+    cdef bint write_alone(self, const Row* row, bint only_if_absent) except -1
+    cdef Py_ssize_t delete_run(self, const Row* rows, Py_ssize_t count, long long now) except -1
     cdef Entry pop_native(self, const Cell* key, long long now)
     cdef bint increment_native(
         self, const Cell* key, long long delta, long long start, long long now, long long* total) except -1

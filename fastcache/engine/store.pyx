@@ -35,7 +35,7 @@ from cpython.mem cimport PyMem_RawFree
 from fastcache.engine.changes cimport after_commit, announce, announce_nothing, before_commit
 from fastcache.engine.clock cimport stands
 from fastcache.engine.connection cimport (
-    CELL_BLOB, CELL_NULL, CELL_TEXT, STEP_BUSY, STEP_DONE, STEP_ROW, cell_of_plain)
+    CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, STEP_BUSY, STEP_DONE, STEP_ROW, cell_object, cell_of_plain)
 from fastcache.engine.keys cimport canonical_key, decode_key, encode_key, hash_plain
 from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Node
 from fastcache.engine.values cimport (
@@ -72,6 +72,8 @@ cdef long long LARGE = 16 * 1024
 # WAL frames after which the writer copies them back (SQLite's own default).
 cdef int CHECKPOINT_FRAMES = 1000
 cdef int LARGEST_BATCH = 256
+# Of no more rows than this, a batch is written with the GIL.
+cdef Py_ssize_t FEW = 32
 # Of a statement that changes more entries than this, the change log says no more than that.
 cdef int MOST_LISTED = 1000
 
@@ -111,6 +113,7 @@ cdef class Store:
         self.files = ValueFiles(self.directory)
         self.turn = Turn()
         self.opening = _thread.RLock()
+        self.deferred = Rows()
         self.created = []
         self.marks = []
         self.blocks = []
@@ -395,6 +398,7 @@ cdef class Store:
         self.reader = None
         self.forget_clock()
         self.depth = 0
+        self.deferred = Rows()
         self.created = []
         self.marks = []
         self.blocks = []
@@ -404,6 +408,8 @@ cdef class Store:
     cdef Session reading(self):
         """The session to read from now, until the GIL is given up."""
         cdef Session session
+        if self.deferred.count and self.turn.is_mine():
+            self.carry_out()
         if self.writer is None:
             self.open_writer()
             return self.reading()
@@ -457,6 +463,8 @@ cdef class Store:
         if self.depth and not self.writer.connection.in_transaction():
             raise TransactionError(
                 "an earlier error has rolled this transaction back: leave its block, and run it again")
+        if self.deferred.count:
+            self.carry_out()
         return self.writer
 
     cdef BusyWait pause(self, BusyWait wait):
@@ -576,9 +584,9 @@ cdef class Store:
         return entry.stored
 
     cdef object name_of(self, object key, object owner, Cell* cell):
-        """What stands for a key in the tier; fills the cell's hash, which a write has to announce."""
-        if self.clock == NULL:
-            return None
+        """What stands for a key in the tier; fills the cell's hash, which a write has to announce.
+
+        Also while there is no clock: the write itself may open the connection that has it."""
         return canonical_key(key, owner, self.serializer, &cell.hashed)
 
     cdef unsigned long long sight(self) noexcept:
@@ -759,10 +767,12 @@ cdef class Store:
         name = self.name_of(key, key_owner, &key_cell)
         value_owner = encode_value(value, self.serializer, &value_cell, &codec)
         tag_owner = check_tag(tag, &tag_cell)
-        cdef bint large = value_cell.size > self.inline_limit and value_cell.kind in (CELL_TEXT, CELL_BLOB)
+        cdef bint large = self.is_large(&value_cell)
         # What stays in the tier: what will be read, or what it is decoded from.
         known = value_owner if codec >= CODEC_SERIALIZED else value
         if not only_if_absent:
+            if not large and self.depth != 0 and self.turn.is_mine():
+                return self.defer(key_owner, &key_cell, value_owner, &value_cell, codec, expire, tag_owner, &tag_cell)
             if large:
                 return self.put_file(False, &key_cell, codec, expire, &tag_cell, &value_cell, name, known)
             return self.put_row(False, &key_cell, codec, expire, &tag_cell, &value_cell, name, known)
@@ -793,6 +803,118 @@ cdef class Store:
         finally:
             self.turn.give()
         return stored
+
+    cdef bint defer(
+            self, object key_owner, const Cell* key, object value_owner, const Cell* value, int codec, long long expire,
+            object tag_owner, const Cell* tag) except -1:
+        """Inside a transaction: leave it until the next read, or the end, since many at once are cheaper."""
+        self.deferred.add(key, key_owner, value, value_owner, tag, tag_owner, codec, expire)
+        if self.deferred.is_full():
+            self.carry_out()
+        return True
+
+    cdef int carry_out(self) except -1:
+        """Write what this transaction has left until now.
+
+        What was put off has been promised: if it fails, the transaction fails as a whole."""
+        cdef Rows rows = self.deferred
+        self.deferred = Rows()
+        try:
+            self.write_rows(rows, False)
+        except BaseException:
+            self.roll_back(self.writer)
+            raise
+        return 0
+
+    cdef Py_ssize_t write_rows(self, Rows rows, bint only_if_absent) except -1:
+        """Carry out rows in their order, inside the transaction; returns how many entries that has changed."""
+        cdef Py_ssize_t start = 0, stop, changed = 0
+        cdef long long now = self.now()
+        while start < rows.count:
+            stop = start + 1
+            if rows.rows[start].doomed:
+                while stop < rows.count and rows.rows[stop].doomed:
+                    stop += 1
+                changed += self.delete_run(&rows.rows[start], stop - start, now)
+            elif self.is_large(&rows.rows[start].value):
+                changed += self.write_alone(&rows.rows[start], only_if_absent)
+            else:
+                while stop < rows.count and not rows.rows[stop].doomed and not self.is_large(&rows.rows[stop].value):
+                    stop += 1
+                changed += self.write_run(&rows.rows[start], stop - start, only_if_absent, now)
+            start = stop
+        return changed
+
+    cdef bint is_large(self, const Cell* value) noexcept:
+        """Whether a value goes into a file."""
+        return value.size > self.inline_limit and value.kind in (CELL_TEXT, CELL_BLOB)
+
+    cdef Py_ssize_t write_run(self, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now) except -1:
+        """Set (or add) rows whose values stay in them, as one statement if nothing is in the way."""
+        cdef Session session = self.writing()
+        cdef Statement statement
+        cdef Py_ssize_t index, changed = -1
+        if count > 1:
+            session.connection.offer(rows, count)
+            try:
+                if not self.is_in_the_way(session, now):
+                    for index in range(count):
+                        self.will_change(&rows[index].key)
+                    statement = session.statement(sql.ADD_MANY if only_if_absent else sql.SET_MANY)
+                    if not only_if_absent:
+                        statement.bind_integer(8, now)
+                    changed = self.change_locked(session, statement, count > FEW)
+            finally:
+                session.connection.offer(NULL, 0)
+        # Fewer than asked for: the count of files is wrong, and one was in the way after all.
+        if changed < 0 or (changed < count and not only_if_absent):
+            changed = 0
+            for index in range(count):
+                changed += self.write_alone(&rows[index], only_if_absent)
+        return changed
+
+    cdef bint is_in_the_way(self, Session session, long long now) except -1:
+        """Whether any of the rows that are offered meets an entry that has expired, or is in a file."""
+        cdef Statement statement = session.statement(sql.MAY_BE_IN_THE_WAY)
+        cdef bint found
+        statement.bind_integer(8, now)
+        statement.run()
+        found = statement.column_integer(0) != 0
+        statement.reset()
+        if found:
+            statement = session.statement(sql.IN_THE_WAY)
+            statement.bind_integer(8, now)
+            found = statement.run() == STEP_ROW
+            statement.reset()
+        return found
+
+    cdef bint write_alone(self, const Row* row, bint only_if_absent) except -1:
+        """The same for one row, whatever is in its way and wherever its value goes. Returns whether it was written."""
+        while True:
+            if self.is_large(&row.value):
+                if self.put_file(
+                        only_if_absent, &row.key, row.codec, row.expire, &row.tag, &row.value, None, None):
+                    return True
+            elif self.write_row(
+                    only_if_absent, &row.key, row.codec, row.value.size, row.expire, &row.tag, None, &row.value):
+                return True
+            # Looking at it removes a row whose file is lost.
+            if self.contains(decode_key(cell_object(&row.key), self.serializer)):
+                return False
+
+    cdef Py_ssize_t delete_run(self, const Row* rows, Py_ssize_t count, long long now) except -1:
+        """Delete the live entries of these keys as one statement; returns how many there were."""
+        cdef Session session = self.writing()
+        cdef Statement statement = session.statement(sql.DELETE_MANY)
+        cdef Py_ssize_t index
+        for index in range(count):
+            self.will_change(&rows[index].key)
+        session.connection.offer(rows, count)
+        try:
+            statement.bind_integer(8, now)
+            return self.change_locked(session, statement, count > FEW)
+        finally:
+            session.connection.offer(NULL, 0)
 
     cdef int keep_own(self, const Cell* key, object name, object known, int codec, long long expire) except -1:
         """Remember what our last commit has stored, if none has followed it. The turn is still held."""
@@ -826,6 +948,8 @@ cdef class Store:
                 pending.commit()
                 stored = self.write_row(
                     only_if_absent, key, codec, value.size, expire, tag, pending.name, &nothing)
+                if stored:
+                    self.writing().connection.query(sql.COUNT_FILE, (value.size,))
             except BaseException:
                 self.leave(False)
                 raise
@@ -893,18 +1017,18 @@ cdef class Store:
         if there:
             statement = session.statement(sql.DELETE_ROW)
             statement.bind_integer(1, row)
-            self.change_locked(session, statement)
+            self.change_locked(session, statement, False)
         statement = session.statement(sql.INSERT)
         self.bind_row(statement, key, codec, size, expire, tag, file, value)
         if live:
             statement.bind_integer(8, row)
         else:
             statement.bind_null(8)
-        return self.change_locked(session, statement) > 0
+        return self.change_locked(session, statement, False) > 0
 
-    cdef int change_locked(self, Session session, Statement statement) except -1:
+    cdef int change_locked(self, Session session, Statement statement, bint release_gil) except -1:
         """The same where this process holds the write lock already."""
-        cdef int changed = self.change(session, statement, False)
+        cdef int changed = self.change(session, statement, release_gil)
         if changed < 0:
             raise Timeout(f"{self.directory!r}: the database was locked in the middle of a transaction")
         return changed
@@ -1187,10 +1311,7 @@ cdef class Store:
         cdef Session session = self.writing()
         cdef Statement statement = session.statement(text)
         statement.bind_all(parameters)
-        cdef int changed = self.change(session, statement, True)
-        if changed < 0:
-            raise Timeout(f"{self.directory!r}: the database was locked in the middle of a transaction")
-        return changed
+        return self.change_locked(session, statement, True)
 
     cdef int bulk_of(self, str keys, tuple which, str text, tuple parameters) except -1:
         """The same as a transaction of its own, which announces each key if there are not too many."""
@@ -1373,6 +1494,10 @@ cdef class Store:
         cdef bint committed = False
         cdef unsigned long long era
         try:
+            if self.deferred.count and not keep:
+                self.deferred.clear()
+            elif self.deferred.count:
+                self.carry_out()
             if not session.connection.in_transaction():
                 # SQLite rolls back by itself after some errors (a full disk, for one).
                 self.undo_files(mark)

@@ -192,11 +192,18 @@ class OpeningContract(StoreContract):
 
     def make_newer(self, directory, start):
         """Write a format version of the far future into the database; return it as text."""
-        start("sql", str(directory), "UPDATE meta SET value = 987 WHERE name = 'format'").finish()
-        return "987"
+        newer = start(
+            "sql",
+            str(directory),
+            "UPDATE meta SET value = value + 987000 WHERE name = 'format'",
+            "SELECT value FROM meta WHERE name = 'format'",
+        )
+        ((version,),) = newer.hear()
+        newer.finish()
+        return str(version)
 
     def make_current(self, directory, start):
-        start("sql", str(directory), "UPDATE meta SET value = 1 WHERE name = 'format'").finish()
+        start("sql", str(directory), "UPDATE meta SET value = value - 987000 WHERE name = 'format'").finish()
 
     def test_a_refused_directory_can_be_used_once_the_reason_is_gone(self, open_store, directory):
         directory.write_text("a file")
