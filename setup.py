@@ -24,7 +24,19 @@ OLDEST_SQLITE = (3, 37, 0)
 CONNECTION = "fastcache.engine.connection"
 OTHERS = [
     f"fastcache.engine.{name}"
-    for name in ("keys", "values", "changes", "sieve", "memory", "rows", "session", "store", "transaction", "mapping")
+    for name in (
+        "keys",
+        "values",
+        "changes",
+        "sieve",
+        "memory",
+        "rows",
+        "session",
+        "store",
+        "transaction",
+        "bulk",
+        "mapping",
+    )
 ]
 
 # https://sqlite.org/compile.html#recommended_compile_time_options, with two of the list left out:

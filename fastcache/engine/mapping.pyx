@@ -14,6 +14,7 @@ from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, Values
 from itertools import islice
 
 from fastcache.engine.connection cimport NEVER
+from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
 from fastcache.engine.store cimport Entry, Store
 from fastcache.engine.transaction cimport Transaction
 
@@ -138,26 +139,15 @@ cdef class StoreMapping:
         ...     list(index.items())
         [('a', 1), ('b', 2)]
         """
-        if isinstance(other, Mapping):
-            pairs = iter(other.items())
-        elif hasattr(other, "keys"):
-            pairs = ((key, other[key]) for key in other.keys())
-        else:
-            pairs = iter(other)
-        self._write_pairs(pairs)
+        self._update(other)
         if items:
-            self._write_pairs(iter(items.items()))
+            self._update(items)
 
-    def _write_pairs(self, pairs):
-        cdef list chunk
-        while True:
-            # Taken from the caller's iterator before the transaction begins: it may be slow, or use the cache.
-            chunk = [(key, value) for key, value in islice(pairs, UPDATE_CHUNK)]
-            if not chunk:
-                return
-            with self.transact():
-                for key, value in chunk:
-                    self.store_of(key).put(key, value, NEVER, None, False)
+    def _update(self, given):
+        pairs = pairs_of(given)
+        # What is not taken from the iterator yet is not part of the transaction.
+        while chunk := list(islice(pairs, UPDATE_CHUNK)):
+            put_many(self.store, chunk, NEVER, None, False)
 
     def popitem(self, bint last=True):
         """Remove and return the newest (key, value) pair, or the oldest with ``last=False``.
@@ -205,10 +195,12 @@ cdef class StoreMapping:
         return self.store_of(key).increment(key, -delta, default)
 
     def get_many(self, keys):
-        """The values of many keys, as a dict; those that are absent are left out.
+        """The values of many keys, as a dict; those that are absent are left out. All are of one moment.
 
         Args:
             keys: any iterable of keys.
+        Raises:
+            TypeError, ValueError: one of them cannot be a key; the message says which.
 
         >>> from fastcache import Cache
         >>> with Cache() as cache:
@@ -216,12 +208,21 @@ cdef class StoreMapping:
         ...     cache.get_many(["a", "b", "c"])
         {'a': 1, 'b': 2}
         """
-        cdef dict found = {}
-        for key in keys:
-            value = self.store_of(key).fetch(key, MISSING)
-            if value is not MISSING:
-                found[key] = value
-        return found
+        return get_many(self.store, keys)
+
+    def delete_many(self, keys):
+        """Remove the entries of many keys, in one transaction; returns how many there were (int).
+
+        Args:
+            keys: any iterable of keys. Memory is bounded, so that it may be a long one.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     _ = cache.set_many({"a": 1, "b": 2})
+        ...     cache.delete_many(["a", "c"]), list(cache)
+        (1, ['b'])
+        """
+        return delete_many(self.store, keys)
 
     def transact(self):
         """A context manager: what is done inside is committed together, or not at all if an exception leaves it.
@@ -289,6 +290,14 @@ cdef class IndexMapping(StoreMapping):
     def add(self, key, value):
         """Store a value only if the key is absent, atomically; returns whether it was stored (bool)."""
         return self.store_of(key).put(key, value, NEVER, None, True)
+
+    def set_many(self, mapping_or_pairs):
+        """Store many values, in one transaction; returns how many (int). See Cache.set_many."""
+        return put_many(self.store, mapping_or_pairs, NEVER, None, False)
+
+    def add_many(self, mapping_or_pairs):
+        """Store those values whose keys are absent, in one transaction; returns how many (int). See Cache.set_many."""
+        return put_many(self.store, mapping_or_pairs, NEVER, None, True)
 
     def pop(self, key, default=MISSING, /):
         """Remove a key and return its value, or ``default``.
@@ -364,6 +373,34 @@ cdef class CacheMapping(StoreMapping):
         """
         cdef Store store = self.store_of(key)
         return store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, True)
+
+    def set_many(self, mapping_or_pairs, *, expire=None, tag=None):
+        """Store many values, in one transaction, at a fraction of what single ones cost; returns how many (int).
+
+        An error keeps nothing of the call. The first thousand are taken before the transaction begins, the rest inside,
+        with memory bounded however many they are; other writers wait meanwhile. For a stream that takes its time, see
+        ``batch``.
+
+        Args:
+            mapping_or_pairs: a mapping, or any iterable of (key, value) pairs. Of equal keys the last one counts.
+            expire, tag: of all of them, as in ``set``.
+        Raises:
+            TypeError, ValueError: an item cannot be stored; the message begins with its position: "item 3: ...".
+            Timeout: another writer did not finish within ``timeout`` seconds.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     cache.set_many({"a": 1, "b": 2}), cache.set_many((n, n * n) for n in range(1000))
+        (2, 1000)
+        """
+        return put_many(self.store, mapping_or_pairs, NEVER if expire is None else expiry(self.store, expire), tag, False)
+
+    def add_many(self, mapping_or_pairs, *, expire=None, tag=None):
+        """Store those values whose keys are absent or expired, in one transaction; returns how many (int).
+
+        Of equal keys the first one counts. See ``set_many`` for the rest.
+        """
+        return put_many(self.store, mapping_or_pairs, NEVER if expire is None else expiry(self.store, expire), tag, True)
 
     def pop(self, key, default=None, *, bint expire_time=False, bint tag=False):
         """Remove a key and return its value, or ``default``; each value is handed out once. Extras as in ``get``."""

@@ -33,8 +33,8 @@ SCHEMA = (
     "CREATE TABLE trash (file TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
     # A file whose row goes is put into the trash in the same transaction, whoever deletes. No trigger on updates or
-    # inserts, which every set would pay for (measured: a quarter of an insert, and three quarters in SET_MANY): no
-    # statement of ours updates a row that has a file, or gives one to a row that is there, and who inserts one counts it.
+    # inserts, which every set would pay for (measured: a quarter of an insert, and more than half of SET_MANY): no
+    # statement of ours updates a row that has a file, or gives one to a row that is there. Who inserts one counts it.
     """
     CREATE TRIGGER file_dropped AFTER DELETE ON entry WHEN old.file IS NOT NULL BEGIN
         INSERT OR IGNORE INTO trash (file) VALUES (old.file);
@@ -121,15 +121,16 @@ INCR = f"""
     RETURNING value
 """
 
-# Writes: the rows of a batch in one statement (temp.batch is in connection.pyx). Measured: a third of what one statement
-# for each row costs, since its cursors are opened once. They are used where no row is in the way that SET and ADD would
-# leave to the store; where MAY_BE_IN_THE_WAY is false, there can be none.
+# Writes: the rows of a batch in one statement (temp.batch is in connection.pyx). Measured: a third of what one
+# statement for each row costs, since its cursors are opened once. They are used where no row is in the way that SET and
+# ADD would leave to the store; where MAY_BE_IN_THE_WAY is false, there can be none.
 MAKE_BATCH = "CREATE VIRTUAL TABLE temp.batch USING fastcache_batch"
 SET_MANY = """
     INSERT INTO main.entry (key, codec, size, expire, tag, value)
     SELECT key, codec, size, expire, tag, value FROM temp.batch WHERE true
-    ON CONFLICT (key) DO UPDATE SET
-        codec = excluded.codec, size = excluded.size, expire = excluded.expire, tag = excluded.tag, value = excluded.value
+    ON CONFLICT (key) DO UPDATE
+    SET codec = excluded.codec, size = excluded.size, expire = excluded.expire, tag = excluded.tag,
+        value = excluded.value
     WHERE (entry.expire IS NULL OR entry.expire > ?8) AND entry.file IS NULL
 """
 ADD_MANY = """

@@ -20,6 +20,9 @@ cdef class Entry:
     cdef str file
 
 
+cdef object check_tag(object tag, Cell* cell)
+
+
 cdef class Store:
     cdef readonly str directory
     cdef readonly object serializer
@@ -59,6 +62,7 @@ cdef class Store:
     # Entries. `expire` is an absolute time in ms, or NEVER.
     cdef object fetch(self, object key, object missing)
     cdef Entry fetch_entry(self, object key)
+    cdef Entry find_entry(self, object key)
     cdef bint contains(self, object key) except -1
     cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1
     cdef bint remove(self, object key) except -1
@@ -126,7 +130,10 @@ cdef class Store:
         self, object key_owner, const Cell* key, object value_owner, const Cell* value, int codec, long long expire,
         object tag_owner, const Cell* tag) except -1
     cdef int carry_out(self) except -1
-    cdef Py_ssize_t write_rows(self, Rows rows, bint only_if_absent) except -1
+    cdef int add_row(
+        self, Rows rows, object key, object value, long long expire, object tag_owner, const Cell* tag) except -1
+    cdef int add_doomed(self, Rows rows, object key) except -1
+    cdef Py_ssize_t write_rows(self, Rows rows, Py_ssize_t start, Py_ssize_t end, bint only_if_absent) except -1
     cdef bint is_large(self, const Cell* value) noexcept
     cdef Py_ssize_t write_run(self, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now) except -1
     cdef bint is_in_the_way(self, Session session, long long now) except -1

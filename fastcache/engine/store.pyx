@@ -628,6 +628,15 @@ cdef class Store:
 
     cdef Entry fetch_entry(self, object key):
         """The live entry of a key with its value decoded, or None; counts a hit or a miss."""
+        cdef Entry entry = self.find_entry(key)
+        if entry is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return entry
+
+    cdef Entry find_entry(self, object key):
+        """The same, not counted."""
         cdef Cell cell
         cdef Statement statement
         cdef Entry entry
@@ -644,7 +653,6 @@ cdef class Store:
                 statement.reset()
             if self.load(entry):
                 self.decode(entry)
-                self.hits += 1
                 return entry
             if entry.file is None:
                 break
@@ -654,7 +662,6 @@ cdef class Store:
                 self.repair_dangling(entry, &cell)
                 break
             lost = entry.file
-        self.misses += 1
         return None
 
     cdef Entry read_entry(self, Statement statement):
@@ -788,6 +795,23 @@ cdef class Store:
             elif self.contains(key):
                 return False
 
+    cdef int add_row(
+            self, Rows rows, object key, object value, long long expire, object tag_owner, const Cell* tag) except -1:
+        """Append an entry to be set to what waits to be written."""
+        cdef Cell key_cell, value_cell
+        cdef int codec = 0
+        key_owner = encode_key(key, self.serializer, &key_cell)
+        self.name_of(key, key_owner, &key_cell)
+        value_owner = encode_value(value, self.serializer, &value_cell, &codec)
+        return rows.add(&key_cell, key_owner, &value_cell, value_owner, tag, tag_owner, codec, expire)
+
+    cdef int add_doomed(self, Rows rows, object key) except -1:
+        """Append a key to be deleted to what waits to be written."""
+        cdef Cell cell
+        owner = encode_key(key, self.serializer, &cell)
+        self.name_of(key, owner, &cell)
+        return rows.add_doomed(&cell, owner)
+
     cdef bint put_row(
             self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
             const Cell* value, object name, object known) except -1:
@@ -820,26 +844,26 @@ cdef class Store:
         cdef Rows rows = self.deferred
         self.deferred = Rows()
         try:
-            self.write_rows(rows, False)
+            self.write_rows(rows, 0, rows.count, False)
         except BaseException:
             self.roll_back(self.writer)
             raise
         return 0
 
-    cdef Py_ssize_t write_rows(self, Rows rows, bint only_if_absent) except -1:
-        """Carry out rows in their order, inside the transaction; returns how many entries that has changed."""
-        cdef Py_ssize_t start = 0, stop, changed = 0
+    cdef Py_ssize_t write_rows(self, Rows rows, Py_ssize_t start, Py_ssize_t end, bint only_if_absent) except -1:
+        """Carry out some rows in their order, inside the transaction; returns how many entries that has changed."""
+        cdef Py_ssize_t stop, changed = 0
         cdef long long now = self.now()
-        while start < rows.count:
+        while start < end:
             stop = start + 1
             if rows.rows[start].doomed:
-                while stop < rows.count and rows.rows[stop].doomed:
+                while stop < end and rows.rows[stop].doomed:
                     stop += 1
                 changed += self.delete_run(&rows.rows[start], stop - start, now)
             elif self.is_large(&rows.rows[start].value):
                 changed += self.write_alone(&rows.rows[start], only_if_absent)
             else:
-                while stop < rows.count and not rows.rows[stop].doomed and not self.is_large(&rows.rows[stop].value):
+                while stop < end and not rows.rows[stop].doomed and not self.is_large(&rows.rows[stop].value):
                     stop += 1
                 changed += self.write_run(&rows.rows[start], stop - start, only_if_absent, now)
             start = stop
