@@ -25,17 +25,8 @@ CONNECTION = "fastcache.engine.connection"
 OTHERS = [
     f"fastcache.engine.{name}"
     for name in (
-        "keys",
-        "values",
-        "changes",
-        "sieve",
-        "memory",
-        "rows",
-        "session",
-        "store",
-        "transaction",
-        "bulk",
-        "mapping",
+        *("keys", "values", "changes", "sieve", "memory", "rows", "queue", "turn", "session", "store"),
+        *("transaction", "bulk", "batch", "mapping"),
     )
 ]
 

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+    from typing import Literal
 
     from fastcache.check import CheckResult
     from fastcache.serializers import Serializer
@@ -26,6 +27,14 @@ class Cache(CacheMapping):
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds.
         memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.
+        write_behind: for how many seconds (int, float) a ``set`` or ``delete`` may wait to be written, together with
+            others; None for not at all. They return at once. This object sees them at once, others within that time;
+            ``flush()`` and ``close()`` wait for it. If the process is killed, what waits is lost: at most the last so
+            many seconds. What is atomic (``add``, ``incr``, ``pop``, ``transact`` and the like) is written at once.
+            If writing fails, the next call says so, and nothing is dropped.
+        durability: "normal": nothing acknowledged is lost if any process is killed, but the last moments may be after a
+            power cut. "full": not then either, since each commit waits for the disk; threads that set at the same time
+            share one.
         timer: called for the time in seconds since the epoch, instead of the system's clock.
 
     Raises:
@@ -46,6 +55,8 @@ class Cache(CacheMapping):
         serializer: Serializer | None = None,
         timeout: float = 60.0,
         memory: int = 32 * 1024 * 1024,
+        write_behind: float | None = None,
+        durability: Literal["normal", "full"] = "normal",
         timer: Callable[[], float] | None = None,
     ) -> None:
         if isinstance(max_size, bool) or not isinstance(max_size, int):
@@ -63,6 +74,8 @@ class Cache(CacheMapping):
             timer=timer,
             memory=memory,
             keeper=maintenance.attend,
+            write_behind=write_behind,
+            durability=durability,
             settings={"max_size": max_size or None},
         )
 

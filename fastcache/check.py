@@ -230,6 +230,8 @@ def _last_row(reader: Connection) -> int:
 
 def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
     files = store.files
+    if fix:
+        store.tidy()
     leftovers = files.abandoned(remove=fix)
     result.orphaned_files += leftovers
     if leftovers:

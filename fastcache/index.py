@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
-    from typing import Any
+    from typing import Any, Literal
 
     from fastcache.check import CheckResult
     from fastcache.serializers import Serializer
@@ -27,6 +27,7 @@ class Index(IndexMapping):
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds.
         memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.
+        durability: "normal", or "full" to have each commit wait for the disk; see Cache.
         **items: stored at once, too.
 
     Raises:
@@ -46,13 +47,21 @@ class Index(IndexMapping):
         serializer: Serializer | None = None,
         timeout: float = 60.0,
         memory: int = 32 * 1024 * 1024,
+        durability: Literal["normal", "full"] = "normal",
         **items: Any,
     ) -> None:
         if serializer is None:
             from fastcache.serializers import PickleSerializer
 
             serializer = PickleSerializer()
-        self._open(directory, serializer=serializer, timeout=timeout, memory=memory, keeper=maintenance.attend)
+        self._open(
+            directory,
+            serializer=serializer,
+            timeout=timeout,
+            memory=memory,
+            keeper=maintenance.attend,
+            durability=durability,
+        )
         if mapping_or_pairs or items:
             self.update(mapping_or_pairs, **items)
 

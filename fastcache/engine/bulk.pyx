@@ -11,10 +11,11 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
 from fastcache.engine.connection cimport CELL_NULL, NEVER, STEP_ROW, BusyWait, Cell, Statement
 from fastcache.engine.keys cimport encode_key
+from fastcache.engine.queue cimport Place
 from fastcache.engine.rows cimport Rows
 from fastcache.engine.session cimport Session
 from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
-from fastcache.engine.store cimport Entry, check_tag
+from fastcache.engine.store cimport Entry, check_tag, entry_of
 from fastcache.engine.transaction cimport Transaction
 from fastcache.engine.values cimport CODEC_NATIVE, CODEC_SERIALIZED
 
@@ -106,7 +107,7 @@ cdef Py_ssize_t delete_many(Store store, object keys) except -1:
     try:
         for key in keys:
             try:
-                store.add_doomed(writing.rows, key)
+                store.add_deletion(writing.rows, key)
             except (TypeError, ValueError) as error:
                 name_item(position, error)
                 raise
@@ -195,10 +196,19 @@ cdef class Reading:
         # If the clock still stands at the tier's epoch, then the snapshot was taken there, too.
         cdef bint usable = self.era != 0 and self.store.memory.is_current()
         cdef Node* node
+        cdef Place place
+        cdef Entry entry
         cdef Py_ssize_t index
         self.found = [NOTHING] * len(self.keys)
         for index in range(len(self.keys)):
             self.questions[index].recalled = False
+            if self.store.behind is not None:
+                place = self.store.behind.find(self.names[index])
+                if place is not None:
+                    self.questions[index].recalled = True
+                    entry = entry_of(place)
+                    self.found[index] = NOTHING if entry is None else entry
+                    continue
             if usable:
                 node = self.store.memory.sieve.find(self.names[index], self.questions[index].key.hashed)
                 if node != NULL and node.kind != PRESENT:
@@ -255,7 +265,7 @@ cdef class Reading:
         return entry.stored
 
     cdef int keep(self, Py_ssize_t index, Kind kind, object value, int codec, long long expire) except -1:
-        self.store.memory.keep(
+        self.store.remember(
             self.era, self.names[index], self.questions[index].key.hashed, kind, value, codec, expire)
         return 0
 

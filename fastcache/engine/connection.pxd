@@ -24,6 +24,13 @@ ctypedef struct Cell:
     unsigned long long hashed
 
 
+cdef enum RowKind:
+    ROW_SET = 0
+    ROW_DELETE = 1
+    # Withdrawn.
+    ROW_NOTHING = 2
+
+
 # One entry to be written, as the table temp.batch hands it out. What its cells borrow belongs to whoever made it.
 ctypedef struct Row:
     Cell key
@@ -32,7 +39,7 @@ ctypedef struct Row:
     int codec
     # In ms since the epoch, or NEVER.
     long long expire
-    bint doomed
+    RowKind kind
 
 
 # Milliseconds since the epoch that stand for "never expires".

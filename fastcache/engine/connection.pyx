@@ -89,17 +89,19 @@ def forget_open_paths():
 cdef class BusyWait:
     """Waiting for a lock that another connection holds: back off, then give up with Timeout."""
 
-    def __cinit__(self, double timeout, doing):
+    def __cinit__(self, double timeout, doing, double started=0.0):
         self.timeout = timeout
         self.doing = doing
         self.nap = 0.0
+        self.started = started
 
     cdef int pause(self) except -1:
         """Sleep a little without the GIL; raise Timeout once ``timeout`` seconds have gone by."""
         cdef double now = time.monotonic()
         cdef double left
         if self.nap == 0.0:
-            self.started = now
+            if self.started == 0.0:
+                self.started = now
             self.nap = FIRST_NAP
         left = self.started + self.timeout - now
         if left <= 0.0:

@@ -15,13 +15,10 @@ from itertools import islice
 
 from fastcache.engine.connection cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
-from fastcache.engine.store cimport Entry, Store
+from fastcache.engine.store cimport Entry, Store, expiry
 from fastcache.engine.transaction cimport Transaction
 
 from fastcache.engine.errors import ClosedError
-
-cdef extern from "<math.h>":
-    double INFINITY
 
 cdef object MISSING = object()
 cdef Py_ssize_t UPDATE_CHUNK = 1000
@@ -70,8 +67,11 @@ cdef class StoreMapping:
     def __reduce__(self):
         store = self.store
         options = {"serializer": store.serializer, "timeout": store.timeout, "memory": store.memory_limit}
+        options["durability"] = store.durability
         if store.timer is not None:
             options["timer"] = store.timer
+        if store.write_behind:
+            options["write_behind"] = store.write_behind
         return _reopen, (type(self), store.directory, options)
 
     def __repr__(self):
@@ -224,6 +224,40 @@ cdef class StoreMapping:
         """
         return delete_many(self.store, keys)
 
+    def batch(self, max_items=1000, max_seconds=1.0):
+        """A context manager for a stream of operations, which are committed many at a time.
+
+        That is done whenever ``max_items`` wait, or one has waited for ``max_seconds`` (also while the stream pauses),
+        and at the end of the block. Before, nobody sees them. If an exception leaves the block, what was committed
+        stays, the rest is dropped, and a note on the exception says how many that were (from Python 3.11 on).
+
+        Args:
+            max_items: int.
+            max_seconds: seconds (int, float).
+        Returns:
+            An object with ``b[key] = value``, ``b.set`` (with ``expire`` and ``tag`` if the cache knows them),
+            ``b.delete(key)``, ``b.flush()``, and ``b.committed``, the number of operations committed so far.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     with cache.batch() as batch:
+        ...         for number in range(2500):
+        ...             batch[number] = number * number
+        ...     batch.committed, cache[99]
+        (2500, 9801)
+        """
+        from fastcache.engine.batch import Batch
+
+        return Batch(self.store, max_items, max_seconds)
+
+    def flush(self):
+        """Write what ``write_behind`` has put off, and wait for it; without it, there is nothing to do.
+
+        Raises:
+            StorageError, FullError, Timeout: not all could be written. Nothing is lost: what is left goes on waiting.
+        """
+        self.store.flush()
+
     def transact(self):
         """A context manager: what is done inside is committed together, or not at all if an exception leaves it.
 
@@ -273,6 +307,11 @@ cdef class StoreMapping:
     def memory(self):
         """Bytes (int) of what was read that may stay in this process; 0 for none."""
         return self.store.memory_limit
+
+    @property
+    def durability(self):
+        """"normal" or "full": whether each commit waits for the disk."""
+        return self.store.durability
 
 
 cdef class IndexMapping(StoreMapping):
@@ -461,6 +500,11 @@ cdef class CacheMapping(StoreMapping):
         self.store.memory_hits = 0
 
     @property
+    def write_behind(self):
+        """For how many seconds (float) a set or delete may wait to be written; 0.0 for not at all."""
+        return self.store.write_behind
+
+    @property
     def max_size(self):
         """The limit in bytes (int) that is stored with the cache; 0 for none."""
         return self.store.settings["max_size"]
@@ -501,36 +545,6 @@ cdef object with_extras(Entry entry, object default, bint expire_time, bint tag)
     if tag:
         found.append(None if entry is None else entry.tag)
     return tuple(found)
-
-
-cdef bint is_timedelta(object expire) except -1:
-    # Whoever has made one has loaded its module.
-    from datetime import timedelta
-
-    return isinstance(expire, timedelta)
-
-
-cdef long long expiry(Store store, object expire) except? -1:
-    """The absolute time, in ms, that is ``expire`` from now."""
-    cdef double seconds
-    if isinstance(expire, (int, float)) and not isinstance(expire, bool):
-        try:
-            seconds = expire
-        except OverflowError:
-            seconds = INFINITY if expire > 0 else -INFINITY
-    elif is_timedelta(expire):
-        seconds = expire.total_seconds()
-    else:
-        raise TypeError(f"expire must be seconds (int, float) or a timedelta, not {type(expire).__name__}")
-    if seconds != seconds:
-        raise ValueError("expire must be a number of seconds, not NaN")
-    # Beyond a hundred thousand years either way, it is never, or long ago.
-    if seconds > 4e12:
-        return NEVER
-    if seconds <= 0.0:
-        return store.now() + <long long>max(seconds * 1000.0, -4e15)
-    # Never less than asked for, and a positive time is never nothing.
-    return store.now() + max(1, <long long>(seconds * 1000.0 + 0.5))
 
 
 cdef object get_or_put(Store store, object key, object given, bint call, object expire, object tag):

@@ -20,6 +20,7 @@ cdef class Memory:
     cdef bint is_current(self) noexcept nogil
     cdef unsigned long long catch_up(self) noexcept
     cdef bint follow_own(self, const Commit* commit) noexcept
+    cdef void forget(self, unsigned long long hashed) noexcept
     cdef bint keep(
         self, unsigned long long era, object key, unsigned long long hashed, Kind kind, object value, int codec,
         long long expire) except -1

@@ -111,6 +111,11 @@ cdef class Memory:
         return (commit_number(&self.epoch) == commit.number and wal_frames(&self.epoch) == commit.frames
                 and self.is_current())
 
+    cdef void forget(self, unsigned long long hashed) noexcept:
+        """Forget a key, and have nothing kept of what is being read now."""
+        self.sieve.forget(hashed)
+        self.era += 1
+
     cdef bint keep(
             self, unsigned long long era, object key, unsigned long long hashed, Kind kind, object value, int codec,
             long long expire) except -1:

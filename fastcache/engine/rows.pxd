@@ -14,7 +14,7 @@ cdef class Rows:
     cdef int add(
         self, const Cell* key, object key_owner, const Cell* value, object value_owner, const Cell* tag,
         object tag_owner, int codec, long long expire) except -1
-    cdef int add_doomed(self, const Cell* key, object key_owner) except -1
+    cdef int add_deletion(self, const Cell* key, object key_owner) except -1
     cdef int replace(
         self, Py_ssize_t index, const Cell* value, object value_owner, const Cell* tag, object tag_owner, int codec,
         long long expire) except -1

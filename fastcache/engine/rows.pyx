@@ -1,13 +1,14 @@
 """Entries that wait to be written together, in the order of their operations: what a bulk call has taken from its
 iterable, what a transaction has set, what write-behind has promised.
 
-A row borrows what its cells point to; `owners` keeps that alive, three objects for each row.
+A row borrows what its cells point to; `owners` keeps that alive, three objects for each row. All of them are of types
+whose end runs no code, so that adding a row, or giving it another value, lets nobody come in between.
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
 from libc.string cimport memset
 
-from fastcache.engine.connection cimport CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER
+from fastcache.engine.connection cimport CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE
 
 
 # What is written in one statement: enough that its beginning and end do not count.
@@ -40,13 +41,13 @@ cdef class Rows:
         self.count += 1
         return 0
 
-    cdef int add_doomed(self, const Cell* key, object key_owner) except -1:
+    cdef int add_deletion(self, const Cell* key, object key_owner) except -1:
         """Append a key to be deleted."""
         cdef Row* row = self.claim(key)
         row.value.kind = CELL_NULL
         row.tag.kind = CELL_NULL
         row.expire = NEVER
-        row.doomed = True
+        row.kind = ROW_DELETE
         self.owners.append(key_owner)
         self.owners.append(None)
         self.owners.append(None)
@@ -58,8 +59,6 @@ cdef class Rows:
             long long expire) except -1:
         """Give a row that is to be set another value: as if it had been set again, since a set keeps its place."""
         cdef Row* row = &self.rows[index]
-        # What this drops may run code, so that it goes last.
-        dropped = self.owners[3 * index + 1], self.owners[3 * index + 2]
         self.size += value.size - row.value.size
         row.value = value[0]
         row.tag = tag[0]
@@ -67,7 +66,6 @@ cdef class Rows:
         row.expire = expire
         self.owners[3 * index + 1] = value_owner
         self.owners[3 * index + 2] = tag_owner
-        del dropped
         return 0
 
     cdef Row* claim(self, const Cell* key) except NULL:
@@ -95,10 +93,7 @@ cdef class Rows:
 
     cdef int clear(self) except -1:
         """Forget them all."""
-        # What this drops may run code, which must not find them.
-        owners = self.owners
         self.owners = []
         self.count = 0
         self.size = 0
-        del owners
         return 0

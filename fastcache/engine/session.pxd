@@ -1,18 +1,7 @@
-# The turn to write, and a connection with its prepared statements.
+# A connection with its prepared statements.
 
 from fastcache.engine.clock cimport Tick
 from fastcache.engine.connection cimport Connection, Statement
-
-
-cdef class Turn:
-    cdef object lock
-    cdef unsigned long owner
-    cdef int depth
-
-    cdef int take(self, double timeout) except -1
-    cdef bint take_if_free(self) except -1
-    cdef void give(self)
-    cdef bint is_mine(self) noexcept
 
 
 cdef class Session:

@@ -3,9 +3,5 @@ from typing_extensions import Self, disjoint_base
 from fastcache.engine.connection import Connection
 
 @disjoint_base
-class Turn:
-    def __new__(cls) -> Self: ...
-
-@disjoint_base
 class Session:
     def __new__(cls, connection: Connection) -> Self: ...

@@ -1,5 +1,5 @@
 # cython: nonecheck=True
-"""What a thread needs to use a database: the turn to write, and a session, which is a connection with its statements.
+"""A connection with its statements, and the snapshot that it may keep.
 
 **The lingering snapshot.** More than half of a single SELECT goes into setting up the statement, and taking and dropping
 the read lock. A session that is read from again, without a commit in between, keeps the statement `get_next` in the middle
@@ -9,52 +9,10 @@ when the clock has moved, before the session writes, and when nothing was read f
 WAL from starting over. It is never taken by the thread that has the turn, so that there is none while the session writes.
 """
 
-import _thread
-
-from cpython.pythread cimport PyThread_get_thread_ident
-
 from fastcache.engine.clock cimport read, same, stands
 from fastcache.engine.connection cimport CELL_NULL, STEP_ROW, Cell
 
 from fastcache.engine import sql
-from fastcache.engine.errors import Timeout
-
-
-cdef class Turn:
-    """Whose turn it is to write, among the threads of this process; re-entrant."""
-
-    def __cinit__(self):
-        self.lock = _thread.allocate_lock()
-        self.owner = 0
-        self.depth = 0
-
-    cdef int take(self, double timeout) except -1:
-        if self.is_mine():
-            self.depth += 1
-            return 0
-        if not self.lock.acquire(False):
-            if not (timeout > 0.0 and self.lock.acquire(True, min(timeout, _thread.TIMEOUT_MAX))):
-                raise Timeout(
-                    f"another thread of this process kept the cache locked for the whole timeout of {timeout:g} s")
-        self.owner = PyThread_get_thread_ident()
-        self.depth = 1
-        return 0
-
-    cdef bint take_if_free(self) except -1:
-        if not self.is_mine() and not self.lock.acquire(False):
-            return False
-        self.owner = PyThread_get_thread_ident()
-        self.depth += 1
-        return True
-
-    cdef void give(self):
-        self.depth -= 1
-        if self.depth == 0:
-            self.owner = 0
-            self.lock.release()
-
-    cdef bint is_mine(self) noexcept:
-        return self.owner != 0 and self.owner == <unsigned long>PyThread_get_thread_ident()
 
 
 cdef class Session:

@@ -169,6 +169,16 @@ VOLUME = """
 CLEAR = "DELETE FROM entry"
 EXPIRE = "DELETE FROM entry WHERE expire IS NOT NULL AND expire <= ?1"
 KEYS_EXPIRED = "SELECT key FROM entry WHERE expire IS NOT NULL AND expire <= ?1 LIMIT ?2"
+KEYS_EXPIRED_FIRST = """
+    SELECT key FROM entry WHERE expire IS NOT NULL AND expire <= ?1 ORDER BY expire, id LIMIT ?2
+"""
+EXPIRE_FIRST = """
+    DELETE FROM entry WHERE id IN (
+        SELECT id FROM entry WHERE expire IS NOT NULL AND expire <= ?1 ORDER BY expire, id LIMIT ?2
+    )
+"""
+FIRST_EXPIRY = "SELECT min(expire) FROM entry WHERE expire IS NOT NULL"
+NEXT_EXPIRY = "SELECT min(expire) FROM entry WHERE expire IS NOT NULL AND expire > ?1"
 KEYS_TAGGED = "SELECT key FROM entry WHERE tag = ?1 AND tag IS NOT NULL LIMIT ?2"
 EVICT_TAG = "DELETE FROM entry WHERE tag = ?1 AND tag IS NOT NULL AND (expire IS NULL OR expire > ?2)"
 

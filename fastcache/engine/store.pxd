@@ -4,11 +4,14 @@
 # `cdef Store store = cache.store`, and call these without Python overhead. The GIL is needed.
 
 from fastcache.engine.changes cimport ChangeLog, Commit
+from fastcache.engine.clock cimport Tick
 from fastcache.engine.connection cimport BusyWait, Cell, Connection, Row, Statement
 from fastcache.engine.memory cimport Memory
+from fastcache.engine.queue cimport Generation, Place, Queue
 from fastcache.engine.rows cimport Rows
-from fastcache.engine.session cimport Session, Turn
-from fastcache.engine.sieve cimport Node
+from fastcache.engine.session cimport Session
+from fastcache.engine.sieve cimport Kind, Node
+from fastcache.engine.turn cimport Turn
 
 cdef class Entry:
     cdef int codec
@@ -21,6 +24,8 @@ cdef class Entry:
 
 
 cdef object check_tag(object tag, Cell* cell)
+cdef long long expiry(Store store, object expire) except? -1
+cdef Entry entry_of(Place place)
 
 
 cdef class Store:
@@ -39,6 +44,28 @@ cdef class Store:
     cdef object opening
     cdef object keeper
     cdef bint attended
+    # Whether maintenance was called, and is to come.
+    cdef bint called
+    cdef bint checkpoint_due
+    cdef bint entering
+    # What maintenance checkpoints on, with the lock `tending` held.
+    cdef Connection tender
+    cdef object tending
+    cdef readonly double write_behind
+    cdef readonly str durability
+    # Of write-behind; of threads that commit together, for durability "full"; and all that maintenance looks after.
+    cdef Queue behind
+    cdef Queue group
+    cdef list queues
+    # When the first entry expires, as far as is known, and when it was last looked for.
+    cdef long long next_expiry
+    cdef bint expiry_known
+    cdef double expired_at
+    # How many entries there were when the clock stood there, and in which time that holds.
+    cdef object counted
+    cdef Tick counted_at
+    cdef long long counted_from
+    cdef long long counted_until
     cdef Memory memory
     # The wal-index header of the writer's connection; NULL while there is none.
     cdef const unsigned long long* clock
@@ -50,6 +77,7 @@ cdef class Store:
     cdef Session reader
     cdef int depth
     cdef int checkpoint_at
+    cdef int own_checkpoint_at
     cdef bint has_trash
     # What the open transaction has set and not written yet.
     cdef Rows deferred
@@ -75,7 +103,11 @@ cdef class Store:
     cdef bint recall_presence(self, const Node* node) except -1
     cdef Node* in_memory(self, object key, unsigned long long* hashed) except? NULL
     cdef bint contains_row(self, object key) except -1
+    cdef object fetch_waiting(self, Place place, object missing)
     cdef object name_of(self, object key, object owner, Cell* cell)
+    cdef bint remember(
+        self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,
+        long long expire) except -1
     cdef unsigned long long sight(self) noexcept
     cdef Statement look_up(self, bint whole, const Cell* key, unsigned long long* era)
     cdef object value_of(self, object codec, object file, object size, object stored)
@@ -132,7 +164,7 @@ cdef class Store:
     cdef int carry_out(self) except -1
     cdef int add_row(
         self, Rows rows, object key, object value, long long expire, object tag_owner, const Cell* tag) except -1
-    cdef int add_doomed(self, Rows rows, object key) except -1
+    cdef int add_deletion(self, Rows rows, object key) except -1
     cdef Py_ssize_t write_rows(self, Rows rows, Py_ssize_t start, Py_ssize_t end, bint only_if_absent) except -1
     cdef bint is_large(self, const Cell* value) noexcept
     cdef Py_ssize_t write_run(self, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now) except -1
@@ -144,7 +176,32 @@ cdef class Store:
         self, const Cell* key, long long delta, long long start, long long now, long long* total) except -1
     cdef int count_changes(self, Connection connection, int before) except -1
     cdef int settle(self) except -1
-    cdef int empty_trash(self, Session session) except -1
+    cdef int tidy_up(self, Session session) except -1
+    cdef int restart_wal(self, Session session) except -1
+    cdef int empty_trash(self, double patience) except -1
+
+    # Maintenance, and what waits to be written
+    cdef bint call_keeper(self, double seconds) except -1
+    cdef double tend_queue(self, Queue queue) except? -2.0
+    cdef int checkpoint_beside(self) except -1
+    cdef double tend_expiry(self) except? -1.0
+    cdef int find_next_expiry(self) except -1
+    cdef int expect_expiry(self, long long expire) except -1
+    cdef int flush_queue(self, Queue queue) except -1
+    cdef int write_generation(self, Queue queue, Generation generation) except -1
+    cdef int flush_first(self) except -1
+    cdef int take_turn(self) except -1
+    cdef bint can_wait(self) noexcept
+    cdef int came_in(self, unsigned long long hashed) except -1
+    cdef int make_room(self) except -1
+    cdef int raise_failure(self, Queue queue) except -1
+    cdef int add_queue(self, Queue queue) except -1
+    cdef int remove_queue(self, Queue queue) except -1
+    cdef bint put_together(
+        self, const Cell* key, object key_owner, const Cell* value, object value_owner, const Cell* tag,
+        object tag_owner, int codec, long long expire) except -1
+
+    # Other things inside
     cdef int repair_dangling(self, Entry entry, const Cell* key) except -1
     cdef int roll_back(self, Session session) except -1
     cdef int undo_files(self, Py_ssize_t mark) except -1

@@ -26,18 +26,21 @@ What is always true, and who keeps it so:
 import _thread
 import operator
 import os
+from time import monotonic
 
 cimport cython
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
 from cpython.mem cimport PyMem_RawFree
+from libc.string cimport memset
 
 from fastcache.engine.changes cimport after_commit, announce, announce_nothing, before_commit
-from fastcache.engine.clock cimport stands
+from fastcache.engine.clock cimport Tick, read, stands
 from fastcache.engine.connection cimport (
-    CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, STEP_BUSY, STEP_DONE, STEP_ROW, cell_object, cell_of_plain)
+    CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_BUSY, STEP_DONE, STEP_ROW, cell_object, cell_of_plain)
 from fastcache.engine.keys cimport canonical_key, decode_key, encode_key, hash_plain
-from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Node
+from fastcache.engine.queue cimport Generation, Place, Queue
+from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
 from fastcache.engine.values cimport (
     CODEC_BYTES, CODEC_NATIVE, CODEC_SERIALIZED, CODEC_TEXT, decode_value, encode_value)
 
@@ -55,6 +58,9 @@ from fastcache.engine.errors import (
 )
 from fastcache.engine.files import MissingFileError, ValueFiles
 
+cdef extern from "<math.h>":
+    double INFINITY
+
 cdef extern from "<limits.h>":
     long long LLONG_MAX, LLONG_MIN
 
@@ -69,9 +75,24 @@ cdef extern from "<time.h>" nogil:
 cdef long long INLINE_LIMIT = 32 * 1024
 # A value of more bytes than this is written to the database without the GIL.
 cdef long long LARGE = 16 * 1024
-# WAL frames after which the writer copies them back (SQLite's own default).
+# WAL frames after which maintenance copies them back (SQLite's own default), and after which the writer sees to it that
+# the WAL starts over. Each of 4 KiB.
 cdef int CHECKPOINT_FRAMES = 1000
+cdef int OWN_CHECKPOINT_FRAMES = 5000
+# How long maintenance waits for the turn, and how long it leaves between two looks for what has expired, in seconds.
+cdef double TENDING_PATIENCE = 0.5
+cdef double EXPIRY_PERIOD = 1.0
+# How soon it looks again at a kept snapshot, in seconds.
+cdef double SNAPSHOT_PERIOD = 0.025
+# Rows that it deletes in one transaction, and rows of a queue that are written in one: not so many that the change log
+# does not list them, or others wait for long.
+cdef int EXPIRED_AT_ONCE = 500
+cdef Py_ssize_t QUEUED_AT_ONCE = 4096
 cdef int LARGEST_BATCH = 256
+
+# Stores that have something to write: not to be collected.
+cdef dict unwritten = {}
+
 # Of no more rows than this, a batch is written with the GIL.
 cdef Py_ssize_t FEW = 32
 # Of a statement that changes more entries than this, the change log says no more than that.
@@ -93,15 +114,19 @@ cdef class Store:
         timeout: how long to wait for another writer, in seconds.
         timer: called for the time in seconds since the epoch; None for the system's clock.
         memory: how many bytes of what was read may stay in this process; 0 for none.
-        keeper: called with the store when it keeps a snapshot, to have ``let_go`` called from time to time until that
-            returns False. Without one, no snapshot is kept.
+        keeper: called with the store and a number of seconds, to have ``tend`` called within that time, by a thread of
+            its own; returns whether it will be. Without one, no snapshot is kept, and each does its own tidying.
+        write_behind: for how many seconds a set or delete may wait to be written; None or 0 for not at all.
+        durability: "normal", or "full" to have each commit synced to the disk before it returns.
         settings: kept in the database with the format: those of a new one; for one that exists, what is not
             None replaces what is stored.
     Raises:
         OpenError: (FormatError, NotACacheError) the directory cannot be opened as asked.
     """
 
-    def __init__(self, directory, *, serializer, timeout=60.0, timer=None, memory=0, keeper=None, settings=None):
+    def __init__(
+            self, directory, *, serializer, timeout=60.0, timer=None, memory=0, keeper=None, write_behind=None,
+            durability="normal", settings=None):
         self.directory = os.path.abspath(os.fspath(directory))
         self.serializer = check_serializer(serializer)
         self.timeout = check_timeout(timeout)
@@ -110,6 +135,17 @@ cdef class Store:
         self.timer = timer
         self.memory = Memory(check_memory(memory))
         self.keeper = keeper
+        self.queues = []
+        self.write_behind = check_delay(write_behind)
+        if self.write_behind:
+            # Half of it is for the writing.
+            self.behind = Queue(self.write_behind / 2)
+            self.queues.append(self.behind)
+        self.durability = check_durability(durability)
+        if durability == "full":
+            self.group = Queue(0.0)
+        self.tending = _thread.allocate_lock()
+        self.next_expiry = NEVER
         self.files = ValueFiles(self.directory)
         self.turn = Turn()
         self.opening = _thread.RLock()
@@ -119,6 +155,7 @@ cdef class Store:
         self.blocks = []
         self.inline_limit = INLINE_LIMIT
         self.checkpoint_at = CHECKPOINT_FRAMES
+        self.own_checkpoint_at = OWN_CHECKPOINT_FRAMES
         self.settings = {"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0}
         make_directory(self.directory)
         process.register(self)
@@ -126,11 +163,7 @@ cdef class Store:
             self.open_writer()
             self.check_settings(settings or {})
             self.files.abandoned(remove=True)
-            self.turn.take(self.timeout)
-            try:
-                self.empty_trash(self.writer)
-            finally:
-                self.turn.give()
+            self.empty_trash(self.timeout)
         except CorruptError as error:
             # Opened all the same, so that check(fix=True) can be called; every other use raises the error again.
             warn("%r is damaged: %s", self.directory, error)
@@ -195,6 +228,7 @@ cdef class Store:
         self.commit.header = NULL
         self.commit.ring = NULL
         self.memory.detach()
+        memset(&self.counted_at, 0, sizeof(self.counted_at))
         self.attended = False
 
     cdef ChangeLog open_log(self):
@@ -266,7 +300,7 @@ cdef class Store:
         if not ours:
             connection.execute(sql.USE_WAL)
         wal = connection.query(sql.GET_JOURNAL_MODE)[0][0] == "wal"
-        if not wal:
+        if not wal or self.group is not None:
             connection.execute(sql.SYNC_FULL)
         if ours:
             return wal
@@ -334,16 +368,22 @@ cdef class Store:
             if self.depth or self.turn.depth > 1:
                 raise TransactionError(
                     "a cache cannot be closed inside its own transaction, or by what interrupts one of its operations")
+            self.flush()
             self.closed = True
             self.drop_sessions(True)
         finally:
             self.turn.give()
+        self.call_keeper(0.0)
 
     def close_if_idle(self):
         """Close, unless a thread has the turn."""
         if not self.closed and self.turn.take_if_free():
             try:
                 if not self.depth and self.turn.depth == 1:
+                    try:
+                        self.flush()
+                    except (CacheError, OSError) as error:
+                        warn("%r is closed, and what waited to be written is lost: %s", self.directory, error)
                     self.closed = True
                     self.drop_sessions(True)
             finally:
@@ -357,6 +397,11 @@ cdef class Store:
         self.reader = None
         self.writer = None
         self.forget_clock()
+        # Maintenance may be at work on it.
+        with self.tending:
+            tender, self.tender = self.tender, None
+            if tender is not None:
+                (<Connection>tender).close(False)
         if reader is not None:
             reader.connection.close(checkpoint)
         if writer is not None:
@@ -375,8 +420,11 @@ cdef class Store:
         return True
 
     def quiesce(self):
-        """Close the connections; they reopen on next use."""
-        self.drop_sessions(False)
+        """Write what waits, and close the connections; they reopen on next use."""
+        try:
+            self.flush()
+        finally:
+            self.drop_sessions(False)
 
     def is_mine(self):
         """Whether this thread has the turn."""
@@ -391,11 +439,19 @@ cdef class Store:
         """Start in the child with free locks and no connection; never touch the parent's."""
         self.turn = Turn()
         self.opening = _thread.RLock()
+        self.tending = _thread.allocate_lock()
         for session in (self.writer, self.reader):
             if session is not None:
                 (<Session>session).abandon()
+        if self.tender is not None:
+            self.tender.abandon()
         self.writer = None
         self.reader = None
+        self.tender = None
+        for queue in self.queues:
+            (<Queue>queue).forsake()
+        if self.group is not None:
+            self.group.forsake()
         self.forget_clock()
         self.depth = 0
         self.deferred = Rows()
@@ -437,7 +493,8 @@ cdef class Store:
             session.used = True
             if not self.attended:
                 self.attended = True
-                self.keeper(self)
+                if not self.call_keeper(SNAPSHOT_PERIOD):
+                    session.let_go()
                 return self.reading()
         return session
 
@@ -470,7 +527,8 @@ cdef class Store:
     cdef BusyWait pause(self, BusyWait wait):
         """Wait a little for another connection's lock. Signal handlers run here, and may use this store."""
         if wait is None:
-            wait = BusyWait(self.timeout, "waiting to use the cache")
+            # What was waited for the turn counts.
+            wait = BusyWait(self.timeout, "waiting to use the cache", self.turn.began if self.turn.is_mine() else 0.0)
         wait.pause()
         return wait
 
@@ -537,8 +595,14 @@ cdef class Store:
         cdef Node* node
         cdef unsigned long long era = 0
         cdef bint sighted
+        cdef Place place
         name = None
         owner = encode_key(key, self.serializer, &cell)
+        if self.behind is not None:
+            name = canonical_key(key, owner, self.serializer, &cell.hashed)
+            place = self.behind.find(name)
+            if place is not None:
+                return self.fetch_waiting(place, missing)
         sighted = self.sight() != 0
         if sighted:
             name = canonical_key(key, owner, self.serializer, &cell.hashed)
@@ -550,7 +614,7 @@ cdef class Store:
         if not sighted:
             era = 0
         if statement is None:
-            self.memory.keep(era, name, cell.hashed, ABSENT, None, 0, NEVER)
+            self.remember(era, name, cell.hashed, ABSENT, None, 0, NEVER)
             self.misses += 1
             return missing
         # The plainest row first: native, never expires, no file.
@@ -559,7 +623,7 @@ cdef class Store:
                 value = statement.column_object(2)
             finally:
                 statement.reset()
-            self.memory.keep(era, name, cell.hashed, OBJECT, value, CODEC_NATIVE, NEVER)
+            self.remember(era, name, cell.hashed, OBJECT, value, CODEC_NATIVE, NEVER)
             self.hits += 1
             return value
         try:
@@ -577,10 +641,21 @@ cdef class Store:
         stored = entry.stored
         self.decode(entry)
         if entry.codec < CODEC_SERIALIZED:
-            self.memory.keep(era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire)
-        elif self.memory.keep(era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire):
+            self.remember(era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire)
+        elif self.remember(era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire):
             self.memory.sieve.become(name, cell.hashed, stored, entry.stored)
         self.hits += 1
+        return entry.stored
+
+    cdef object fetch_waiting(self, Place place, object missing):
+        """The live value of what waits to be written, or ``missing``."""
+        cdef Entry entry = entry_of(place)
+        if entry is None or (entry.expire != NEVER and entry.expire <= self.now()):
+            self.misses += 1
+            return missing
+        self.decode(entry)
+        self.hits += 1
+        self.memory_hits += 1
         return entry.stored
 
     cdef object name_of(self, object key, object owner, Cell* cell):
@@ -588,6 +663,14 @@ cdef class Store:
 
         Also while there is no clock: the write itself may open the connection that has it."""
         return canonical_key(key, owner, self.serializer, &cell.hashed)
+
+    cdef bint remember(
+            self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,
+            long long expire) except -1:
+        """Leave to the tier what SQLite has said, unless something newer waits to be written."""
+        if self.behind is not None and self.behind.find(name) is not None:
+            return False
+        return self.memory.keep(era, name, hashed, kind, value, codec, expire)
 
     cdef unsigned long long sight(self) noexcept:
         """The tier's era, if this thread may use it now; else 0."""
@@ -642,7 +725,16 @@ cdef class Store:
         cdef Entry entry
         cdef unsigned long long era
         cdef str lost = None
+        cdef Place place
         owner = encode_key(key, self.serializer, &cell)
+        if self.behind is not None:
+            place = self.behind.find(canonical_key(key, owner, self.serializer, &cell.hashed))
+            if place is not None:
+                entry = entry_of(place)
+                if entry is None or (entry.expire != NEVER and entry.expire <= self.now()):
+                    return None
+                self.decode(entry)
+                return entry
         while True:
             statement = self.look_up(True, &cell, &era)
             if statement is None:
@@ -717,8 +809,14 @@ cdef class Store:
         cdef unsigned long long era = 0
         cdef long long expire, size
         cdef bint sighted
+        cdef Place place
         name = None
         owner = encode_key(key, self.serializer, &cell)
+        if self.behind is not None:
+            name = canonical_key(key, owner, self.serializer, &cell.hashed)
+            place = self.behind.find(name)
+            if place is not None:
+                return not place.deleted and (place.expire == NEVER or place.expire > self.now())
         sighted = self.sight() != 0
         if sighted:
             name = canonical_key(key, owner, self.serializer, &cell.hashed)
@@ -730,7 +828,7 @@ cdef class Store:
         if not sighted:
             era = 0
         if statement is None:
-            self.memory.keep(era, name, cell.hashed, ABSENT, None, 0, NEVER)
+            self.remember(era, name, cell.hashed, ABSENT, None, 0, NEVER)
             return False
         try:
             expire = statement.column_integer(1) if statement.column_is_integer(1) else NEVER
@@ -739,7 +837,7 @@ cdef class Store:
         finally:
             statement.reset()
         if file is None:
-            self.memory.keep(era, name, cell.hashed, PRESENT, None, 0, expire)
+            self.remember(era, name, cell.hashed, PRESENT, None, 0, expire)
         if expire != NEVER and expire <= self.now():
             return False
         if file is None:
@@ -778,6 +876,15 @@ cdef class Store:
         # What stays in the tier: what will be read, or what it is decoded from.
         known = value_owner if codec >= CODEC_SERIALIZED else value
         if not only_if_absent:
+            if self.can_wait():
+                self.make_room()
+                self.behind.put(
+                    name, &key_cell, key_owner, &value_cell, value_owner, known, &tag_cell, tag_owner, codec, expire)
+                self.came_in(key_cell.hashed)
+                return True
+            if self.group is not None and self.turn.owner != 0 and not self.turn.is_mine():
+                return self.put_together(
+                    &key_cell, key_owner, &value_cell, value_owner, &tag_cell, tag_owner, codec, expire)
             if not large and self.depth != 0 and self.turn.is_mine():
                 return self.defer(key_owner, &key_cell, value_owner, &value_cell, codec, expire, tag_owner, &tag_cell)
             if large:
@@ -805,19 +912,19 @@ cdef class Store:
         value_owner = encode_value(value, self.serializer, &value_cell, &codec)
         return rows.add(&key_cell, key_owner, &value_cell, value_owner, tag, tag_owner, codec, expire)
 
-    cdef int add_doomed(self, Rows rows, object key) except -1:
+    cdef int add_deletion(self, Rows rows, object key) except -1:
         """Append a key to be deleted to what waits to be written."""
         cdef Cell cell
         owner = encode_key(key, self.serializer, &cell)
         self.name_of(key, owner, &cell)
-        return rows.add_doomed(&cell, owner)
+        return rows.add_deletion(&cell, owner)
 
     cdef bint put_row(
             self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
             const Cell* value, object name, object known) except -1:
         """Store a value in its row."""
         cdef bint stored
-        self.turn.take(self.timeout)
+        self.take_turn()
         try:
             stored = self.write_row(only_if_absent, key, codec, value.size, expire, tag, None, value)
             if self.depth == 0:
@@ -856,14 +963,16 @@ cdef class Store:
         cdef long long now = self.now()
         while start < end:
             stop = start + 1
-            if rows.rows[start].doomed:
-                while stop < end and rows.rows[stop].doomed:
+            if rows.rows[start].kind == ROW_DELETE:
+                while stop < end and rows.rows[stop].kind == ROW_DELETE:
                     stop += 1
                 changed += self.delete_run(&rows.rows[start], stop - start, now)
+            elif rows.rows[start].kind == ROW_NOTHING:
+                pass
             elif self.is_large(&rows.rows[start].value):
                 changed += self.write_alone(&rows.rows[start], only_if_absent)
             else:
-                while stop < end and not rows.rows[stop].doomed and not self.is_large(&rows.rows[stop].value):
+                while stop < end and rows.rows[stop].kind == ROW_SET and not self.is_large(&rows.rows[stop].value):
                     stop += 1
                 changed += self.write_run(&rows.rows[start], stop - start, only_if_absent, now)
             start = stop
@@ -888,6 +997,9 @@ cdef class Store:
                     if not only_if_absent:
                         statement.bind_integer(8, now)
                     changed = self.change_locked(session, statement, count > FEW)
+                    for index in range(count):
+                        if rows[index].expire != NEVER:
+                            self.expect_expiry(rows[index].expire)
             finally:
                 session.connection.offer(NULL, 0)
         # Fewer than asked for: the count of files is wrong, and one was in the way after all.
@@ -942,7 +1054,7 @@ cdef class Store:
 
     cdef int keep_own(self, const Cell* key, object name, object known, int codec, long long expire) except -1:
         """Remember what our last commit has stored, if none has followed it. The turn is still held."""
-        self.memory.keep(
+        self.remember(
             self.own_era, name, key.hashed, UNDECODED if codec >= CODEC_SERIALIZED else OBJECT, known, codec, expire)
         return 0
 
@@ -957,7 +1069,7 @@ cdef class Store:
             codec = CODEC_TEXT if value.kind == CELL_TEXT else CODEC_BYTES
         pending = self.files.write(PyMemoryView_FromMemory(<char*>value.data, value.size, PyBUF_READ))
         try:
-            self.turn.take(self.timeout)
+            self.take_turn()
         except BaseException:
             pending.discard()
             raise
@@ -1008,6 +1120,8 @@ cdef class Store:
         if changed:
             if self.depth == 0:
                 self.follow_commit()
+            if expire != NEVER:
+                self.expect_expiry(expire)
             return True
         self.enter()
         try:
@@ -1017,6 +1131,8 @@ cdef class Store:
             self.leave(False)
             raise
         self.leave(True)
+        if expire != NEVER:
+            self.expect_expiry(expire)
         return written
 
     cdef bint replace_row(
@@ -1086,6 +1202,8 @@ cdef class Store:
             statement = session.statement(text)
             statement.bind(1, key)
             if text is sql.TOUCH:
+                if expire != NEVER:
+                    self.expect_expiry(expire)
                 if expire == NEVER:
                     statement.bind_null(2)
                 else:
@@ -1122,7 +1240,7 @@ cdef class Store:
         """Step a bound statement to its end; returns how many rows it changed, or -1 if another has the lock: then it
         is to be bound anew, since others may use it meanwhile."""
         cdef int before = session.connection.total_changes()
-        if statement.step(release_gil) == STEP_BUSY:
+        if statement.step(release_gil or self.group is not None) == STEP_BUSY:
             return -1
         statement.reset()
         return self.count_changes(session.connection, before)
@@ -1148,12 +1266,19 @@ cdef class Store:
         owner = encode_key(key, self.serializer, &cell)
         name = self.name_of(key, owner, &cell)
         cdef long long now = self.now()
-        self.turn.take(self.timeout)
+        if text is sql.DELETE and self.can_wait():
+            if not self.contains(key):
+                return False
+            self.make_room()
+            self.behind.remove(name, &cell, owner)
+            self.came_in(cell.hashed)
+            return True
+        self.take_turn()
         try:
             changed = self.run_keyed(text, &cell, expire, now) > 0
             if self.depth == 0:
                 if changed and text is sql.DELETE:
-                    self.memory.keep(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER)
+                    self.remember(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER)
                 self.settle()
         finally:
             self.turn.give()
@@ -1168,14 +1293,14 @@ cdef class Store:
         owner = encode_key(key, self.serializer, &cell)
         name = self.name_of(key, owner, &cell)
         cdef long long now = self.now()
-        self.turn.take(self.timeout)
+        self.take_turn()
         try:
             entry = self.pop_native(&cell, now)
             if entry is not None:
                 self.hits += 1
                 if self.depth == 0:
                     self.follow_commit()
-                    self.memory.keep(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER)
+                    self.remember(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER)
                     self.settle()
                 return entry
             if not self.contains(key):
@@ -1212,7 +1337,7 @@ cdef class Store:
                 try:
                     entry = self.read_entry(statement)
                     # The row is out for good once the statement is done, which includes the commit.
-                    step = statement.step()
+                    step = statement.step(self.group is not None)
                 finally:
                     statement.reset()
                 if step == STEP_DONE:
@@ -1277,7 +1402,7 @@ cdef class Store:
         owner = encode_key(key, self.serializer, &cell)
         self.name_of(key, owner, &cell)
         cdef long long now = self.now()
-        self.turn.take(self.timeout)
+        self.take_turn()
         try:
             if (-(1 << 63) <= delta < 1 << 63 and -(1 << 63) <= start < 1 << 63
                     and self.increment_native(&cell, delta, start, now, &total)):
@@ -1321,7 +1446,7 @@ cdef class Store:
             step = statement.step()
             if step == STEP_ROW:
                 total[0] = statement.column_integer(0)
-                step = statement.step()
+                step = statement.step(self.group is not None)
                 statement.reset()
                 if step == STEP_DONE:
                     return True
@@ -1393,6 +1518,7 @@ cdef class Store:
         cdef long long seen
         cdef list found
         cdef long long now = self.now()
+        self.flush_first()
         while True:
             found = []
             seen = last[0]
@@ -1423,6 +1549,7 @@ cdef class Store:
         """The single value of a statement that may walk the whole table: without the GIL where the turn is free."""
         cdef Statement statement
         cdef BusyWait wait = None
+        self.flush_first()
         if not self.turn.take_if_free():
             return self.reading().connection.query(text, parameters)[0][0]
         try:
@@ -1439,8 +1566,24 @@ cdef class Store:
             self.turn.give()
 
     def count(self):
-        """How many live entries there are."""
-        return self.scalar(sql.COUNT, (self.now(),))
+        """How many live entries there are. Not counted again while nobody has committed and nothing has expired."""
+        cdef Tick before
+        cdef long long now = self.now()
+        cdef bint lasting
+        self.flush_first()
+        if self.clock == NULL or (self.depth != 0 and self.turn.is_mine()):
+            return self.scalar(sql.COUNT, (now,))
+        if stands(self.clock, &self.counted_at) and self.counted_from <= now < self.counted_until:
+            return self.counted
+        lasting = read(self.clock, &before)
+        counted = self.scalar(sql.COUNT, (now,))
+        until = self.scalar(sql.NEXT_EXPIRY, (now,))
+        if lasting and self.clock != NULL and stands(self.clock, &before):
+            self.counted = counted
+            self.counted_from = now
+            self.counted_until = until if type(until) is int else NEVER
+            self.counted_at = before
+        return counted
 
     def size(self):
         """Bytes of all live values."""
@@ -1492,18 +1635,28 @@ cdef class Store:
     cdef int enter(self) except -1:
         """Take the turn and begin a transaction, or a savepoint in the one that is open."""
         cdef Session session
+        cdef BusyWait wait = None
         self.turn.take(self.timeout)
         try:
+            if self.depth == 0 and self.behind is not None:
+                # From here on, nobody puts anything off that this transaction would not see.
+                self.entering = not self.behind.flushing
+                self.flush_first()
             session = self.writing()
             if self.depth == 0:
-                session.begin.run()
+                while session.begin.step() == STEP_BUSY:
+                    wait = self.pause(wait)
+                    session = self.writing()
+                session.begin.reset()
                 announce_nothing(&self.commit)
             else:
                 session.savepoint.run()
         except BaseException:
+            self.entering = False
             self.turn.give()
             raise
         self.depth += 1
+        self.entering = False
         self.marks.append(len(self.created))
         self.entered += 1
         self.blocks.append(self.entered)
@@ -1591,47 +1744,349 @@ cdef class Store:
         return 0
 
     cdef int settle(self) except -1:
-        """After a commit, the turn still held: unlink what the commit has dropped, and keep the WAL short.
+        """After a commit, the turn still held: call for maintenance if there is something to do, and keep the WAL short.
 
-        The commit stands whatever happens here, so failures are logged and tried again after a later commit."""
+        Maintenance alone would not: while it copies, steady writers append, so that the WAL never starts over. Who has the
+        turn completes what it has left, which waits for the disk but is little, and rare."""
         cdef Session session = self.writer
         cdef int frames = session.connection.witness.frames
+        cdef bint call = self.has_trash
         if frames < CHECKPOINT_FRAMES:
             self.checkpoint_at = CHECKPOINT_FRAMES
-        if not self.has_trash and frames < self.checkpoint_at:
-            return 0
+            self.own_checkpoint_at = OWN_CHECKPOINT_FRAMES
+        elif frames >= self.checkpoint_at:
+            # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
+            self.checkpoint_at = frames + CHECKPOINT_FRAMES
+            self.checkpoint_due = True
+            call = True
+        if call and not self.called:
+            self.called = True
+            if not self.call_keeper(0.0):
+                self.called = False
+                self.tidy_up(session)
+        if frames >= self.own_checkpoint_at:
+            self.own_checkpoint_at = frames + CHECKPOINT_FRAMES
+            self.restart_wal(session)
+        return 0
+
+    cdef int tidy_up(self, Session session) except -1:
+        """Do by ourselves what nobody else will. The commit stands whatever happens here, so failures are logged."""
         try:
             if self.has_trash:
-                self.empty_trash(session)
-            if frames >= self.checkpoint_at:
-                # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
-                self.checkpoint_at = frames + CHECKPOINT_FRAMES
+                self.empty_trash(self.timeout)
+            if self.checkpoint_due:
+                self.checkpoint_due = False
                 session.connection.checkpoint()
         except (CacheError, OSError) as error:
             self.has_trash = True
             warn("tidying %r has to wait: %s", self.directory, error)
         return 0
 
-    cdef int empty_trash(self, Session session) except -1:
-        """Unlink the files in the trash, then forget them. The turn is held, and no transaction is open."""
-        cdef list names
-        cdef int before
-        self.has_trash = False
+    cdef int restart_wal(self, Session session) except -1:
+        """Copy what is left of the WAL while nobody in this process appends to it, so that the next commit starts it over."""
+        try:
+            # If maintenance is at it, its work is most of ours.
+            with self.tending:
+                session.connection.checkpoint()
+        except CacheError as error:
+            warn("a checkpoint of %r has to wait: %s", self.directory, error)
+        return 0
+
+    # -- maintenance -----------------------------------------------------------------------------------------
+
+    cdef bint call_keeper(self, double seconds) except -1:
+        """Have ``tend`` called within so many seconds; returns whether it will be."""
+        return self.keeper is not None and self.keeper(self, seconds)
+
+    def tend(self):
+        """Do what there is to do beside the callers; returns in how many seconds (float) there will be more, or None.
+
+        Called by maintenance alone. An error is raised when all the rest is done."""
+        cdef double soonest = INFINITY
+        cdef double due
+        failure = None
+        self.called = False
+        if self.closed:
+            return None
+        if self.let_go():
+            soonest = SNAPSHOT_PERIOD
+        for queue in list(self.queues):
+            try:
+                due = self.tend_queue(queue)
+                if due >= 0.0:
+                    soonest = min(soonest, due)
+            except (CacheError, OSError) as error:
+                failure = error
+        try:
+            if self.has_trash:
+                self.empty_trash(TENDING_PATIENCE)
+            if self.checkpoint_due:
+                self.checkpoint_due = False
+                self.checkpoint_beside()
+            soonest = min(soonest, self.tend_expiry())
+        except ClosedError:
+            return None
+        except (CacheError, OSError) as error:
+            self.has_trash = True
+            failure = failure or error
+        if failure is not None:
+            raise failure
+        return None if soonest == INFINITY else soonest
+
+    cdef double tend_queue(self, Queue queue) except? -2.0:
+        """Write a queue if it is time; returns in how many seconds it will be, or -1 if nothing waits."""
+        cdef double due = queue.due_in(monotonic())
+        if due == 0.0:
+            try:
+                self.flush_queue(queue)
+            except Exception as error:
+                queue.failure = error
+                raise
+            due = queue.due_in(monotonic())
+        return due
+
+    cdef int checkpoint_beside(self) except -1:
+        """Copy what the WAL holds, on a connection of its own, while others write."""
+        self.opening.acquire()
+        try:
+            if self.tender is None:
+                self.tender = self.open_connection(False)
+        finally:
+            self.opening.release()
+        with self.tending:
+            if self.tender is not None:
+                self.tender.checkpoint()
+        return 0
+
+    cdef double tend_expiry(self) except? -1.0:
+        """Delete what has expired, if it is time; returns in how many seconds there will be more.
+
+        A cache with a timer of its own does not tell when that is."""
+        cdef double wait
+        cdef int changed = EXPIRED_AT_ONCE
+        if self.timer is not None:
+            return INFINITY
+        if not self.expiry_known:
+            self.find_next_expiry()
+        if self.next_expiry == NEVER:
+            return INFINITY
+        wait = max((self.next_expiry - self.now()) / 1000.0, self.expired_at + EXPIRY_PERIOD - monotonic())
+        if wait > 0.0:
+            return wait
+        while changed == EXPIRED_AT_ONCE:
+            self.turn.take(TENDING_PATIENCE)
+            try:
+                which = (self.now(), EXPIRED_AT_ONCE)
+                changed = self.bulk_of(sql.KEYS_EXPIRED_FIRST, which, sql.EXPIRE_FIRST, which)
+            finally:
+                self.turn.give()
+        self.expired_at = monotonic()
+        self.find_next_expiry()
+        if self.next_expiry == NEVER:
+            return INFINITY
+        return max(EXPIRY_PERIOD, (self.next_expiry - self.now()) / 1000.0)
+
+    cdef int find_next_expiry(self) except -1:
+        """Look when the first entry expires. Under the turn, as is whoever stores one (expect_expiry)."""
+        self.turn.take(TENDING_PATIENCE)
+        try:
+            first = self.writing().connection.query(sql.FIRST_EXPIRY)[0][0]
+            self.next_expiry = first if type(first) is int else NEVER
+            self.expiry_known = True
+        finally:
+            self.turn.give()
+        return 0
+
+    cdef int expect_expiry(self, long long expire) except -1:
+        """An entry was stored that expires at this time."""
+        if expire < self.next_expiry and self.timer is None:
+            self.next_expiry = expire
+            self.call_keeper(max(0.0, (expire - self.now()) / 1000.0))
+        return 0
+
+    # -- what waits to be written ----------------------------------------------------------------------------
+
+    def flush(self):
+        """Write what write-behind has put off."""
+        if self.closed:
+            raise ClosedError(f"the cache in {self.directory!r} is closed")
+        if self.behind is not None:
+            self.flush_queue(self.behind)
+
+    cdef int flush_queue(self, Queue queue) except -1:
+        """Write all that has come in until now, and wait for it."""
+        cdef int index
+        cdef Generation generation
+        self.turn.take(self.timeout)
+        try:
+            # What could not be written before, and what has come in since.
+            for index in range(2):
+                generation = queue.next_to_write()
+                if generation is not None:
+                    self.write_generation(queue, generation)
+            queue.failure = None
+            if queue is self.behind and queue.is_empty():
+                unwritten.pop(id(self), None)
+        finally:
+            self.turn.give()
+        return 0
+
+    cdef int write_generation(self, Queue queue, Generation generation) except -1:
+        cdef Py_ssize_t end
+        queue.flushing = True
+        try:
+            while generation.written < generation.count:
+                end = min(generation.written + QUEUED_AT_ONCE, generation.count)
+                self.enter()
+                try:
+                    self.write_rows(generation, generation.written, end, False)
+                except BaseException:
+                    self.leave(False)
+                    raise
+                self.leave(True)
+                queue.committed += end - generation.written
+                generation.written = end
+        finally:
+            queue.flushing = False
+        queue.writing = None
+        return 0
+
+    cdef int flush_first(self) except -1:
+        """Before what is atomic, and what looks at all: write what waits. Inside a transaction, nothing does."""
+        if (self.behind is not None and self.depth == 0 and not self.behind.flushing
+                and not self.behind.is_empty()):
+            self.flush_queue(self.behind)
+        return 0
+
+    cdef int take_turn(self) except -1:
+        """Take the turn for something atomic."""
+        self.turn.take(self.timeout)
+        if self.behind is not None:
+            try:
+                self.flush_first()
+            except BaseException:
+                self.turn.give()
+                raise
+        return 0
+
+    cdef bint can_wait(self) noexcept:
+        """Whether a set or delete may be put off. Not past a transaction, which could not see it."""
+        return self.behind is not None and not self.entering and (self.depth == 0 or self.behind.flushing)
+
+    cdef int came_in(self, unsigned long long hashed) except -1:
+        """After something was put off: the tier does not know it, and somebody has to write it."""
+        cdef Queue queue = self.behind
+        self.memory.forget(hashed)
+        if queue.filling.count == 1:
+            unwritten[id(self)] = self
+            if not self.call_keeper(queue.delay):
+                self.flush_queue(queue)
+        elif not queue.called and queue.is_enough():
+            queue.called = True
+            self.call_keeper(0.0)
+        return 0
+
+    cdef int make_room(self) except -1:
+        """Before something is put off: raise what has gone wrong before, and wait if too much waits already."""
+        cdef Queue queue = self.behind
+        if self.closed:
+            raise ClosedError(f"the cache in {self.directory!r} is closed")
+        self.raise_failure(queue)
+        if queue.is_full():
+            # Maintenance has the turn while it writes.
+            self.turn.take(self.timeout)
+            try:
+                queue.next_to_write()
+            finally:
+                self.turn.give()
+            if queue.is_full() or not self.call_keeper(0.0):
+                self.flush_queue(queue)
+        return 0
+
+    cdef int raise_failure(self, Queue queue) except -1:
+        if queue.failure is not None:
+            failure, queue.failure = queue.failure, None
+            raise failure
+        return 0
+
+    cdef int add_queue(self, Queue queue) except -1:
+        """Have maintenance look after a queue."""
+        if self.closed:
+            raise ClosedError(f"the cache in {self.directory!r} is closed")
+        self.queues.append(queue)
+        return 0
+
+    cdef int remove_queue(self, Queue queue) except -1:
+        self.queues.remove(queue)
+        return 0
+
+    cdef bint put_together(
+            self, const Cell* key, object key_owner, const Cell* value, object value_owner, const Cell* tag,
+            object tag_owner, int codec, long long expire) except -1:
+        """While another thread commits: set an entry in one commit with all that wait as well.
+
+        Whoever has the turn next writes for all. Nobody reads it before, or is told that it is stored."""
+        cdef Generation generation = self.group.filling
+        cdef Py_ssize_t index = generation.count
+        self.group.put(None, key, key_owner, value, value_owner, None, tag, tag_owner, codec, expire)
+        try:
+            self.turn.take(self.timeout)
+        except Timeout:
+            if generation is self.group.filling:
+                generation.rows[index].kind = ROW_NOTHING
+                raise
+            # It is being written just now.
+            self.turn.take(_thread.TIMEOUT_MAX)
+        except BaseException:
+            if generation is self.group.filling:
+                generation.rows[index].kind = ROW_NOTHING
+            raise
+        try:
+            if generation is self.group.filling:
+                self.group.next_to_write()
+                try:
+                    self.write_generation(self.group, generation)
+                except BaseException as error:
+                    generation.failure = error
+                    self.group.writing = None
+                    raise
+            elif generation.failure is not None:
+                raise StorageError(
+                    f"{self.directory!r}: what several threads stored together could not be committed"
+                ) from generation.failure
+        finally:
+            self.turn.give()
+        return True
+
+    cdef int empty_trash(self, double patience) except -1:
+        """Unlink the files in the trash, then forget them; no transaction is open. The turn is not needed to unlink."""
+        cdef list names, gone
+        cdef int before, changed
         while True:
-            names = [row[0] for row in session.connection.query(sql.LIST_TRASH, ())]
+            self.turn.take(patience)
+            try:
+                self.has_trash = False
+                names = [row[0] for row in self.writing().connection.query(sql.LIST_TRASH, ())]
+            finally:
+                self.turn.give()
             gone = [name for name in names if self.files.unlink(name)]
             if not gone:
                 return 0
-            before = session.connection.total_changes()
-            self.enter()
+            self.turn.take(patience)
             try:
-                for name in gone:
-                    session.connection.query(sql.EMPTY_TRASH, (name,))
-            except BaseException:
-                self.leave(False)
-                raise
-            self.leave(True)
-            if len(gone) < len(names) or session.connection.total_changes() == before:
+                self.enter()
+                try:
+                    before = self.writer.connection.total_changes()
+                    for name in gone:
+                        self.writing().connection.query(sql.EMPTY_TRASH, (name,))
+                    changed = self.writer.connection.total_changes() - before
+                except BaseException:
+                    self.leave(False)
+                    raise
+                self.leave(True)
+            finally:
+                self.turn.give()
+            if len(gone) < len(names) or changed == 0:
                 return 0
 
     # -- for the check ---------------------------------------------------------------------------------------
@@ -1657,7 +2112,7 @@ cdef class Store:
         try:
             self.has_trash = True
             if not self.depth:
-                self.empty_trash(self.writing())
+                self.empty_trash(self.timeout)
         finally:
             self.turn.give()
 
@@ -1676,6 +2131,20 @@ cdef class Store:
             self.drop_sessions(True)
         finally:
             self.turn.give()
+
+
+cdef Entry entry_of(Place place):
+    """What waits to be written, as a row would have it; None for a key that is to be deleted."""
+    cdef Entry entry
+    if place.deleted:
+        return None
+    entry = Entry.__new__(Entry)
+    entry.codec = place.codec
+    entry.expire = place.expire
+    entry.size = place.size
+    entry.stored = place.known
+    entry.tag = place.tag
+    return entry
 
 
 cdef int warn(str message, str directory, object error) except -1:
@@ -1716,6 +2185,22 @@ cdef double check_timeout(object timeout) except -1.0:
     return timeout
 
 
+cdef double check_delay(object write_behind) except -1.0:
+    if write_behind is None:
+        return 0.0
+    if isinstance(write_behind, bool) or not isinstance(write_behind, (int, float)):
+        raise TypeError(f"write_behind must be a number of seconds or None, not {type(write_behind).__name__}")
+    if not 0 <= write_behind < 1e9:
+        raise ValueError(f"write_behind must be between 0 and 1e9 seconds, not {write_behind!r}")
+    return write_behind
+
+
+cdef str check_durability(object durability):
+    if durability not in ("normal", "full"):
+        raise ValueError(f"durability must be 'normal' or 'full', not {durability!r}")
+    return durability
+
+
 cdef unsigned long long check_memory(object memory) except? 0:
     if isinstance(memory, bool) or not isinstance(memory, int):
         raise TypeError(f"memory must be a number of bytes (int), not {type(memory).__name__}")
@@ -1735,3 +2220,33 @@ cdef int make_directory(str directory) except -1:
     except OSError as error:
         raise OpenError(f"cannot make the directory {directory!r}: {error.strerror}") from error
     return 0
+
+
+cdef bint is_timedelta(object expire) except -1:
+    # Whoever has made one has loaded its module.
+    from datetime import timedelta
+
+    return isinstance(expire, timedelta)
+
+
+cdef long long expiry(Store store, object expire) except? -1:
+    """The absolute time, in ms, that is ``expire`` from now."""
+    cdef double seconds
+    if isinstance(expire, (int, float)) and not isinstance(expire, bool):
+        try:
+            seconds = expire
+        except OverflowError:
+            seconds = INFINITY if expire > 0 else -INFINITY
+    elif is_timedelta(expire):
+        seconds = expire.total_seconds()
+    else:
+        raise TypeError(f"expire must be seconds (int, float) or a timedelta, not {type(expire).__name__}")
+    if seconds != seconds:
+        raise ValueError("expire must be a number of seconds, not NaN")
+    # Beyond a hundred thousand years either way, it is never, or long ago.
+    if seconds > 4e12:
+        return NEVER
+    if seconds <= 0.0:
+        return store.now() + <long long>max(seconds * 1000.0, -4e15)
+    # Never less than asked for, and a positive time is never nothing.
+    return store.now() + max(1, <long long>(seconds * 1000.0 + 0.5))

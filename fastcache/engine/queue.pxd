@@ -1,0 +1,50 @@
+# What waits to be written: with write-behind, in a batch, and where threads share commits.
+
+from fastcache.engine.connection cimport Cell
+from fastcache.engine.rows cimport Rows
+
+
+cdef class Place:
+    # Where it waits, and what reads get: a value as it was given, or what it is decoded from.
+    cdef Py_ssize_t index
+    cdef bint deleted
+    cdef int codec
+    cdef long long expire
+    cdef long long size
+    cdef object known
+    cdef object tag
+
+
+cdef class Generation(Rows):
+    # By name: the last operation on each key.
+    cdef dict places
+    # So many of the rows are committed.
+    cdef Py_ssize_t written
+    cdef object failure
+
+
+cdef class Queue:
+    # How long a row may wait, in seconds.
+    cdef readonly double delay
+    cdef Generation filling
+    cdef Generation writing
+    # When the oldest row of `filling` came in, by time.monotonic.
+    cdef double since
+    # What maintenance has run into, to be raised at the next call.
+    cdef object failure
+    cdef bint flushing
+    # Whether somebody was called to write it.
+    cdef bint called
+    cdef readonly long long committed
+
+    cdef bint is_empty(self) noexcept
+    cdef bint is_enough(self) noexcept
+    cdef bint is_full(self) noexcept
+    cdef int put(
+        self, object name, const Cell* key, object key_owner, const Cell* value, object value_owner, object known,
+        const Cell* tag, object tag_owner, int codec, long long expire) except -1
+    cdef int remove(self, object name, const Cell* key, object key_owner) except -1
+    cdef Place find(self, object name)
+    cdef Generation next_to_write(self)
+    cdef int forsake(self) except -1
+    cdef double due_in(self, double now) noexcept

@@ -1,0 +1,24 @@
+# Whose turn it is to write, among the threads of a process.
+
+
+cdef class Turn:
+    # The thread that has it; 0 if none. One that it was handed to, and that has not woken yet, has it at depth 0.
+    cdef unsigned long owner
+    cdef int depth
+    # When its owner began to wait for it, by time.monotonic; 0 if it did not have to.
+    cdef double began
+    cdef list waiters
+
+    cdef int take(self, double timeout) except -1
+    cdef bint take_if_free(self) except -1
+    cdef void give(self)
+    cdef bint is_mine(self) noexcept
+
+    cdef int wait(self, unsigned long me, double timeout) except -1
+    cdef int pass_on(self) except -1
+
+
+cdef class Waiter:
+    cdef object lock
+    cdef unsigned long thread
+    cdef double since
