@@ -26,9 +26,7 @@ No one trusts the ring for anything but this: a record that lies costs its reade
 can write the database.
 """
 
-import mmap
 import os
-import struct
 
 from cpython.mem cimport PyMem_RawRealloc
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -228,6 +226,8 @@ def _map(path):
     except FileNotFoundError:
         fd = _make(path, flags)
     try:
+        import mmap
+
         return mmap.mmap(fd, 0)
     finally:
         os.close(fd)
@@ -237,11 +237,14 @@ def _make(path, flags):
     """Make the file under another name first: nobody must map one that is not complete.
 
     It is filled with zeros that take space: where a hole cannot be filled, writing to the map would kill the process."""
+    cdef unsigned long long beginning[2]
+    beginning[0] = SIGNATURE
+    beginning[1] = capacity
     temporary = f"{path}.{os.urandom(8).hex()}"
     fd = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         try:
-            content = struct.pack("=QQ", SIGNATURE, capacity).ljust(8 * (RECORDS + capacity), b"\0")
+            content = (<const char*>beginning)[:sizeof(beginning)].ljust(8 * (RECORDS + capacity), b"\0")
             written = os.write(fd, content)
             if written < len(content):
                 raise OSError("the disk is full")

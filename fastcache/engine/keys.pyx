@@ -21,9 +21,7 @@ The hash of a key is the same in every process, and for all keys that are one. F
 exact types above, with nothing but these inside) is first brought into the form in which it would be read back.
 """
 
-import struct
-
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.ref cimport PyObject
 from libc.string cimport memcmp, memcpy
@@ -57,13 +55,6 @@ cdef bytes MARK = b"\xfcfc\x01"
 cdef Py_ssize_t MARK_SIZE = 4
 cdef int DEEPEST = 100
 cdef double TWO_TO_63 = 9223372036854775808.0
-
-cdef object pack_integer = struct.Struct(">q").pack
-cdef object unpack_integer = struct.Struct(">q").unpack_from
-cdef object pack_real = struct.Struct(">d").pack
-cdef object unpack_real = struct.Struct(">d").unpack_from
-cdef object pack_length = struct.Struct(">I").pack
-cdef object unpack_length = struct.Struct(">I").unpack_from
 
 
 cdef object encode_key(object key, object serializer, Cell* cell):
@@ -314,10 +305,10 @@ cdef int append(bytearray out, object key, object serializer, int depth) except 
             append_integer(out, int(key))
         else:
             out += b"F"
-            out += pack_real(key)
+            out += packed(bits_of(key), 8)
     elif kind is tuple:
         out += b"T"
-        out += pack_length(len(key))
+        out += packed(len(key), 4)
         for part in key:
             append(out, part, serializer, depth + 1)
     elif kind is frozenset:
@@ -327,7 +318,7 @@ cdef int append(bytearray out, object key, object serializer, int depth) except 
             append(encoding, part, serializer, depth + 1)
             parts.append(bytes(encoding))
         out += b"Z"
-        out += pack_length(len(parts))
+        out += packed(len(parts), 4)
         out += b"".join(sorted(parts))
     else:
         plain = plain_equal(key)
@@ -342,7 +333,7 @@ cdef int sized(bytearray out, bytes tag, bytes payload) except -1:
     if len(payload) > 0x7FFF_FFFF:
         raise TypeError("a key cannot be larger than 2 GiB")
     out += tag
-    out += pack_length(len(payload))
+    out += packed(len(payload), 4)
     out += payload
     return 0
 
@@ -350,10 +341,25 @@ cdef int sized(bytearray out, bytes tag, bytes payload) except -1:
 cdef int append_integer(bytearray out, object number) except -1:
     if -(1 << 63) <= number < 1 << 63:
         out += b"I"
-        out += pack_integer(number)
+        out += packed(<unsigned long long><long long>number, 8)
     else:
         sized(out, b"J", number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True))
     return 0
+
+
+cdef bytes packed(unsigned long long number, int size):
+    """The last ``size`` bytes of a number, the highest first."""
+    cdef unsigned char digits[8]
+    cdef int index
+    for index in range(size):
+        digits[size - 1 - index] = <unsigned char>(number >> (8 * index))
+    return PyBytes_FromStringAndSize(<const char*>digits, size)
+
+
+cdef unsigned long long bits_of(double real) noexcept:
+    cdef unsigned long long bits
+    memcpy(&bits, &real, sizeof(bits))
+    return bits
 
 
 cdef bytes serialized(object key, object serializer):
@@ -401,10 +407,10 @@ cdef tuple parse(bytes stored, Py_ssize_t at, object serializer, int depth):
     if tag == b"N":
         return None, at
     if tag == b"I":
-        return unpack_integer(stored, at)[0], at + 8
+        return <long long>unpacked(stored, at, 8), at + 8
     if tag == b"F":
-        return unpack_real(stored, at)[0], at + 8
-    cdef Py_ssize_t length = unpack_length(stored, at)[0]
+        return real_of(unpacked(stored, at, 8)), at + 8
+    cdef Py_ssize_t length = <Py_ssize_t>unpacked(stored, at, 4)
     at += 4
     if tag == b"T" or tag == b"Z":
         parts = []
@@ -430,3 +436,21 @@ cdef tuple parse(bytes stored, Py_ssize_t at, object serializer, int depth):
         hash(key)
         return key, at
     raise DecodeError("a stored key has an unknown tag")
+
+
+cdef unsigned long long unpacked(bytes stored, Py_ssize_t at, int size) except? 0:
+    """The number whose ``size`` bytes begin at ``at``."""
+    cdef const unsigned char* digits = <const unsigned char*>PyBytes_AS_STRING(stored)
+    cdef unsigned long long number = 0
+    cdef int index
+    if size > PyBytes_GET_SIZE(stored) - at:
+        raise DecodeError("a stored key ends too early")
+    for index in range(size):
+        number = number << 8 | digits[at + index]
+    return number
+
+
+cdef double real_of(unsigned long long bits) noexcept:
+    cdef double real
+    memcpy(&real, &bits, sizeof(real))
+    return real

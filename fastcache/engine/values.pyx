@@ -12,8 +12,6 @@ tells the rest apart; for a value in a file it always names how to read the byte
 Only the exact types are native. A subclass goes through the serializer, so that it comes back as what it was.
 """
 
-import struct
-
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.unicode cimport PyUnicode_AsEncodedString, PyUnicode_AsUTF8String
@@ -67,6 +65,8 @@ cdef object encode_value(object value, object serializer, Cell* cell, int* codec
         cell.size = 8
         if cell.real != cell.real:
             codec[0] = CODEC_REAL
+            import struct
+
             return blob(struct.pack("<d", value), cell)
         return value
     if value is None:
@@ -119,6 +119,8 @@ cdef object decode_value(int codec, object stored, object serializer):
         if codec == CODEC_INTEGER and type(stored) is bytes:
             return int.from_bytes(stored, "little", signed=True)
         if codec == CODEC_REAL and type(stored) is bytes:
+            import struct
+
             return struct.unpack("<d", stored)[0]
     except (MemoryError, CacheError):
         raise
