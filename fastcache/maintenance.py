@@ -12,7 +12,7 @@ from __future__ import annotations
 import _thread
 import atexit
 import os
-import weakref
+from _weakref import ref
 from time import monotonic
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ class _Maintenance:
     def renew(self) -> None:
         """Begin without a thread, as a forked child does."""
         # By identity. Plain dicts, because copying one cannot be interrupted.
-        self.stores: dict[int, weakref.ref[Store]] = {}
+        self.stores: dict[int, ref[Store]] = {}
         self.due: dict[int, float] = {}
         self.retries: dict[int, float] = {}
         # Guards the beginning and the end of the thread. Re-entrant, because the garbage collector may come in between.
@@ -60,7 +60,7 @@ class _Maintenance:
         if due < self.due.get(identity, _NEVER):
             self.due[identity] = due
         if identity not in self.stores:
-            self.stores[identity] = weakref.ref(store, lambda _: self.forget(identity))
+            self.stores[identity] = ref(store, lambda _: self.forget(identity))
         with self.guard:
             if not self.running:
                 return self.start()

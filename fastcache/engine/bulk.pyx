@@ -5,7 +5,7 @@ What is given is taken, and encoded, a thousand at a time, so that it may be end
 first thousand are there; whatever the iterable does from then on, it does inside. An error undoes the call.
 """
 
-from collections.abc import Mapping
+from _collections_abc import Mapping
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 

@@ -22,11 +22,6 @@ import time
 
 from fastcache.engine.errors import CacheError, FullError, StorageError
 
-try:
-    import fcntl
-except ImportError:  # Windows: a file that is open cannot be unlinked, which is proof enough that its writer lives.
-    fcntl = None  # type: ignore[assignment]
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +38,8 @@ for _flag in ("O_CLOEXEC", "O_BINARY"):
 for _flag in ("O_NOFOLLOW", "O_NONBLOCK"):
     _READ_FLAGS |= getattr(os, _flag, 0)
 _LARGEST_WRITE = 1 << 30
+# Windows has no flock: there a file that is open cannot be unlinked, which is proof enough that its writer lives.
+_HAS_FLOCK = os.name != "nt"
 
 
 class MissingFileError(CacheError):
@@ -101,7 +98,7 @@ class ValueFiles:
             except OSError as error:
                 raise storage_error(error, "create a value file in", self.folder) from error
             # A cleaner may have taken the file for a dead process's before it was locked: then start over.
-            if fcntl is None or (_lock(fd) is not False and os.fstat(fd).st_nlink == 1):
+            if not _HAS_FLOCK or (_lock(fd) is not False and os.fstat(fd).st_nlink == 1):
                 return name, fd
             os.close(fd)
             _unlink(path)
@@ -207,7 +204,7 @@ class ValueFiles:
 
     def _writer_is_dead(self, name: str, *, remove: bool = False) -> bool:
         path = os.path.join(self.temporary, name)
-        if fcntl is None:
+        if not _HAS_FLOCK:
             return not remove or _unlink(path)
         try:
             fd = os.open(path, _READ_FLAGS)
@@ -233,7 +230,7 @@ class PendingFile:
     def commit(self) -> None:
         """Give the file its final name; the caller holds the database's write lock."""
         try:
-            if fcntl is None:  # Windows does not rename what is open.
+            if not _HAS_FLOCK:  # Windows does not rename what is open.
                 self._close()
             os.rename(self._path, self._files.path(self.name))
             self._close()
@@ -243,7 +240,7 @@ class PendingFile:
     def discard(self) -> None:
         """Remove the file, whether it has its final name or not."""
         try:
-            if fcntl is None:  # Windows does not unlink what is open.
+            if not _HAS_FLOCK:  # Windows does not unlink what is open.
                 self._close()
             _unlink(self._path)
         except OSError:
@@ -274,6 +271,8 @@ def _unlink(path: str) -> bool:
 
 def _lock(fd: int) -> bool | None:
     """Whether the lock was free; None where the file system has no locks (then no leftover is ever removed)."""
+    import fcntl
+
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -9,9 +9,9 @@ An entry that has expired is no entry for any method, except that its row still 
 """
 
 import os
-import weakref
-from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
-from itertools import islice
+
+# What collections.abc shows; the interpreter has loaded it, but not the rest of collections.
+from _collections_abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 
 from fastcache.engine.connection cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
@@ -41,6 +41,8 @@ cdef class StoreMapping:
             directory = mkdtemp(prefix="fastcache-")
         self.store = Store(directory, **options)
         if temporary:
+            import weakref
+
             # Of the store, not of the mapping: an iterator may outlive that.
             self.temporary = weakref.finalize(
                 self.store, _discard, weakref.ref(self.store), self.store.directory, os.getpid())
@@ -144,6 +146,8 @@ cdef class StoreMapping:
             self._update(items)
 
     def _update(self, given):
+        from itertools import islice
+
         pairs = pairs_of(given)
         # What is not taken from the iterator yet is not part of the transaction.
         while chunk := list(islice(pairs, UPDATE_CHUNK)):

@@ -11,7 +11,7 @@ import _thread
 import atexit
 import os
 import time
-import weakref
+from _weakref import ref
 
 from fastcache.engine import connection as connections
 
@@ -25,7 +25,7 @@ inherited: set[tuple[int, int]] = set()
 """Database files (device, inode) that this process must not open: it was forked inside a transaction on them."""
 
 # All open stores, by identity. A plain dict of weak references, because copying one cannot be interrupted.
-_stores: dict[int, weakref.ref[Store]] = {}
+_stores: dict[int, ref[Store]] = {}
 # How long a fork waits for other threads to end their transactions, in seconds.
 _PATIENCE = 10.0
 # For each forking thread (the child's one thread keeps its identity): the stores it holds, whether it holds the lock on
@@ -36,7 +36,7 @@ _forking: dict[int, tuple[list[Store], bool, list[str], bool]] = {}
 def register(store: Store) -> None:
     """Remember a store for as long as it lives."""
     identity = id(store)
-    _stores[identity] = weakref.ref(store, lambda _: _stores.pop(identity, None))
+    _stores[identity] = ref(store, lambda _: _stores.pop(identity, None))
 
 
 def _living() -> list[Store]:

@@ -24,7 +24,6 @@ What is always true, and who keeps it so:
 """
 
 import _thread
-import operator
 import os
 from time import monotonic
 
@@ -32,6 +31,7 @@ cimport cython
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
 from cpython.mem cimport PyMem_RawFree
+from cpython.number cimport PyNumber_Index
 from libc.string cimport memset
 
 from fastcache.engine.changes cimport after_commit, announce, announce_nothing, before_commit
@@ -1397,8 +1397,8 @@ cdef class Store:
         cdef Cell cell
         cdef Entry entry
         cdef long long total = 0
-        delta = operator.index(delta)
-        start = operator.index(default) + delta
+        delta = PyNumber_Index(delta)
+        start = PyNumber_Index(default) + delta
         owner = encode_key(key, self.serializer, &cell)
         self.name_of(key, owner, &cell)
         cdef long long now = self.now()
