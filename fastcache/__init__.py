@@ -18,11 +18,11 @@ from fastcache.engine.errors import (
     TransactionError,
 )
 from fastcache.engine.mapping import Stats
-from fastcache.index import Index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fastcache.check import CheckResult
+    from fastcache.index import Index
     from fastcache.serializers import MsgspecSerializer, PickleSerializer, Serializer
 
 __version__ = "0.1.0"
@@ -52,9 +52,10 @@ __all__ = [
     "sqlite_version",
 ]
 
-# Loaded on first use: they take longer to import than all the rest.
+# Loaded on first use: most programs use none of them, or one.
 _LAZY = {
     "CheckResult": "fastcache.check",
+    "Index": "fastcache.index",
     "MsgspecSerializer": "fastcache.serializers",
     "PickleSerializer": "fastcache.serializers",
     "Serializer": "fastcache.serializers",

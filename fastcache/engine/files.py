@@ -15,7 +15,6 @@ database is only used if it has the form that we give out, so that a planted row
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
@@ -284,6 +283,8 @@ def _lock(fd: int) -> bool | None:
 
 def storage_error(error: OSError, doing: str, folder: str) -> CacheError:
     """Our exception for one of the system's."""
+    import errno
+
     if error.errno in (errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC):
         return FullError(f"cannot {doing} {folder!r}: the disk is full; free some space, nothing was changed")
     return StorageError(f"cannot {doing} {folder!r}: {os.strerror(error.errno or 0)}")
