@@ -23,7 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fastcache.check import CheckResult
     from fastcache.index import Index
-    from fastcache.serializers import MsgspecSerializer, PickleSerializer, Serializer
+    from fastcache.pickling import PickleSerializer
+    from fastcache.serializers import MsgspecSerializer, Serializer
 
 __version__ = "0.1.0"
 
@@ -57,7 +58,7 @@ _LAZY = {
     "CheckResult": "fastcache.check",
     "Index": "fastcache.index",
     "MsgspecSerializer": "fastcache.serializers",
-    "PickleSerializer": "fastcache.serializers",
+    "PickleSerializer": "fastcache.pickling",
     "Serializer": "fastcache.serializers",
 }
 

@@ -64,7 +64,7 @@ class Cache(CacheMapping):
         if not 0 <= max_size < 1 << 63:
             raise ValueError(f"max_size must be at least 0 bytes, not {max_size}")
         if serializer is None:
-            from fastcache.serializers import PickleSerializer
+            from fastcache.pickling import PickleSerializer
 
             serializer = PickleSerializer()
         self._open(

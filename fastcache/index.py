@@ -51,7 +51,7 @@ class Index(IndexMapping):
         **items: Any,
     ) -> None:
         if serializer is None:
-            from fastcache.serializers import PickleSerializer
+            from fastcache.pickling import PickleSerializer
 
             serializer = PickleSerializer()
         self._open(

@@ -4,10 +4,9 @@ str, bytes, int, float, bool and None never come here. The name of the serialize
 another one is refused when it is opened again.
 """
 
-import io
-import pickle
-from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
+
+from fastcache.pickling import PickleSerializer
 
 __all__ = ["MsgspecSerializer", "PickleSerializer", "Serializer"]
 
@@ -42,51 +41,6 @@ class Serializer(Protocol):
 
     def loads(self, data: bytes, /) -> Any:
         """The value of such bytes."""
-
-
-class PickleSerializer:
-    """The default: anything that pickle knows, protocol 5.
-
-    Unpickling can run code: open only directories that nobody you distrust can write to.
-    """
-
-    name = "pickle"
-
-    def __init__(self) -> None:
-        # Not a method: a frame of Python would cost as much as a small value takes to decode.
-        self.loads: Callable[[bytes], Any] = pickle.loads
-
-    def dumps(self, value: Any, /) -> bytes:
-        """The bytes of a value."""
-        return pickle.dumps(value, 5)
-
-    def dumps_key(self, key: Any, /) -> bytes:
-        """The bytes of a key: the same for equal keys, however they share parts (pickle's memo would tell)."""
-        import pickletools
-
-        out = io.BytesIO()
-        pickler = _KeyPickler(out, 5)
-        pickler.fast = True
-        pickler.dump(key)
-        payload = out.getvalue()
-        if any(opcode.name in ("FROZENSET", "EMPTY_SET") for opcode, _, _ in pickletools.genops(payload)):
-            raise TypeError(_HAS_A_SET)
-        return payload
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (PickleSerializer, ())
-
-
-_HAS_A_SET = "it holds a set, whose order is another one in each process"
-
-
-class _KeyPickler(pickle.Pickler):
-    """Refuses subclasses of sets; sets themselves never come here, but show in the opcodes."""
-
-    def reducer_override(self, part: Any) -> Any:
-        if isinstance(part, (set, frozenset)):
-            raise TypeError(_HAS_A_SET)
-        return NotImplemented
 
 
 class MsgspecSerializer:
