@@ -8,6 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = ["PickleSerializer"]
@@ -23,18 +24,22 @@ class PickleSerializer:
 
     def dumps(self, value: Any, /) -> bytes:
         """The bytes of a value."""
-        import pickle
+        from pickle import dumps
 
-        return pickle.dumps(value, 5)
+        payload: bytes = self._settle("dumps", lambda value: dumps(value, 5))(value)
+        return payload
 
     def loads(self, data: bytes, /) -> Any:
         """The value of such bytes."""
-        import pickle
+        from pickle import loads
 
+        return self._settle("loads", loads)(data)
+
+    def _settle(self, name: str, function: "Callable[[Any], Any]") -> "Callable[[Any], Any]":
+        """Put the function in the method's place: finding it anew each time would cost as much as a small value."""
         if type(self) is PickleSerializer:
-            # No method from now on: a frame of Python would cost as much as a small value takes to decode.
-            self.__dict__["loads"] = pickle.loads
-        return pickle.loads(data)
+            self.__dict__[name] = function
+        return function
 
     def dumps_key(self, key: Any, /) -> bytes:
         """The bytes of a key: the same for equal keys, however they share parts (pickle's memo would tell)."""
