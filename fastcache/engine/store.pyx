@@ -37,7 +37,8 @@ from libc.string cimport memset
 from fastcache.engine.changes cimport after_commit, announce, announce_nothing, before_commit
 from fastcache.engine.clock cimport Tick, read, stands
 from fastcache.engine.connection cimport (
-    CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_BUSY, STEP_DONE, STEP_ROW, cell_object, cell_of_plain)
+    CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_BUSY, STEP_DONE, STEP_ROW,
+    cell_object, cell_of_plain)
 from fastcache.engine.keys cimport canonical_key, decode_key, encode_key, hash_plain
 from fastcache.engine.queue cimport Generation, Place, Queue
 from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
