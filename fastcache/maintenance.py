@@ -2,8 +2,8 @@
 
 It does for each store what callers should not wait for (``Store.tend``): checkpoints, the trash, what has expired, what
 waits to be written, and letting go of snapshots that nobody reads from. A store calls it when there is something to do,
-and says how soon; from then on ``tend`` says when there will be more. Otherwise the thread sleeps, and nothing wakes it.
-It begins with the first call and ends when the last store is closed. A fork and the exit of the interpreter stop it
+and says how soon; from then on ``tend`` says when there will be more. Otherwise the thread sleeps, and nothing wakes
+it. It begins with the first call and ends when the last store is closed. A fork and the exit of the interpreter stop it
 first; after a fork either side starts its own when it needs one.
 """
 

@@ -35,7 +35,7 @@ class PickleSerializer:
 
         return self._settle("loads", loads)(data)
 
-    def _settle(self, name: str, function: "Callable[[Any], Any]") -> "Callable[[Any], Any]":
+    def _settle(self, name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Put the function in the method's place: finding it anew each time would cost as much as a small value."""
         if type(self) is PickleSerializer:
             self.__dict__[name] = function
