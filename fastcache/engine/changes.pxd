@@ -43,3 +43,6 @@ cdef int announce(Commit* commit, unsigned long long hashed) except -1
 cdef void announce_nothing(Commit* commit) noexcept nogil
 cdef void before_commit(void* commit) noexcept nogil
 cdef void after_commit(void* commit, int frames) noexcept nogil
+cdef bint is_anyone_starving(unsigned long long* ring, unsigned long long token) noexcept
+cdef void starve(unsigned long long* ring, unsigned long long token) noexcept
+cdef void starve_no_more(unsigned long long* ring, unsigned long long token) noexcept

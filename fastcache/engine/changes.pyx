@@ -22,11 +22,17 @@ set the clock back), it drops all that it knows. What never confirms:
 `head` is moved once a record is complete, `reserved` before the first word is written: a reader that finds its position
 overtaken by `reserved` has read what was being overwritten. Hashes it has handed out until then cost needless drops.
 
+One word of the file is no record: STARVING. SQLite's write lock goes to whoever asks for it in the right moment, and a
+writer that asks again and again asks best. Whoever has waited for too long therefore says so there, and the others stand
+back before they begin to write, until that one has written. It is a hint, with a time in it, so that one that dies
+delays the others by milliseconds.
+
 No one trusts the ring for anything but this: a record that lies costs its reader a stale value, and whoever can write it
 can write the database.
 """
 
 import os
+from time import monotonic
 
 from cpython.mem cimport PyMem_RawRealloc
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -35,7 +41,7 @@ from fastcache.engine.clock cimport commit_number, fingerprint, load, read, repl
 
 cdef enum:
     # Words at the beginning of the file.
-    MAGIC, CAPACITY, RESERVED, HEAD, LATEST, _UNUSED_5, _UNUSED_6, _UNUSED_7, RECORDS
+    MAGIC, CAPACITY, RESERVED, HEAD, LATEST, STARVING, _UNUSED_6, _UNUSED_7, RECORDS
     # Words of a record before its hashes.
     RECORD_WORDS = 3
 
@@ -216,6 +222,41 @@ cdef void after_commit(void* witness, int frames) noexcept nogil:
         replace(
             &commit.ring[RECORDS + (commit.record + 1) % commit.capacity], unconfirmed,
             unconfirmed | <unsigned int>frames)
+
+
+# How long a word in STARVING counts that is not renewed, in microseconds; and the bits of it that are the time.
+cdef unsigned long long STARVING_FOR = 5000
+cdef unsigned long long TIME_BITS = 40
+
+
+cdef unsigned long long starving_word(unsigned long long token) noexcept:
+    cdef unsigned long long now = <unsigned long long>(monotonic() * 1e6)
+    return (now & ((1ULL << TIME_BITS) - 1)) | (token << TIME_BITS)
+
+
+cdef bint is_anyone_starving(unsigned long long* ring, unsigned long long token) noexcept:
+    """Whether another than ``token`` (24 bits) has waited for long, and should come first."""
+    cdef unsigned long long word = load(&ring[STARVING])
+    cdef unsigned long long age
+    if word == 0 or word >> TIME_BITS == token:
+        return False
+    age = (starving_word(0) - word) & ((1ULL << TIME_BITS) - 1)
+    if age > STARVING_FOR:
+        replace(&ring[STARVING], word, 0)
+        return False
+    return True
+
+
+cdef void starve(unsigned long long* ring, unsigned long long token) noexcept:
+    """Say that this one has waited for long, unless another does."""
+    if not is_anyone_starving(ring, token):
+        store(&ring[STARVING], starving_word(token))
+
+
+cdef void starve_no_more(unsigned long long* ring, unsigned long long token) noexcept:
+    cdef unsigned long long word = load(&ring[STARVING])
+    if word >> TIME_BITS == token:
+        replace(&ring[STARVING], word, 0)
 
 
 def _map(path):

@@ -77,7 +77,8 @@ cdef struct Offer:
 cdef class BusyWait:
     cdef double timeout
     cdef double started
-    cdef double nap
+    # How long, when it was last asked to pause, in seconds.
+    cdef double waited
     cdef object doing
 
     cdef int pause(self) except -1
@@ -101,7 +102,7 @@ cdef class Connection:
     cdef bint in_transaction(self) noexcept
     cdef int changes(self) noexcept
     cdef int total_changes(self) noexcept
-    cdef int checkpoint(self) except -1
+    cdef int checkpoint(self, bint restart=*) except -1
     cdef const unsigned long long* wal_index(self) noexcept
     cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* witness) noexcept
     cdef int execute(self, str text) except -1

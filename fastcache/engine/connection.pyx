@@ -54,9 +54,15 @@ if not sqlite3_threadsafe():
         "fastcache cannot use this SQLite: it was built without thread safety (SQLITE_THREADSAFE=0)"
     )
 
-# The naps of a waiter: from the first to the longest, each one and a half times the one before, in seconds.
-cdef double FIRST_NAP = 20e-6
+# The naps of a waiter: a part of what it has waited already, from the first to the longest, in seconds.
+cdef double FIRST_NAP = 30e-6
+cdef double NAP_SHARE = 0.1
 cdef double LONGEST_NAP = 2e-3
+
+# How often a checkpoint that restarts the WAL asks for a lock that another holds, and how long it sleeps in between, in
+# microseconds.
+cdef int RESTART_TRIES = 200
+cdef int RESTART_NAP = 100
 
 # The unit in which SQLite maps the wal-index, in bytes.
 cdef int WAL_INDEX_REGION = 32768
@@ -92,28 +98,26 @@ cdef class BusyWait:
     def __cinit__(self, double timeout, doing, double started=0.0):
         self.timeout = timeout
         self.doing = doing
-        self.nap = 0.0
         self.started = started
 
     cdef int pause(self) except -1:
         """Sleep a little without the GIL; raise Timeout once ``timeout`` seconds have gone by."""
         cdef double now = time.monotonic()
-        cdef double left
-        if self.nap == 0.0:
-            if self.started == 0.0:
-                self.started = now
-            self.nap = FIRST_NAP
-        left = self.started + self.timeout - now
+        cdef double left, nap
+        if self.started == 0.0:
+            self.started = now
+        self.waited = now - self.started
+        left = self.timeout - self.waited
         if left <= 0.0:
             raise Timeout(
                 f"{self.doing}: the database was locked by another writer for the whole timeout of "
                 f"{self.timeout:g} s"
             )
+        nap = min(LONGEST_NAP, max(FIRST_NAP, self.waited * NAP_SHARE))
         from random import uniform
 
-        # Waiters that woke in step would keep colliding, so each nap is drawn from its upper half.
-        time.sleep(min(left, self.nap * uniform(0.5, 1.0)))
-        self.nap = min(LONGEST_NAP, self.nap * 1.5)
+        # Waiters that woke in step would keep colliding.
+        time.sleep(min(left, nap * uniform(0.5, 1.0)))
         return 0
 
 
@@ -130,6 +134,14 @@ cdef int wal_hook(void* witness, sqlite3* db, const char* name, int frames) noex
     if told.after != NULL:
         told.after(told.itself, frames)
     return SQLITE_OK
+
+
+cdef int be_patient(void* nothing, int tries) noexcept nogil:
+    cdef sqlite3_vfs* system = sqlite3_vfs_find(NULL)
+    if tries >= RESTART_TRIES or system == NULL:
+        return 0
+    system.xSleep(system, RESTART_NAP)
+    return 1
 
 
 # -- the feed: a virtual table of one row for ever, whose one column is the key that a connection is asked for next. Joined
@@ -472,13 +484,19 @@ cdef class Connection:
     cdef int total_changes(self) noexcept:
         return sqlite3_total_changes(self.db)
 
-    cdef int checkpoint(self) except -1:
-        """Copy what the WAL holds into the database, as far as no reader or writer is in the way.
+    cdef int checkpoint(self, bint restart=False) except -1:
+        """Copy what the WAL holds into the database, as far as no reader is in the way; without waiting for anybody.
 
-        Returns 1 if everything was copied, so that the next writer starts the WAL over."""
+        With ``restart``, keep writers out meanwhile, and wait a little for readers, so that the next writer starts the WAL
+        over. Returns 1 if everything was copied."""
         cdef int code, frames = 0, copied = 0
+        cdef int mode = SQLITE_CHECKPOINT_RESTART if restart else SQLITE_CHECKPOINT_PASSIVE
         with nogil:
-            code = sqlite3_wal_checkpoint_v2(self.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied)
+            if restart:
+                sqlite3_busy_handler(self.db, be_patient, NULL)
+            code = sqlite3_wal_checkpoint_v2(self.db, NULL, mode, &frames, &copied)
+            if restart:
+                sqlite3_busy_handler(self.db, NULL, NULL)
         if code != SQLITE_OK:
             self.busy_or_raise(code, "checkpoint")
             return 0

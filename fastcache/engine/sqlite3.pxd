@@ -119,7 +119,11 @@ cdef extern from "sqlite3.h" nogil:
     void* sqlite3_commit_hook(sqlite3* db, int (*hook)(void*) noexcept nogil, void* argument)
 
     # Write-ahead log
-    int SQLITE_CHECKPOINT_PASSIVE
+    int SQLITE_CHECKPOINT_PASSIVE, SQLITE_CHECKPOINT_RESTART
+    ctypedef struct sqlite3_vfs:
+        int (*xSleep)(sqlite3_vfs* vfs, int microseconds) noexcept nogil
+    sqlite3_vfs* sqlite3_vfs_find(const char* name)
+    int sqlite3_busy_handler(sqlite3* db, int (*handler)(void*, int) noexcept nogil, void* argument)
     void* sqlite3_wal_hook(sqlite3* db, int (*hook)(void*, sqlite3*, const char*, int) noexcept nogil, void* argument)
     int sqlite3_wal_checkpoint_v2(sqlite3* db, const char* name, int mode, int* log_frames, int* checkpointed)
 

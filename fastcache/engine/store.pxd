@@ -47,6 +47,10 @@ cdef class Store:
     # Whether maintenance was called, and is to come.
     cdef bint called
     cdef bint checkpoint_due
+    cdef bint restart_due
+    # Which of the waiting processes this is (24 bits), and whether it has asked to come first.
+    cdef unsigned long long token
+    cdef bint starving
     cdef bint entering
     # What maintenance checkpoints on, with the lock `tending` held.
     cdef Connection tender
@@ -131,6 +135,8 @@ cdef class Store:
     cdef int drop_sessions(self, bint checkpoint) except -1
     cdef int check_settings(self, dict asked) except -1
     cdef BusyWait pause(self, BusyWait wait)
+    cdef int stand_back(self) except -1
+    cdef void be_served(self) noexcept
     cdef Entry read_entry(self, Statement statement)
     cdef bint load(self, Entry entry) except -1
     cdef int decode(self, Entry entry) except -1

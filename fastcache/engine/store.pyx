@@ -34,7 +34,8 @@ from cpython.mem cimport PyMem_RawFree
 from cpython.number cimport PyNumber_Index
 from libc.string cimport memset
 
-from fastcache.engine.changes cimport after_commit, announce, announce_nothing, before_commit
+from fastcache.engine.changes cimport (
+    after_commit, announce, announce_nothing, before_commit, is_anyone_starving, starve, starve_no_more)
 from fastcache.engine.clock cimport Tick, read, stands
 from fastcache.engine.connection cimport (
     CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_BUSY, STEP_DONE, STEP_ROW,
@@ -76,13 +77,16 @@ cdef extern from "<time.h>" nogil:
 cdef long long INLINE_LIMIT = 32 * 1024
 # A value of more bytes than this is written to the database without the GIL.
 cdef long long LARGE = 16 * 1024
-# WAL frames after which maintenance copies them back (SQLite's own default), and after which the writer sees to it that
-# the WAL starts over. Each of 4 KiB.
+# WAL frames, each of 4 KiB, after which maintenance copies them back (SQLite's own default); after which it sees to it
+# that the WAL starts over; and after which the writer does.
 cdef int CHECKPOINT_FRAMES = 1000
-cdef int OWN_CHECKPOINT_FRAMES = 5000
+cdef int RESTART_FRAMES = 4000
+cdef int OWN_CHECKPOINT_FRAMES = 6500
 # How long maintenance waits for the turn, and how long it leaves between two looks for what has expired, in seconds.
 cdef double TENDING_PATIENCE = 0.5
 cdef double EXPIRY_PERIOD = 1.0
+# How long a writer waits for another process before it asks to come first, in seconds.
+cdef double STARVED = 0.001
 # How soon it looks again at a kept snapshot, in seconds.
 cdef double SNAPSHOT_PERIOD = 0.025
 # Rows that it deletes in one transaction, and rows of a queue that are written in one: not so many that the change log
@@ -146,6 +150,7 @@ cdef class Store:
         if durability == "full":
             self.group = Queue(0.0)
         self.tending = _thread.allocate_lock()
+        self.token = int.from_bytes(os.urandom(3), "little") or 1
         self.next_expiry = NEVER
         self.files = ValueFiles(self.directory)
         self.turn = Turn()
@@ -523,6 +528,8 @@ cdef class Store:
                 "an earlier error has rolled this transaction back: leave its block, and run it again")
         if self.deferred.count:
             self.carry_out()
+        if self.depth == 0 and self.commit.ring != NULL and is_anyone_starving(self.commit.ring, self.token):
+            self.stand_back()
         return self.writer
 
     cdef BusyWait pause(self, BusyWait wait):
@@ -530,8 +537,29 @@ cdef class Store:
         if wait is None:
             # What was waited for the turn counts.
             wait = BusyWait(self.timeout, "waiting to use the cache", self.turn.began if self.turn.is_mine() else 0.0)
-        wait.pause()
+        try:
+            wait.pause()
+        except BaseException:
+            self.be_served()
+            raise
+        if wait.waited > STARVED and self.turn.is_mine() and self.commit.ring != NULL:
+            self.starving = True
+            starve(self.commit.ring, self.token)
         return wait
+
+    cdef int stand_back(self) except -1:
+        """Before writing: let another process come first that has waited for too long."""
+        cdef BusyWait wait = None
+        while self.commit.ring != NULL and is_anyone_starving(self.commit.ring, self.token):
+            wait = self.pause(wait)
+        return 0
+
+    cdef void be_served(self) noexcept:
+        """What was waited for is there, or given up."""
+        if self.starving:
+            self.starving = False
+            if self.commit.ring != NULL:
+                starve_no_more(self.commit.ring, self.token)
 
     cdef long long now(self) except? -1:
         """Milliseconds since the epoch."""
@@ -1234,6 +1262,7 @@ cdef class Store:
 
     cdef int follow_commit(self) except -1:
         """After a commit of ours, the turn still held: bring the tier up to it."""
+        self.be_served()
         self.own_era = self.memory.era if self.memory.follow_own(&self.commit) else 0
         return 0
 
@@ -1649,6 +1678,7 @@ cdef class Store:
                     wait = self.pause(wait)
                     session = self.writing()
                 session.begin.reset()
+                self.be_served()
                 announce_nothing(&self.commit)
             else:
                 session.savepoint.run()
@@ -1759,6 +1789,7 @@ cdef class Store:
             # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
             self.checkpoint_at = frames + CHECKPOINT_FRAMES
             self.checkpoint_due = True
+            self.restart_due = frames >= RESTART_FRAMES
             call = True
         if call and not self.called:
             self.called = True
@@ -1788,7 +1819,7 @@ cdef class Store:
         try:
             # If maintenance is at it, its work is most of ours.
             with self.tending:
-                session.connection.checkpoint()
+                session.connection.checkpoint(True)
         except CacheError as error:
             warn("a checkpoint of %r has to wait: %s", self.directory, error)
         return 0
@@ -1857,6 +1888,12 @@ cdef class Store:
         with self.tending:
             if self.tender is not None:
                 self.tender.checkpoint()
+        if self.restart_due:
+            self.restart_due = False
+            # Nobody writes while it copies the rest, which is little by now.
+            with self.tending:
+                if self.tender is not None:
+                    self.tender.checkpoint(True)
         return 0
 
     cdef double tend_expiry(self) except? -1.0:
