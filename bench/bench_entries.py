@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import ROUNDS, Measure
+from conftest import COMMIT_ROUNDS, COMMITS, ROUNDS, Measure, measure_writes
 from contenders import DECODING, DICT, NO_MEMORY, SNAPSHOT
 from entries import ABSENT, NAMES, VALUE, fresh_names, fresh_record, fresh_value
 from loops import Loops
 
 MANY = len(NAMES)
-# Of what commits each time; enough for several checkpoints.
-COMMITS = 3_000
 # Of what lasts only a millisecond: one that is interrupted must not count.
 SHORT_ROUNDS = 15
 
@@ -137,7 +135,13 @@ def bench_len(loops: Loops, measure: Measure) -> None:
     assert loops.count(1) == MANY
 
 
-def measure_inserts(loops: Loops, measure: Measure, call: Callable[..., None], operations: int) -> None:
+def measure_inserts(
+    loops: Loops,
+    measure: Measure,
+    call: Callable[..., None],
+    operations: int = COMMITS,
+    rounds: int = COMMIT_ROUNDS,
+) -> None:
     inserted: list[str] = []
 
     def choose() -> tuple[Any, bytes]:
@@ -145,40 +149,35 @@ def measure_inserts(loops: Loops, measure: Measure, call: Callable[..., None], o
         inserted.extend(names)
         return loops.keys(names), VALUE
 
-    measure(call, operations, setup=choose)
+    measure_writes(loops, measure, call, operations, choose, rounds=rounds)
     assert loops.count(1) == MANY + len(inserted)
 
 
-@pytest.mark.operation("set, insert")
+@pytest.mark.operation("set, insert, mean", average="mean")
 def bench_set_insert(loops: Loops, measure: Measure) -> None:
-    measure_inserts(loops, measure, loops.set, COMMITS)
+    measure_inserts(loops, measure, loops.set)
 
 
-@pytest.mark.operation("set, update")
+@pytest.mark.operation("set, update, mean", average="mean")
 def bench_set_update(loops: Loops, measure: Measure) -> None:
     keys = loops.keys(NAMES[:COMMITS])
-    measure(loops.set, COMMITS, setup=lambda: (keys, fresh_value(len(VALUE))))
+    measure_writes(loops, measure, loops.set, COMMITS, lambda: (keys, fresh_value(len(VALUE))))
     assert loops.count(1) == MANY
 
 
-@pytest.mark.operation("set, small dict", reference=None)
+@pytest.mark.operation("set, small dict, mean", reference=None, average="mean")
 def bench_set_record(loops: Loops, measure: Measure) -> None:
     names = fresh_names(COMMITS)
-    measure(loops.set, COMMITS, setup=lambda: (loops.keys(names), fresh_record()))
+    measure_writes(loops, measure, loops.set, COMMITS, lambda: (loops.keys(names), fresh_record()))
     assert loops.count(1) == MANY + COMMITS
 
 
-@pytest.mark.operation("set, insert in one transaction")
-def bench_set_in_transact(loops: Loops, measure: Measure) -> None:
-    measure_inserts(loops, measure, loops.set_in_transact, MANY)
-
-
-@pytest.mark.operation("add")
+@pytest.mark.operation("add, mean", average="mean")
 def bench_add(loops: Loops, measure: Measure) -> None:
-    measure_inserts(loops, measure, loops.add, COMMITS)
+    measure_inserts(loops, measure, loops.add)
 
 
-@pytest.mark.operation("delete")
+@pytest.mark.operation("delete, mean", average="mean")
 def bench_delete(loops: Loops, measure: Measure) -> None:
     doomed = NAMES[:COMMITS]
 
@@ -186,11 +185,16 @@ def bench_delete(loops: Loops, measure: Measure) -> None:
         loops.fill(doomed, VALUE)
         return (loops.keys(doomed),)
 
-    measure(loops.delete, COMMITS, setup=refill)
+    measure_writes(loops, measure, loops.delete, COMMITS, refill)
     assert loops.count(1) == MANY - COMMITS
 
 
-@pytest.mark.operation("incr")
+@pytest.mark.operation("incr, mean", average="mean")
 def bench_incr(loops: Loops, measure: Measure) -> None:
     keys = loops.keys(fresh_names(COMMITS))
-    measure(lambda: loops.incr(keys), COMMITS)
+    measure_writes(loops, measure, loops.incr, COMMITS, lambda: (keys,))
+
+
+@pytest.mark.operation("set, insert in one transaction")
+def bench_set_in_transact(loops: Loops, measure: Measure) -> None:
+    measure_inserts(loops, measure, loops.set_in_transact, MANY, ROUNDS)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from time import perf_counter
 
 import pytest
@@ -16,10 +13,11 @@ from conftest import Measure
 from contenders import NO_MEMORY, Contender
 from entries import NAMES, fresh_value
 from loops import Loops
+from workers import Workers
 
 THREADS = 8
 PROCESSES = 4
-WORKER = str(Path(__file__).with_name("worker.py"))
+WORK_SECONDS = 0.5
 # A thread that has to win back the GIL waits 5 ms: a round lasts many times that.
 ROUND_SECONDS = 0.3
 MANY_NAMES = NAMES * 100
@@ -124,38 +122,24 @@ reported = ReportedClock()
 
 def measure_processes(contender: Contender, directory: str, measure: Measure, period: int) -> None:
     """Each process opens the cache, asks for every entry, waits for the others, and runs for the same time."""
-    running: list[subprocess.Popen[str]] = []
+    companion = contender.companion(directory)
+    workers = Workers(contender, directory)
 
     def start() -> tuple[()]:
         for seed in range(PROCESSES):
-            process = subprocess.Popen(
-                [sys.executable, WORKER, contender.name, directory, str(period), str(seed)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            running.append(process)
-            # One after the other: diskcache_rs fails now and then when two open one directory at a time.
-            if answer(process) != "ready":
-                raise RuntimeError("a worker could not open the cache")
+            workers.start(seed, period, WORK_SECONDS)
+        if companion is not None:
+            companion.recycle()
         return ()
 
-    def answer(process: subprocess.Popen[str]) -> str:
-        return process.stdout.readline().strip() if process.stdout else ""
-
     def run() -> None:
-        for process in running:
-            print("go", file=process.stdin, flush=True)
-        reported.seconds += 1 / sum(float(answer(process)) for process in running)
+        workers.go()
+        reported.seconds += 1 / sum(workers.rates())
 
-    def stop() -> None:
-        while running:
-            running.pop().communicate()
-
-    try:
-        measure(run, 1, setup=start, teardown=stop)
-    finally:
-        stop()
+    with workers:
+        measure(run, 1, setup=start, teardown=workers.stop)
+    if companion is not None:
+        companion.close()
 
 
 @pytest.mark.operation(f"{PROCESSES} processes, reads", "k op/s")

@@ -17,6 +17,9 @@ from table import Operation, Table
 
 TABLE = pytest.StashKey[Table]()
 ROUNDS = 3
+# Of operations that commit each time. Together the rounds are enough for several checkpoints, which a cache makes when
+# it likes; one is short enough for a WAL that is not checkpointed meanwhile.
+COMMITS, COMMIT_ROUNDS = 1_000, 9
 
 Measure = Callable[..., None]
 Filled = Callable[[Contender, Sequence[str]], Path]
@@ -135,6 +138,25 @@ def measure(benchmark: Any, request: pytest.FixtureRequest, contender: Contender
             table.record(operation, contender, turn, seconds / operations)
 
     return run
+
+
+def measure_writes(
+    loops: Loops,
+    measure: Measure,
+    call: Callable[..., object],
+    operations: int,
+    setup: Callable[[], tuple[Any, ...]],
+    *,
+    rounds: int = COMMIT_ROUNDS,
+) -> None:
+    """Measure what commits: the floor begins each round with a recycled WAL."""
+
+    def start() -> tuple[Any, ...]:
+        arguments = setup()
+        loops.recycle()
+        return arguments
+
+    measure(call, operations, setup=start, rounds=rounds)
 
 
 @pytest.fixture

