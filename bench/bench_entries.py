@@ -13,6 +13,8 @@ from entries import ABSENT, NAMES, VALUE, fresh_names, fresh_record, fresh_value
 from loops import Loops
 
 MANY = len(NAMES)
+# Keys of one get_many.
+TOGETHER = 1_000
 # Of what lasts only a millisecond: one that is interrupted must not count.
 SHORT_ROUNDS = 15
 
@@ -35,6 +37,16 @@ def measure_get_record(loops: Loops, measure: Measure) -> None:
     keys = loops.keys(names)
     measure(lambda: loops.get(keys), MANY, rounds=SHORT_ROUNDS)
     assert loops.holds(names[-1], record)
+
+
+def measure_get_many(loops: Loops, measure: Measure) -> None:
+    shares = [loops.keys(NAMES[start : start + TOGETHER]) for start in range(0, MANY, TOGETHER)]
+
+    def call() -> int:
+        return sum(loops.get_many(keys) for keys in shares)
+
+    measure(call, MANY, rounds=SHORT_ROUNDS)
+    assert call() == MANY
 
 
 @pytest.mark.operation("get, asked before", reference=DICT)
@@ -65,6 +77,11 @@ def bench_get_record_again(loops: Loops, measure: Measure) -> None:
 @pytest.mark.operation("get, absent, asked before", reference=DICT)
 def bench_get_absent_again(loops: Loops, measure: Measure) -> None:
     measure_gets(loops, measure, ABSENT, None)
+
+
+@pytest.mark.operation(f"get_many of {TOGETHER:,}, asked before", reference=DICT)
+def bench_get_many_again(loops: Loops, measure: Measure) -> None:
+    measure_get_many(loops, measure)
 
 
 @pytest.mark.operation("get_or_set hit (peers: memoize), asked before", reference=None)
@@ -114,6 +131,11 @@ def bench_get_record(loops: Loops, measure: Measure) -> None:
 @pytest.mark.operation("get, absent, memory=0", ours=NO_MEMORY, reference=SNAPSHOT)
 def bench_get_absent(loops: Loops, measure: Measure) -> None:
     measure_gets(loops, measure, ABSENT, None)
+
+
+@pytest.mark.operation(f"get_many of {TOGETHER:,}, memory=0", ours=NO_MEMORY, reference=SNAPSHOT)
+def bench_get_many(loops: Loops, measure: Measure) -> None:
+    measure_get_many(loops, measure)
 
 
 @pytest.mark.operation("get, in a transaction")
@@ -198,3 +220,13 @@ def bench_incr(loops: Loops, measure: Measure) -> None:
 @pytest.mark.operation("set, insert in one transaction")
 def bench_set_in_transact(loops: Loops, measure: Measure) -> None:
     measure_inserts(loops, measure, loops.set_in_transact, MANY, ROUNDS)
+
+
+@pytest.mark.operation("set_many")
+def bench_set_many(loops: Loops, measure: Measure) -> None:
+    measure_inserts(loops, measure, loops.set_many, MANY, ROUNDS)
+
+
+@pytest.mark.operation("batch")
+def bench_set_in_batch(loops: Loops, measure: Measure) -> None:
+    measure_inserts(loops, measure, loops.set_in_batch, MANY, ROUNDS)

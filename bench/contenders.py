@@ -1,6 +1,7 @@
 """Who is measured, each with the settings that its own documentation starts with.
 
-fastcache is measured as it comes, and with less memory where a row says so. `Index` shares its code and is left out.
+fastcache is measured as it comes, and with less memory or delayed writes where a row says so. `Index` shares its code
+and is left out.
 
 diskcache_rs: `Cache` is its drop-in for diskcache's, persistent and shared between processes as ours is. Its
 `FastCache` sounds faster, but recommends `Cache` "for maximum performance" in its own documentation. Its
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import repeat
 from typing import Any
 
 from entries import KIB, NAMES, VALUE
@@ -43,14 +45,33 @@ class Contender:
 
 
 class FastcacheLoops(Loops):
+    def get_many(self, keys: Sequence[str]) -> int:
+        return len(self.cache.get_many(keys))
+
+    def set_many(self, keys: Sequence[str], value: object) -> None:
+        self.cache.set_many(zip(keys, repeat(value), strict=False))
+
+    def set_in_batch(self, keys: Sequence[str], value: object) -> None:
+        with self.cache.batch() as batch:
+            for key in keys:
+                batch[key] = value
+
     def memoized(self) -> Any:
         get_or_set = self.cache.get_or_set
         return lambda number: get_or_set(number, lambda: double(number))
 
 
+class DelayedLoops(FastcacheLoops):
+    def flush(self) -> None:
+        self.cache.flush()
+
+
 class DiskcacheRsLoops(Loops):
     def fill(self, names: Sequence[str], value: object) -> None:
-        self.cache.set_many((name, value) for name in names)
+        self.set_many(names, value)
+
+    def set_many(self, keys: Sequence[str], value: object) -> None:
+        self.cache.set_many(zip(keys, repeat(value), strict=False))
 
 
 class DictLoops(Loops):
@@ -62,6 +83,11 @@ class DictLoops(Loops):
     def getitem(self, keys: Sequence[str]) -> None:
         # The interpreter has an instruction for the subscript of an exact dict, which no other type can have.
         self.get(keys)
+
+    def set(self, keys: Sequence[str], value: object) -> None:
+        cache = self.cache
+        for key in keys:
+            cache[key] = value
 
     def fill(self, names: Sequence[str], value: object) -> None:
         self.cache.update(dict.fromkeys(names, value))
@@ -102,6 +128,16 @@ class LimitedContender(Contender):
 
 
 @dataclass(frozen=True)
+class DelayedContender(Contender):
+    """fastcache whose writes may reach the disk so many seconds later."""
+
+    write_behind: float = 1.0
+
+    def open(self, directory: str) -> Loops:
+        return self.loops(import_module(self.module).Cache(directory, write_behind=self.write_behind))
+
+
+@dataclass(frozen=True)
 class BareContender(Contender):
     """What Python does without any cache. Its loops take no directory."""
 
@@ -132,6 +168,7 @@ NO_MEMORY = LimitedContender("fastcache memory=0", "fastcache", FastcacheLoops, 
 LITTLE_MEMORY = LimitedContender(
     "fastcache memory=1MiB", "fastcache", FastcacheLoops, peer=False, extra=".", memory=KIB * KIB
 )
+WRITE_BEHIND = DelayedContender("fastcache write_behind=1", "fastcache", DelayedLoops, peer=False, extra=".")
 FLOOR = FloorContender("floor", "fastcache", peer=False, extra=".")
 SNAPSHOT = FloorContender("floor, one snapshot", "fastcache", peer=False, extra=".", kind="FloorInSnapshot")
 DICT = BareContender("dict", "builtins", DictLoops, peer=False)
@@ -140,7 +177,7 @@ SCIQLOP_CACHE = Contender("sciqlop-cache", "pysciqlop_cache")
 DISKCACHE = Contender("diskcache", "diskcache")
 DISKCACHE_RS = Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops)
 CONTENDERS = (
-    *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY),
+    *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY, WRITE_BEHIND),
     *(FLOOR, SNAPSHOT, DICT, DECODING),
     *(SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS),
 )

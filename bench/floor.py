@@ -109,13 +109,15 @@ class Floor(Loops):
         self.check(self.library.floor_commit(self.handle))
 
     def holds(self, name: str, value: object) -> bool:
-        found = ctypes.c_int()
-        self.check(self.library.floor_get(self.handle, ctypes.byref(self.keys([name])), ctypes.byref(found)))
-        return found.value == (value is not None)
+        return self.get_many(self.keys([name])) == (value is not None)
 
     def get(self, keys: FloorKeys) -> None:
+        self.get_many(keys)
+
+    def get_many(self, keys: FloorKeys) -> int:
         found = ctypes.c_int()
         self.check(self.library.floor_get(self.handle, ctypes.byref(keys), ctypes.byref(found)))
+        return found.value
 
     def get_in_transact(self, keys: FloorKeys) -> None:
         self.begin()
@@ -162,10 +164,11 @@ class Floor(Loops):
 class FloorInSnapshot(Floor):
     """Each loop of reads takes one snapshot and keeps it: the floor of what reads while nobody writes."""
 
-    def get(self, keys: FloorKeys) -> None:
+    def get_many(self, keys: FloorKeys) -> int:
         self.check(self.library.floor_begin_read(self.handle))
-        super().get(keys)
+        found = super().get_many(keys)
         self.commit()
+        return found
 
     def contains(self, keys: FloorKeys) -> None:
         self.check(self.library.floor_begin_read(self.handle))

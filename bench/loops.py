@@ -52,6 +52,11 @@ class Loops:
         with self.cache.transact():
             self.get(keys)
 
+    def get_many(self, keys: Sequence[str]) -> int:
+        """How many of the keys there are; a cache without such a method is asked for one after the other."""
+        get = self.cache.get
+        return len({key: get(key) for key in keys})
+
     def contains(self, keys: Sequence[str]) -> None:
         cache = self.cache
         found = 0
@@ -68,6 +73,17 @@ class Loops:
     def set_in_transact(self, keys: Sequence[str], value: object) -> None:
         with self.cache.transact():
             self.set(keys, value)
+
+    def set_many(self, keys: Sequence[str], value: object) -> None:
+        """In one call, or in one transaction where there is no such call."""
+        self.set_in_transact(keys, value)
+
+    def set_in_batch(self, keys: Sequence[str], value: object) -> None:
+        """As they come in, committed now and then, or in one transaction where there is nothing like it."""
+        self.set_in_transact(keys, value)
+
+    def flush(self) -> None:
+        """Wait for what was put off; only a cache that writes behind puts anything off."""
 
     def add(self, keys: Sequence[str], value: object) -> None:
         add = self.cache.add
