@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from clocks import ReportedClock
 from conftest import Measure
 from contenders import Contender
-from entries import NAMES, VALUE
+from entries import NAMES, VALUE, fresh_value
 from loops import Loops
 
 OPENINGS = 20
@@ -35,6 +36,29 @@ def bench_open(contender: Contender, directory: str, measure: Measure) -> None:
         assert loops.holds(NAMES[0], VALUE)
 
     measure(open_and_get, 1, teardown=lambda: opened.pop().close(), rounds=OPENINGS)
+
+
+@pytest.mark.operation("open 10,000 entries", "ms")
+def bench_open_only(contender: Contender, directory: str, measure: Measure) -> None:
+    opened: list[Loops] = []
+    measure(lambda: opened.append(contender.open(directory)), 1, teardown=lambda: opened.pop().close(), rounds=OPENINGS)
+
+
+@pytest.mark.operation("first set and get of 10,000 entries, opened", "ms")
+def bench_first_set_and_get(contender: Contender, directory: str, measure: Measure) -> None:
+    def open_first() -> tuple[Loops, Any, bytes]:
+        loops = contender.open(directory)
+        return loops, loops.keys(NAMES[:1]), fresh_value(len(VALUE))
+
+    def set_and_get(loops: Loops, keys: Any, value: bytes) -> None:
+        loops.set(keys, value)
+        loops.get(keys)
+
+    def close(loops: Loops, keys: Any, value: bytes) -> None:
+        assert loops.holds(NAMES[0], value)
+        loops.close()
+
+    measure(set_and_get, 1, setup=open_first, teardown=close, rounds=OPENINGS)
 
 
 @pytest.mark.operation("import", "ms", reference=None)
