@@ -63,9 +63,10 @@ def main() -> None:
             else:
                 loops.mixed(chunk, fresh_value(256), asked.period)
             operations += CHUNK
-            passed = perf_counter() - start
-            if passed >= asked.seconds:
+            if perf_counter() - start >= asked.seconds:
                 break
+        loops.flush()
+        passed = perf_counter() - start
         if asked.latencies:
             with open(asked.latencies, "wb") as file:
                 latencies.tofile(file)

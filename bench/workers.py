@@ -38,7 +38,10 @@ class Workers:
 
     def rates(self) -> list[float]:
         """Wait for all, and return the operations per second of each, in the order of their start."""
-        return [float(answer(process)) for process in self.running]
+        answers = [answer(process) for process in self.running]
+        if "" in answers:
+            raise RuntimeError(f"a worker failed: {self.contender.name}")
+        return [float(rate) for rate in answers]
 
     def stop(self) -> None:
         while self.running:
