@@ -26,8 +26,8 @@ def fresh_names(count: int) -> list[str]:
 
 
 def fresh_value(size: int) -> bytes:
-    """Unlike the round before and other processes: SQLite writes no page that would not change."""
-    return os.urandom(16) + bytes(size - 16)
+    """Unlike the round before and other processes, all along: SQLite writes no page that would not change."""
+    return (os.urandom(16) * (size // 16 + 1))[:size]
 
 
 def fresh_record() -> dict[str, object]:
