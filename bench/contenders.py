@@ -56,14 +56,12 @@ class FastcacheLoops(Loops):
             for key in keys:
                 batch[key] = value
 
+    def flush(self) -> None:
+        self.cache.flush()
+
     def memoized(self) -> Any:
         get_or_set = self.cache.get_or_set
         return lambda number: get_or_set(number, lambda: double(number))
-
-
-class DelayedLoops(FastcacheLoops):
-    def flush(self) -> None:
-        self.cache.flush()
 
 
 class DiskcacheRsLoops(Loops):
@@ -168,7 +166,7 @@ NO_MEMORY = LimitedContender("fastcache memory=0", "fastcache", FastcacheLoops, 
 LITTLE_MEMORY = LimitedContender(
     "fastcache memory=1MiB", "fastcache", FastcacheLoops, peer=False, extra=".", memory=KIB * KIB
 )
-WRITE_BEHIND = DelayedContender("fastcache write_behind=1", "fastcache", DelayedLoops, peer=False, extra=".")
+WRITE_BEHIND = DelayedContender("fastcache write_behind=1", "fastcache", FastcacheLoops, peer=False, extra=".")
 FLOOR = FloorContender("floor", "fastcache", peer=False, extra=".")
 SNAPSHOT = FloorContender("floor, one snapshot", "fastcache", peer=False, extra=".", kind="FloorInSnapshot")
 DICT = BareContender("dict", "builtins", DictLoops, peer=False)
