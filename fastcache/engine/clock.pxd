@@ -13,7 +13,7 @@
 # truncated by a foreign program while it is empty already, that program is killed between the two copies, and the WAL
 # had been empty, too, when the clock was read before. fastcache truncates no WAL.
 
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 cdef extern from *:
     """
@@ -97,6 +97,13 @@ cdef inline unsigned int wal_frames(const Tick* tick) noexcept nogil:
 cdef inline unsigned long long fingerprint(const Tick* tick) noexcept nogil:
     # The header's checksum of itself.
     return tick.words[5]
+
+
+cdef inline bint is_backfilled(const unsigned long long* header) noexcept nogil:
+    """Whether all that the WAL holds is in the database, too (nBackfill is mxFrame): a snapshot that is taken now does not
+    keep the WAL from starting over, one from before does."""
+    cdef unsigned long long frames = load(&header[2]), backfilled = load(&header[2 * HEADER_WORDS])
+    return memcmp(&frames, &backfilled, 4) == 0
 
 
 cdef inline bint stands(const unsigned long long* header, const Tick* tick) noexcept nogil:

@@ -61,7 +61,7 @@ cdef double LONGEST_NAP = 2e-3
 
 # How often a checkpoint that restarts the WAL asks for a lock that another holds, and how long it sleeps in between, in
 # microseconds.
-cdef int RESTART_TRIES = 200
+cdef int RESTART_TRIES = 50
 cdef int RESTART_NAP = 100
 
 # The unit in which SQLite maps the wal-index, in bytes.

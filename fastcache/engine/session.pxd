@@ -13,9 +13,11 @@ cdef class Session:
     # The lingering snapshot: whether one is kept, of which reading of the clock, and whether it was read from lately.
     cdef bint lingers
     cdef bint used
+    cdef bint pins_wal
     cdef Tick seen
 
     cdef Statement statement(self, str text)
     cdef void abandon(self) noexcept
     cdef bint linger(self, const unsigned long long* clock) except -1
+    cdef void let_go_if_old(self, const unsigned long long* clock) noexcept
     cdef void let_go(self) noexcept

@@ -5,11 +5,11 @@
 the read lock. A session that is read from again, without a commit in between, keeps the statement `get_next` in the middle
 of its rows (connection.pyx: the feed), and with it the read transaction. What is always true: *a snapshot is read from only
 while the clock stands where it stood when the snapshot was taken*; who reads makes sure of it each time. It is let go of
-when the clock has moved, before the session writes, and when nothing was read from it for a moment, because it keeps the
-WAL from starting over. It is never taken by the thread that has the turn, so that there is none while the session writes.
+when the clock has moved, before the session writes, when nothing was read from it for a moment, and when all that the WAL
+holds was copied into the database: a snapshot that was taken before then keeps the WAL from starting over. It is never taken by the thread that has the turn, so that there is none while the session writes.
 """
 
-from fastcache.engine.clock cimport read, same, stands
+from fastcache.engine.clock cimport is_backfilled, read, same, stands
 from fastcache.engine.connection cimport CELL_NULL, STEP_ROW, Cell
 
 from fastcache.engine import sql
@@ -64,6 +64,7 @@ cdef class Session:
         if not same(&now, &self.seen):
             self.seen = now
             return False
+        self.pins_wal = not is_backfilled(clock)
         if not self.get_next.ready() or self.get_next.step_for(&nothing) != STEP_ROW:
             return False
         # If a commit came in between, the snapshot is newer than this reading.
@@ -72,8 +73,14 @@ cdef class Session:
             self.get_next.stop()
         return self.lingers
 
+    cdef void let_go_if_old(self, const unsigned long long* clock) noexcept:
+        """End the snapshot if the clock has moved, or if it alone may keep the WAL from starting over."""
+        if self.lingers and (not stands(clock, &self.seen) or (self.pins_wal and is_backfilled(clock))):
+            self.let_go()
+
     cdef void let_go(self) noexcept:
         """End the snapshot, if one is kept."""
+        self.pins_wal = False
         if self.lingers:
             self.lingers = False
             self.get_next.stop()

@@ -44,6 +44,8 @@ cdef class Store:
     cdef object opening
     cdef object keeper
     cdef bint attended
+    # Whether a snapshot is kept that may keep the WAL from starting over.
+    cdef bint pins_wal
     # Whether maintenance was called, and is to come.
     cdef bint called
     cdef bint checkpoint_due
@@ -113,6 +115,7 @@ cdef class Store:
         self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,
         long long expire) except -1
     cdef unsigned long long sight(self) noexcept
+    cdef void let_go_of_old(self) noexcept
     cdef Statement look_up(self, bint whole, const Cell* key, unsigned long long* era)
     cdef object value_of(self, object codec, object file, object size, object stored)
 

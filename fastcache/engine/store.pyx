@@ -36,7 +36,7 @@ from libc.string cimport memset
 
 from fastcache.engine.changes cimport (
     after_commit, announce, announce_nothing, before_commit, is_anyone_starving, starve, starve_no_more)
-from fastcache.engine.clock cimport Tick, read, stands
+from fastcache.engine.clock cimport Tick, is_backfilled, read, stands
 from fastcache.engine.connection cimport (
     CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_BUSY, STEP_DONE, STEP_ROW,
     cell_object, cell_of_plain)
@@ -236,6 +236,7 @@ cdef class Store:
         self.memory.detach()
         memset(&self.counted_at, 0, sizeof(self.counted_at))
         self.attended = False
+        self.pins_wal = False
 
     cdef ChangeLog open_log(self):
         """The change log; None, and everything works without, if there is to be none or it cannot be had."""
@@ -484,10 +485,8 @@ cdef class Store:
         else:
             session = self.reader
         if session.lingers:
-            if stands(self.clock, &session.seen):
-                session.used = True
-            else:
-                session.let_go()
+            session.let_go_if_old(self.clock)
+            session.used = session.lingers
         return session
 
     cdef Session lingering(self):
@@ -497,6 +496,7 @@ cdef class Store:
             return session
         if session.linger(self.clock):
             session.used = True
+            self.pins_wal = self.pins_wal or session.pins_wal
             if not self.attended:
                 self.attended = True
                 if not self.call_keeper(SNAPSHOT_PERIOD):
@@ -510,11 +510,11 @@ cdef class Store:
         cdef bint kept = False
         for session in (self.writer, self.reader):
             if session is not None and session.lingers:
-                if session.used and stands(self.clock, &session.seen):
-                    session.used = False
-                    kept = True
-                else:
+                session.let_go_if_old(self.clock)
+                if not session.used:
                     session.let_go()
+                session.used = False
+                kept = kept or session.lingers
         self.attended = kept
         return kept
 
@@ -591,6 +591,8 @@ cdef class Store:
     cdef Node* in_memory(self, object key, unsigned long long* hashed) except? NULL:
         """What the tier knows of a plain key, if it can be used as it is; NULL if that has to be found out."""
         cdef Node* node = NULL
+        if self.pins_wal and is_backfilled(self.clock):
+            self.let_go_of_old()
         if self.memory.is_current() and (self.depth == 0 or not self.turn.is_mine()) and hash_plain(key, 0, hashed):
             node = self.memory.sieve.find(key, hashed[0])
             if node != NULL:
@@ -705,7 +707,20 @@ cdef class Store:
         """The tier's era, if this thread may use it now; else 0."""
         if self.depth != 0 and self.turn.is_mine():
             return 0
+        if not self.memory.is_current():
+            self.let_go_of_old()
         return self.memory.catch_up()
+
+    cdef void let_go_of_old(self) noexcept:
+        """Let go of snapshots that are out of date, or keep the WAL from starting over."""
+        if self.clock == NULL:
+            return
+        if self.writer is not None:
+            self.writer.let_go_if_old(self.clock)
+        if self.reader is not None:
+            self.reader.let_go_if_old(self.clock)
+        self.pins_wal = (self.writer is not None and self.writer.pins_wal) or (
+            self.reader is not None and self.reader.pins_wal)
 
     cdef Statement look_up(self, bint whole, const Cell* key, unsigned long long* era):
         """The row of a key, as GET has it, or EXISTS if the ``whole`` is not needed: a statement on it, to be reset; None
