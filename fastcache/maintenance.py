@@ -15,6 +15,10 @@ import os
 from _weakref import ref
 from time import monotonic
 
+# Before our own hooks are registered: at a fork and at the exit, those that are registered last run first, and the
+# thread has to be gone before the stores are held.
+import fastcache.engine.process  # noqa: F401
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fastcache.engine.store import Store

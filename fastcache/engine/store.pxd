@@ -188,6 +188,8 @@ cdef class Store:
     cdef int tidy_up(self, Session session) except -1
     cdef int restart_wal(self, Session session) except -1
     cdef int empty_trash(self, double patience) except -1
+    cdef int forget_trash(self, list names, double patience) except -1
+    cdef int count_file(self, long long size) except -1
 
     # Maintenance, and what waits to be written
     cdef bint call_keeper(self, double seconds) except -1

@@ -1129,7 +1129,7 @@ cdef class Store:
                 stored = self.write_row(
                     only_if_absent, key, codec, value.size, expire, tag, pending.name, &nothing)
                 if stored:
-                    self.writing().connection.query(sql.COUNT_FILE, (value.size,))
+                    self.count_file(value.size)
             except BaseException:
                 self.leave(False)
                 raise
@@ -1139,6 +1139,13 @@ cdef class Store:
         finally:
             self.turn.give()
         return stored
+
+    cdef int count_file(self, long long size) except -1:
+        """A row has got a file of so many bytes."""
+        cdef Session session = self.writing()
+        cdef Statement statement = session.statement(sql.COUNT_FILE)
+        statement.bind_integer(1, size)
+        return self.change_locked(session, statement, False)
 
     cdef bint write_row(
             self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
@@ -1873,6 +1880,9 @@ cdef class Store:
             soonest = min(soonest, self.tend_expiry())
         except ClosedError:
             return None
+        except Timeout:
+            # Somebody has the turn for long.
+            soonest = min(soonest, TENDING_PATIENCE)
         except (CacheError, OSError) as error:
             self.has_trash = True
             failure = failure or error
@@ -2114,33 +2124,46 @@ cdef class Store:
     cdef int empty_trash(self, double patience) except -1:
         """Unlink the files in the trash, then forget them; no transaction is open. The turn is not needed to unlink."""
         cdef list names, gone
-        cdef int before, changed
-        while True:
-            self.turn.take(patience)
-            try:
-                self.has_trash = False
-                names = [row[0] for row in self.writing().connection.query(sql.LIST_TRASH, ())]
-            finally:
-                self.turn.give()
-            gone = [name for name in names if self.files.unlink(name)]
-            if not gone:
-                return 0
-            self.turn.take(patience)
-            try:
-                self.enter()
+        cdef int changed = 1
+        try:
+            while changed:
+                self.turn.take(patience)
                 try:
-                    before = self.writer.connection.total_changes()
-                    for name in gone:
-                        self.writing().connection.query(sql.EMPTY_TRASH, (name,))
-                    changed = self.writer.connection.total_changes() - before
-                except BaseException:
-                    self.leave(False)
-                    raise
-                self.leave(True)
-            finally:
-                self.turn.give()
-            if len(gone) < len(names) or changed == 0:
-                return 0
+                    self.has_trash = False
+                    names = [row[0] for row in self.writing().connection.query(sql.LIST_TRASH, ())]
+                finally:
+                    self.turn.give()
+                gone = [name for name in names if self.files.unlink(name)]
+                changed = self.forget_trash(gone, patience) if gone else 0
+                if len(gone) < len(names):
+                    return 0
+        except BaseException:
+            self.has_trash = True
+            raise
+        return 0
+
+    cdef int forget_trash(self, list names, double patience) except -1:
+        """Take the names of files that are gone out of the trash; returns how many were there."""
+        cdef Session session
+        cdef Statement statement
+        cdef int changed = 0
+        self.turn.take(patience)
+        try:
+            self.enter()
+            try:
+                session = self.writing()
+                statement = session.statement(sql.EMPTY_TRASH)
+                for name in names:
+                    parameters = (name,)
+                    statement.bind_all(parameters)
+                    changed += self.change_locked(session, statement, False)
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(True)
+        finally:
+            self.turn.give()
+        return changed
 
     # -- for the check ---------------------------------------------------------------------------------------
 
