@@ -3,15 +3,14 @@
 # Part of the public API: `from fastcache.engine.store cimport Store` in a Cython module of one's own, then
 # `cdef Store store = cache.store`, and call these without Python overhead. The GIL is needed.
 
-from fastcache.engine.changes cimport ChangeLog, Commit
 from fastcache.engine.clock cimport Tick
-from fastcache.engine.connection cimport BusyWait, Cell, Connection, Row, Statement
-from fastcache.engine.memory cimport Memory
+from fastcache.engine.connection cimport Cell, Row, Statement
+from fastcache.engine.database cimport Database
 from fastcache.engine.queue cimport Generation, Place, Queue
 from fastcache.engine.rows cimport Rows
 from fastcache.engine.session cimport Session
 from fastcache.engine.sieve cimport Kind, Node
-from fastcache.engine.turn cimport Turn
+
 
 cdef class Entry:
     cdef int codec
@@ -28,37 +27,13 @@ cdef long long expiry(Store store, object expire) except? -1
 cdef Entry entry_of(Place place)
 
 
-cdef class Store:
-    cdef readonly str directory
+cdef class Store(Database):
     cdef readonly object serializer
-    cdef readonly double timeout
-    cdef readonly object timer
-    cdef readonly object files
-    cdef readonly dict settings
-    cdef readonly bint closed
     cdef public long long hits
     cdef public long long misses
     cdef public long long memory_hits
     cdef public long long inline_limit
-    cdef Turn turn
-    cdef object opening
-    cdef object keeper
-    cdef bint attended
-    # Whether a snapshot is kept that may keep the WAL from starting over.
-    cdef bint pins_wal
-    # Whether maintenance was called, and is to come.
-    cdef bint called
-    cdef bint checkpoint_due
-    cdef bint restart_due
-    # Which of the waiting processes this is (24 bits), and whether it has asked to come first.
-    cdef unsigned long long token
-    cdef bint starving
-    cdef bint entering
-    # What maintenance checkpoints on, with the lock `tending` held.
-    cdef Connection tender
-    cdef object tending
     cdef readonly double write_behind
-    cdef readonly str durability
     # Of write-behind; of threads that commit together, for durability "full"; and all that maintenance looks after.
     cdef Queue behind
     cdef Queue group
@@ -72,26 +47,8 @@ cdef class Store:
     cdef Tick counted_at
     cdef long long counted_from
     cdef long long counted_until
-    cdef Memory memory
-    # The wal-index header of the writer's connection; NULL while there is none.
-    cdef const unsigned long long* clock
-    cdef ChangeLog log
-    cdef Commit commit
-    # The tier's era in which our last commit was the last of all; else 0.
-    cdef unsigned long long own_era
-    cdef Session writer
-    cdef Session reader
-    cdef int depth
-    cdef int checkpoint_at
-    cdef int own_checkpoint_at
-    cdef bint has_trash
     # What the open transaction has set and not written yet.
     cdef Rows deferred
-    cdef list created
-    cdef list marks
-    cdef list blocks
-    cdef long long entered
-    cdef object __weakref__
 
     # Entries. `expire` is an absolute time in ms, or NEVER.
     cdef object fetch(self, object key, object missing)
@@ -103,7 +60,6 @@ cdef class Store:
     cdef Entry take_entry(self, object key)
     cdef bint set_expiry(self, object key, long long expire) except -1
     cdef object increment(self, object key, object delta, object default)
-    cdef long long now(self) except? -1
     cdef object fetch_row(self, object key, object missing)
     cdef object recall(self, object name, unsigned long long hashed, const Node* node, object missing)
     cdef bint recall_presence(self, const Node* node) except -1
@@ -115,39 +71,14 @@ cdef class Store:
         self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,
         long long expire) except -1
     cdef unsigned long long sight(self) noexcept
-    cdef void let_go_of_old(self) noexcept
     cdef Statement look_up(self, bint whole, const Cell* key, unsigned long long* era)
     cdef object value_of(self, object codec, object file, object size, object stored)
 
-    # Transactions
-    cdef int enter(self) except -1
-    cdef int leave(self, bint keep) except -1
-
-    # Inside
-    cdef Session reading(self)
-    cdef Session lingering(self)
-    cdef Session writing(self)
-    cdef int open_writer(self) except -1
-    cdef int open_reader(self) except -1
-    cdef int refuse_if_closed(self, Session session) except -1
-    cdef Connection open_connection(self, bint lenient)
-    cdef bint initialize(self, Connection connection) except -1
-    cdef ChangeLog open_log(self)
-    cdef void forget_clock(self) noexcept
-    cdef bint is_ours(self, Connection connection) except -1
-    cdef int drop_sessions(self, bint checkpoint) except -1
-    cdef int check_settings(self, dict asked) except -1
-    cdef BusyWait pause(self, BusyWait wait)
-    cdef int stand_back(self) except -1
-    cdef void be_served(self) noexcept
     cdef Entry read_entry(self, Statement statement)
     cdef bint load(self, Entry entry) except -1
     cdef int decode(self, Entry entry) except -1
     cdef int keep_own(self, const Cell* key, object name, object known, int codec, long long expire) except -1
-    cdef int will_change(self, const Cell* key) except -1
     cdef int will_change_stored(self, object stored) except -1
-    cdef int will_change_all(self) except -1
-    cdef int follow_commit(self) except -1
     cdef bint put_row(
         self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
         const Cell* value, object name, object known) except -1
@@ -165,12 +96,9 @@ cdef class Store:
         str file, const Cell* value) except -1
     cdef bint change_keyed(self, str text, object key, long long expire) except -1
     cdef int run_keyed(self, str text, const Cell* key, long long expire, long long now) except -1
-    cdef int change(self, Session session, Statement statement, bint release_gil) except -2
-    cdef int change_locked(self, Session session, Statement statement, bint release_gil) except -1
     cdef bint defer(
         self, object key_owner, const Cell* key, object value_owner, const Cell* value, int codec, long long expire,
         object tag_owner, const Cell* tag) except -1
-    cdef int carry_out(self) except -1
     cdef int add_row(
         self, Rows rows, object key, object value, long long expire, object tag_owner, const Cell* tag) except -1
     cdef int add_deletion(self, Rows rows, object key) except -1
@@ -183,24 +111,17 @@ cdef class Store:
     cdef Entry pop_native(self, const Cell* key, long long now)
     cdef bint increment_native(
         self, const Cell* key, long long delta, long long start, long long now, long long* total) except -1
-    cdef int count_changes(self, Connection connection, int before) except -1
-    cdef int settle(self) except -1
-    cdef int tidy_up(self, Session session) except -1
-    cdef int restart_wal(self, Session session) except -1
-    cdef int empty_trash(self, double patience) except -1
-    cdef int forget_trash(self, list names, double patience) except -1
     cdef int count_file(self, long long size) except -1
 
-    # Maintenance, and what waits to be written
-    cdef bint call_keeper(self, double seconds) except -1
-    cdef double tend_queue(self, Queue queue) except? -2.0
-    cdef int checkpoint_beside(self) except -1
+    # Expiry
     cdef double tend_expiry(self) except? -1.0
     cdef int find_next_expiry(self) except -1
     cdef int expect_expiry(self, long long expire) except -1
+
+    # What waits to be written
+    cdef double tend_queue(self, Queue queue) except? -2.0
     cdef int flush_queue(self, Queue queue) except -1
     cdef int write_generation(self, Queue queue, Generation generation) except -1
-    cdef int flush_first(self) except -1
     cdef int take_turn(self) except -1
     cdef bint can_wait(self) noexcept
     cdef int came_in(self, unsigned long long hashed) except -1
@@ -212,10 +133,8 @@ cdef class Store:
         self, const Cell* key, object key_owner, const Cell* value, object value_owner, const Cell* tag,
         object tag_owner, int codec, long long expire) except -1
 
-    # Other things inside
+    # Inside
     cdef int repair_dangling(self, Entry entry, const Cell* key) except -1
-    cdef int roll_back(self, Session session) except -1
-    cdef int undo_files(self, Py_ssize_t mark) except -1
     cdef list scan(self, bint items, bint backward, long long* last, int limit)
     cdef object scalar(self, str text, tuple parameters)
     cdef int bulk(self, str text, tuple parameters) except -1

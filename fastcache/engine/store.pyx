@@ -1,64 +1,40 @@
 # cython: nonecheck=True
-"""One database and its value files: every operation on entries, and transactions.
+"""The entries of one directory: get, set, add, pop, delete, touch, incr, scan, and what waits to be written.
 
-What is always true, and who keeps it so:
+What is always true, and who keeps it so (database.pyx has the rest):
 
-- **Two sessions at most.** All writes go through the session `writer`, by the thread that holds the `turn`. A read
-  uses the writer too while nobody holds the turn, since one connection keeps one warm page cache; while another
-  thread holds it, reads use the session `reader`, opened on first need. So a read neither waits for this process's
-  writers nor sees what they have not committed.
 - **What is known is not asked for.** The memory tier (memory.pyx) answers while the clock stands (clock.pxd), but never
   inside a transaction. What a read fills in was read from a snapshot that was chosen after the tier's era was taken.
-- **Every commit announces the keys that it changes** (changes.pyx): `will_change` comes before the statement, or
-  `will_change_all`; and whoever commits brings the tier up to it (`follow_commit`) with the turn still in hand.
-- **The GIL is a reader's lock.** A thread without the turn holds the GIL from the first bind to the last column, and does
-  nothing in between that runs Python code. A snapshot may linger on its session meanwhile (session.pyx), and is let go of
-  before the session writes. The GIL is given up only with the turn in hand (waiting, bulk work, large
-  values, checkpoints, files), when every other thread stays away from the writer.
 - **A single write is one statement in autocommit.** What one statement cannot do (an expired entry in the way, a value
   in a file, a pop that must be decoded first) runs between `enter` and `leave`, as a savepoint if a transaction is open.
-- **Files follow rows.** files.py tells their life; here `created` lists the files that the open transaction has renamed
-  into place, so that a rollback removes them, and `has_trash` says that a trigger has put names into the trash.
-- **A fork leaves nothing shared.** process.py closes all connections before it, and until it is done none is opened (the
-  lock `opening`); both sides reopen on first use.
+- **Many writes are one statement, too** (write_rows). What a transaction sets is put off (`deferred`) until it reads, or
+  ends; what it has put off is part of it, and if it cannot be written the transaction fails.
+- **What waits to be written** (queue.pyx) is read before SQLite is asked, and written before anything atomic.
 """
 
 import _thread
-import os
 from time import monotonic
 
 cimport cython
-from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
-from cpython.mem cimport PyMem_RawFree
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.number cimport PyNumber_Index
 from libc.string cimport memset
 
-from fastcache.engine.changes cimport (
-    after_commit, announce, announce_nothing, before_commit, is_anyone_starving, starve, starve_no_more)
 from fastcache.engine.clock cimport Tick, is_backfilled, read, stands
 from fastcache.engine.connection cimport (
-    CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_BUSY, STEP_DONE, STEP_ROW,
+    CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_DONE, STEP_ROW, BusyWait,
     cell_object, cell_of_plain)
+from fastcache.engine.database cimport SNAPSHOT_PERIOD
 from fastcache.engine.keys cimport canonical_key, decode_key, encode_key, hash_plain
 from fastcache.engine.queue cimport Generation, Place, Queue
 from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
 from fastcache.engine.values cimport (
     CODEC_BYTES, CODEC_NATIVE, CODEC_SERIALIZED, CODEC_TEXT, decode_value, encode_value)
 
-from fastcache.engine import changes, process, sql
-from fastcache.engine.errors import (
-    CacheError,
-    ClosedError,
-    CorruptError,
-    FormatError,
-    NotACacheError,
-    OpenError,
-    StorageError,
-    Timeout,
-    TransactionError,
-)
-from fastcache.engine.files import MissingFileError, ValueFiles
+from fastcache.engine import sql
+from fastcache.engine.errors import CacheError, ClosedError, StorageError, Timeout
+from fastcache.engine.files import MissingFileError
 
 cdef extern from "<math.h>":
     double INFINITY
@@ -66,29 +42,13 @@ cdef extern from "<math.h>":
 cdef extern from "<limits.h>":
     long long LLONG_MAX, LLONG_MIN
 
-cdef extern from "<time.h>" nogil:
-    cdef struct timespec:
-        long long tv_sec
-        long tv_nsec
-    int TIME_UTC
-    int timespec_get(timespec* now, int base)
-
 # A value of more bytes than this goes into a file of its own. Measured (bench/inline_limit.py).
 cdef long long INLINE_LIMIT = 32 * 1024
 # A value of more bytes than this is written to the database without the GIL.
 cdef long long LARGE = 16 * 1024
-# WAL frames, each of 4 KiB, after which maintenance copies them back (SQLite's own default); after which it sees to it
-# that the WAL starts over; and after which the writer does.
-cdef int CHECKPOINT_FRAMES = 1000
-cdef int RESTART_FRAMES = 4000
-cdef int OWN_CHECKPOINT_FRAMES = 6500
 # How long maintenance waits for the turn, and how long it leaves between two looks for what has expired, in seconds.
 cdef double TENDING_PATIENCE = 0.5
 cdef double EXPIRY_PERIOD = 1.0
-# How long a writer waits for another process before it asks to come first, in seconds.
-cdef double STARVED = 0.001
-# How soon it looks again at a kept snapshot, in seconds.
-cdef double SNAPSHOT_PERIOD = 0.025
 # Rows that it deletes in one transaction, and rows of a queue that are written in one: not so many that the change log
 # does not list them, or others wait for long.
 cdef int EXPIRED_AT_ONCE = 500
@@ -110,7 +70,7 @@ cdef class Entry:
     """What a row says of an entry. Not tracked by the garbage collector, so that making one runs nothing."""
 
 
-cdef class Store:
+cdef class Store(Database):
     """The entries of one directory.
 
     Args:
@@ -132,62 +92,38 @@ cdef class Store:
     def __init__(
             self, directory, *, serializer, timeout=60.0, timer=None, memory=0, keeper=None, write_behind=None,
             durability="normal", settings=None):
-        self.directory = os.path.abspath(os.fspath(directory))
         self.serializer = check_serializer(serializer)
-        self.timeout = check_timeout(timeout)
-        if timer is not None and not callable(timer):
-            raise TypeError(f"timer must be a callable that returns seconds, not {type(timer).__name__}")
-        self.timer = timer
-        self.memory = Memory(check_memory(memory))
-        self.keeper = keeper
+        super().__init__(
+            directory, timeout=timeout, timer=timer, memory=memory, keeper=keeper, durability=durability,
+            settings={"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0})
+        self.inline_limit = INLINE_LIMIT
+        self.next_expiry = NEVER
+        self.deferred = Rows()
         self.queues = []
         self.write_behind = check_delay(write_behind)
         if self.write_behind:
             # Half of it is for the writing.
             self.behind = Queue(self.write_behind / 2)
             self.queues.append(self.behind)
-        self.durability = check_durability(durability)
-        if durability == "full":
+        if self.syncs:
             self.group = Queue(0.0)
-        self.tending = _thread.allocate_lock()
-        self.token = int.from_bytes(os.urandom(3), "little") or 1
-        self.next_expiry = NEVER
-        self.files = ValueFiles(self.directory)
-        self.turn = Turn()
-        self.opening = _thread.RLock()
-        self.deferred = Rows()
-        self.created = []
-        self.marks = []
-        self.blocks = []
-        self.inline_limit = INLINE_LIMIT
-        self.checkpoint_at = CHECKPOINT_FRAMES
-        self.own_checkpoint_at = OWN_CHECKPOINT_FRAMES
-        self.settings = {"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0}
-        make_directory(self.directory)
-        process.register(self)
-        try:
-            self.open_writer()
-            self.check_settings(settings or {})
-            self.files.abandoned(remove=True)
-            self.empty_trash(self.timeout)
-        except CorruptError as error:
-            # Opened all the same, so that check(fix=True) can be called; every other use raises the error again.
-            warn("%r is damaged: %s", self.directory, error)
-            self.drop_sessions(False)
-        except BaseException:
-            self.close()
-            raise
+        self.open(settings or {})
 
-    def __dealloc__(self):
-        PyMem_RawFree(self.commit.hashes)
+    cdef void forget_clock(self) noexcept:
+        Database.forget_clock(self)
+        memset(&self.counted_at, 0, sizeof(self.counted_at))
+
+    def renew(self):
+        """Start anew in a child: what waits is the parent's."""
+        super().renew()
+        self.deferred = Rows()
+        for queue in self.queues:
+            (<Queue>queue).forsake()
+        if self.group is not None:
+            self.group.forsake()
 
     def __reduce__(self):
         raise TypeError("a Store cannot be pickled; the Cache or Index that holds it can")
-
-    @property
-    def path(self):
-        """The database file."""
-        return os.path.join(self.directory, "cache.db")
 
     @property
     def memory_limit(self):
@@ -198,381 +134,6 @@ cdef class Store:
     def memory_used(self):
         """Bytes that it takes."""
         return self.memory.sieve.used
-
-    # -- opening and closing ---------------------------------------------------------------------------------
-
-    cdef int open_writer(self) except -1:
-        """Open the writer's session; make the tables if the database has none."""
-        cdef Session session
-        cdef const unsigned long long* clock = NULL
-        cdef ChangeLog log = None
-        self.opening.acquire()
-        try:
-            if self.writer is not None:
-                return 0
-            session = Session(self.open_connection(False))
-            if self.initialize(session.connection):
-                clock = session.connection.wal_index()
-                if clock != NULL:
-                    log = self.open_log()
-            self.refuse_if_closed(session)
-            self.clock = clock
-            self.log = log
-            self.memory.attach(clock, log)
-            self.commit.header = clock
-            self.commit.ring = NULL if log is None else log.ring
-            self.commit.capacity = 0 if log is None else log.capacity
-            session.connection.watch_commits(before_commit, after_commit, &self.commit)
-            self.writer = session
-        finally:
-            self.opening.release()
-        return 0
-
-    cdef void forget_clock(self) noexcept:
-        """Before the connection goes that it belongs to."""
-        self.clock = NULL
-        self.commit.header = NULL
-        self.commit.ring = NULL
-        self.memory.detach()
-        memset(&self.counted_at, 0, sizeof(self.counted_at))
-        self.attended = False
-        self.pins_wal = False
-
-    cdef ChangeLog open_log(self):
-        """The change log; None, and everything works without, if there is to be none or it cannot be had."""
-        if not changes.capacity:
-            return None
-        try:
-            return ChangeLog(os.path.join(self.directory, "cache.changes"))
-        except (OSError, ValueError) as error:
-            warn("%r has no change log, so that each commit of others empties the memory: %s", self.directory, error)
-            return None
-
-    cdef int open_reader(self) except -1:
-        cdef Session session
-        self.opening.acquire()
-        try:
-            if self.reader is None:
-                session = Session(self.open_connection(False))
-                self.refuse_if_closed(session)
-                self.reader = session
-        finally:
-            self.opening.release()
-        return 0
-
-    cdef int refuse_if_closed(self, Session session) except -1:
-        """Asked after the last line that lets other threads run: the store may have been closed while it opened."""
-        if self.closed:
-            session.connection.close()
-            raise ClosedError(f"the cache in {self.directory!r} is closed")
-        return 0
-
-    cdef Connection open_connection(self, bint lenient):
-        """Every connection to this database is opened here, under the lock `opening`, which a fork takes."""
-        cdef Connection connection
-        path = self.path
-        new = True
-        if self.closed:
-            raise ClosedError(f"the cache in {self.directory!r} is closed")
-        try:
-            found = os.stat(path)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise OpenError(f"cannot look at {path!r}: {error.strerror}") from error
-        else:
-            new = found.st_size == 0
-            # SQLite would take less than its smallest page for an empty database.
-            if 0 < found.st_size < 512:
-                raise NotACacheError(f"{path!r} is not a database; choose another directory")
-            if (found.st_dev, found.st_ino) in process.inherited:
-                raise TransactionError(
-                    f"{self.directory!r} was in use, in a transaction or a check, when this process was forked, so that "
-                    "its locks cannot be trusted here; fork outside of these, or start the process with spawn")
-        connection = Connection(path, lenient, self.timeout)
-        if new:
-            try:
-                os.chmod(path, 0o600)
-            except OSError as error:
-                raise OpenError(f"cannot protect {path!r}: {error.strerror}") from error
-        return connection
-
-    cdef bint initialize(self, Connection connection) except -1:
-        """Make sure that the database is ours and has its tables, whoever else is doing the same.
-
-        Returns whether it has a WAL. Without shared memory (a network file system) SQLite stays with its rollback journal,
-        which is synced at each commit."""
-        cdef bint ours = self.is_ours(connection)
-        cdef bint wal
-        if not ours:
-            connection.execute(sql.USE_WAL)
-        wal = connection.query(sql.GET_JOURNAL_MODE)[0][0] == "wal"
-        if not wal or self.group is not None:
-            connection.execute(sql.SYNC_FULL)
-        if ours:
-            return wal
-        connection.execute(sql.BEGIN)
-        try:
-            if not self.is_ours(connection):
-                for statement in sql.SCHEMA:
-                    connection.execute(statement)
-                for name, value in self.settings.items():
-                    connection.query(sql.PUT_META, (name, value))
-                connection.query(sql.PUT_META, ("file_bytes", 0))
-                connection.execute(sql.MARK_AS_OURS)
-            connection.execute(sql.COMMIT)
-        except BaseException:
-            if connection.in_transaction():
-                connection.execute(sql.ROLLBACK)
-            raise
-        return wal
-
-    cdef bint is_ours(self, Connection connection) except -1:
-        """Whether the database is a cache; False if it is empty. Raises NotACacheError if it is neither."""
-        # In this order: whoever makes the tables marks them in the same transaction.
-        tables = connection.query(sql.COUNT_SCHEMA)[0][0]
-        mark = connection.query(sql.GET_APPLICATION_ID)[0][0]
-        if mark == sql.APPLICATION_ID:
-            return True
-        if mark or tables:
-            raise NotACacheError(
-                f"{connection.path!r} is a database of another program; choose another directory")
-        return False
-
-    cdef int check_settings(self, dict asked) except -1:
-        """Compare what is stored with what was asked; take over, or record, the rest."""
-        stored = dict(self.writer.connection.query(sql.GET_META))
-        stored.pop("file_bytes", None)
-        if stored.get("format") != self.settings["format"]:
-            raise FormatError(
-                f"{self.directory!r} is stored in format {stored.get('format')}, and this version of fastcache "
-                f"reads format {sql.FORMAT}; use the version that wrote it, or another directory")
-        for name in ("serializer", "shards"):
-            if stored.get(name) != self.settings[name]:
-                raise FormatError(
-                    f"{self.directory!r} is stored with {name} {stored.get(name)!r}, but was asked for with "
-                    f"{self.settings[name]!r}; open it with {stored.get(name)!r}, or use another directory")
-        if type(stored.get("max_size")) is not int:
-            asked = {**asked, "max_size": asked.get("max_size") or 0}
-        for name, value in asked.items():
-            if value is not None and stored.get(name) != value:
-                self.writer.connection.query(sql.PUT_META, (name, value))
-                stored[name] = value
-        self.settings = stored
-        return 0
-
-    def close(self):
-        """Close the connections; what was acknowledged stays. Every later use raises ClosedError.
-
-        Raises:
-            TransactionError: this thread is inside a transaction.
-            Timeout: another thread is inside one, for longer than ``timeout``.
-        """
-        if self.closed:
-            return
-        self.turn.take(self.timeout)
-        try:
-            if self.depth or self.turn.depth > 1:
-                raise TransactionError(
-                    "a cache cannot be closed inside its own transaction, or by what interrupts one of its operations")
-            self.flush()
-            self.closed = True
-            self.drop_sessions(True)
-        finally:
-            self.turn.give()
-        self.call_keeper(0.0)
-
-    def close_if_idle(self):
-        """Close, unless a thread has the turn."""
-        if not self.closed and self.turn.take_if_free():
-            try:
-                if not self.depth and self.turn.depth == 1:
-                    try:
-                        self.flush()
-                    except (CacheError, OSError) as error:
-                        warn("%r is closed, and what waited to be written is lost: %s", self.directory, error)
-                    self.closed = True
-                    self.drop_sessions(True)
-            finally:
-                self.turn.give()
-
-    cdef int drop_sessions(self, bint checkpoint) except -1:
-        """Close both connections, to be reopened on next use unless the store is closed. The turn is held."""
-        # Forgotten before they are closed: closing gives up the GIL, and other threads must not find them.
-        cdef Session reader = self.reader
-        cdef Session writer = self.writer
-        self.reader = None
-        self.writer = None
-        self.forget_clock()
-        # Maintenance may be at work on it.
-        with self.tending:
-            tender, self.tender = self.tender, None
-            if tender is not None:
-                (<Connection>tender).close(False)
-        if reader is not None:
-            reader.connection.close(checkpoint)
-        if writer is not None:
-            writer.connection.close(checkpoint)
-        return 0
-
-    def hold(self, timeout):
-        """Keep all other threads from writing and from opening connections; returns whether that was possible."""
-        try:
-            self.turn.take(timeout)
-        except Timeout:
-            return False
-        if self.depth or self.turn.depth > 1 or not self.opening.acquire(True, timeout):
-            self.turn.give()
-            return False
-        return True
-
-    def quiesce(self):
-        """Write what waits, and close the connections; they reopen on next use."""
-        try:
-            self.flush()
-        finally:
-            self.drop_sessions(False)
-
-    def is_mine(self):
-        """Whether this thread has the turn."""
-        return self.turn.is_mine()
-
-    def resume(self):
-        """Let the other threads go on."""
-        self.opening.release()
-        self.turn.give()
-
-    def renew(self):
-        """Start in the child with free locks and no connection; never touch the parent's."""
-        self.turn = Turn()
-        self.opening = _thread.RLock()
-        self.tending = _thread.allocate_lock()
-        for session in (self.writer, self.reader):
-            if session is not None:
-                (<Session>session).abandon()
-        if self.tender is not None:
-            self.tender.abandon()
-        self.writer = None
-        self.reader = None
-        self.tender = None
-        for queue in self.queues:
-            (<Queue>queue).forsake()
-        if self.group is not None:
-            self.group.forsake()
-        self.forget_clock()
-        self.depth = 0
-        self.deferred = Rows()
-        self.created = []
-        self.marks = []
-        self.blocks = []
-
-    # -- sessions --------------------------------------------------------------------------------------------
-
-    cdef Session reading(self):
-        """The session to read from now, until the GIL is given up."""
-        cdef Session session
-        if self.deferred.count and self.turn.is_mine():
-            self.carry_out()
-        if self.writer is None:
-            self.open_writer()
-            return self.reading()
-        if self.turn.owner == 0 or self.turn.is_mine():
-            session = self.writer
-        elif self.reader is None:
-            self.open_reader()
-            # Opening gives up the GIL: choose anew.
-            return self.reading()
-        else:
-            session = self.reader
-        if session.lingers:
-            session.let_go_if_old(self.clock)
-            session.used = session.lingers
-        return session
-
-    cdef Session lingering(self):
-        """The same, for the reads that are worth a snapshot of their own."""
-        cdef Session session = self.reading()
-        if session.lingers or self.keeper is None or self.clock == NULL or self.turn.is_mine():
-            return session
-        if session.linger(self.clock):
-            session.used = True
-            self.pins_wal = self.pins_wal or session.pins_wal
-            if not self.attended:
-                self.attended = True
-                if not self.call_keeper(SNAPSHOT_PERIOD):
-                    session.let_go()
-                return self.reading()
-        return session
-
-    def let_go(self):
-        """Let go of the snapshots that were not read from since this was last asked; returns whether any is kept."""
-        cdef Session session
-        cdef bint kept = False
-        for session in (self.writer, self.reader):
-            if session is not None and session.lingers:
-                session.let_go_if_old(self.clock)
-                if not session.used:
-                    session.let_go()
-                session.used = False
-                kept = kept or session.lingers
-        self.attended = kept
-        return kept
-
-    cdef Session writing(self):
-        """The session to write to; the turn is held."""
-        if self.writer is None:
-            self.open_writer()
-        self.writer.let_go()
-        if self.depth and not self.writer.connection.in_transaction():
-            raise TransactionError(
-                "an earlier error has rolled this transaction back: leave its block, and run it again")
-        if self.deferred.count:
-            self.carry_out()
-        if self.depth == 0 and self.commit.ring != NULL and is_anyone_starving(self.commit.ring, self.token):
-            self.stand_back()
-        return self.writer
-
-    cdef BusyWait pause(self, BusyWait wait):
-        """Wait a little for another connection's lock. Signal handlers run here, and may use this store."""
-        if wait is None:
-            # What was waited for the turn counts.
-            wait = BusyWait(self.timeout, "waiting to use the cache", self.turn.began if self.turn.is_mine() else 0.0)
-        try:
-            wait.pause()
-        except BaseException:
-            self.be_served()
-            raise
-        if wait.waited > STARVED and self.turn.is_mine() and self.commit.ring != NULL:
-            self.starving = True
-            starve(self.commit.ring, self.token)
-        return wait
-
-    cdef int stand_back(self) except -1:
-        """Before writing: let another process come first that has waited for too long."""
-        cdef BusyWait wait = None
-        while self.commit.ring != NULL and is_anyone_starving(self.commit.ring, self.token):
-            wait = self.pause(wait)
-        return 0
-
-    cdef void be_served(self) noexcept:
-        """What was waited for is there, or given up."""
-        if self.starving:
-            self.starving = False
-            if self.commit.ring != NULL:
-                starve_no_more(self.commit.ring, self.token)
-
-    cdef long long now(self) except? -1:
-        """Milliseconds since the epoch."""
-        cdef timespec moment
-        cdef double seconds
-        if self.timer is not None:
-            seconds = self.timer()
-            if not -4e12 < seconds < 4e12:
-                raise ValueError("timer must return seconds since the epoch, and has returned something else")
-            return <long long>(seconds * 1000.0)
-        if timespec_get(&moment, TIME_UTC) != TIME_UTC:
-            raise StorageError("the system's clock cannot be read")
-        return <long long>moment.tv_sec * 1000 + moment.tv_nsec // 1000000
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -710,17 +271,6 @@ cdef class Store:
         if not self.memory.is_current():
             self.let_go_of_old()
         return self.memory.catch_up()
-
-    cdef void let_go_of_old(self) noexcept:
-        """Let go of snapshots that are out of date, or keep the WAL from starting over."""
-        if self.clock == NULL:
-            return
-        if self.writer is not None:
-            self.writer.let_go_if_old(self.clock)
-        if self.reader is not None:
-            self.reader.let_go_if_old(self.clock)
-        self.pins_wal = (self.writer is not None and self.writer.pins_wal) or (
-            self.reader is not None and self.reader.pins_wal)
 
     cdef Statement look_up(self, bint whole, const Cell* key, unsigned long long* era):
         """The row of a key, as GET has it, or EXISTS if the ``whole`` is not needed: a statement on it, to be reset; None
@@ -988,6 +538,12 @@ cdef class Store:
             self.carry_out()
         return True
 
+    cdef bint has_put_off(self) noexcept:
+        return self.deferred.count != 0
+
+    cdef int forget_put_off(self) except -1:
+        return self.deferred.clear()
+
     cdef int carry_out(self) except -1:
         """Write what this transaction has left until now.
 
@@ -1217,13 +773,6 @@ cdef class Store:
             statement.bind_null(8)
         return self.change_locked(session, statement, False) > 0
 
-    cdef int change_locked(self, Session session, Statement statement, bint release_gil) except -1:
-        """The same where this process holds the write lock already."""
-        cdef int changed = self.change(session, statement, release_gil)
-        if changed < 0:
-            raise Timeout(f"{self.directory!r}: the database was locked in the middle of a transaction")
-        return changed
-
     cdef int bind_row(
             self, Statement statement, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
             str file, const Cell* value) except -1:
@@ -1267,41 +816,6 @@ cdef class Store:
             wait = self.pause(wait)
         if self.depth == 0:
             self.follow_commit()
-        return changed
-
-    cdef int will_change(self, const Cell* key) except -1:
-        """Have the commit to come announce a key."""
-        if self.clock != NULL:
-            if self.depth == 0:
-                announce_nothing(&self.commit)
-            announce(&self.commit, key.hashed)
-        return 0
-
-    cdef int will_change_all(self) except -1:
-        """Have the commit to come announce that any key may have changed."""
-        self.commit.everything = True
-        return 0
-
-    cdef int follow_commit(self) except -1:
-        """After a commit of ours, the turn still held: bring the tier up to it."""
-        self.be_served()
-        self.own_era = self.memory.era if self.memory.follow_own(&self.commit) else 0
-        return 0
-
-    cdef int change(self, Session session, Statement statement, bint release_gil) except -2:
-        """Step a bound statement to its end; returns how many rows it changed, or -1 if another has the lock: then it
-        is to be bound anew, since others may use it meanwhile."""
-        cdef int before = session.connection.total_changes()
-        if statement.step(release_gil or self.group is not None) == STEP_BUSY:
-            return -1
-        statement.reset()
-        return self.count_changes(session.connection, before)
-
-    cdef int count_changes(self, Connection connection, int before) except -1:
-        """How many rows the last statement changed. What it changed beyond them, a trigger did: a file moved."""
-        cdef int changed = connection.changes()
-        if connection.total_changes() - before != changed:
-            self.has_trash = True
         return changed
 
     cdef bint remove(self, object key) except -1:
@@ -1682,175 +1196,7 @@ cdef class Store:
                 return
             limit = min(2 * limit, LARGEST_BATCH)
 
-    # -- transactions ----------------------------------------------------------------------------------------
-
-    cdef int enter(self) except -1:
-        """Take the turn and begin a transaction, or a savepoint in the one that is open."""
-        cdef Session session
-        cdef BusyWait wait = None
-        self.turn.take(self.timeout)
-        try:
-            if self.depth == 0 and self.behind is not None:
-                # From here on, nobody puts anything off that this transaction would not see.
-                self.entering = not self.behind.flushing
-                self.flush_first()
-            session = self.writing()
-            if self.depth == 0:
-                while session.begin.step() == STEP_BUSY:
-                    wait = self.pause(wait)
-                    session = self.writing()
-                session.begin.reset()
-                self.be_served()
-                announce_nothing(&self.commit)
-            else:
-                session.savepoint.run()
-        except BaseException:
-            self.entering = False
-            self.turn.give()
-            raise
-        self.depth += 1
-        self.entering = False
-        self.marks.append(len(self.created))
-        self.entered += 1
-        self.blocks.append(self.entered)
-        return 0
-
-    cdef int leave(self, bint keep) except -1:
-        """End what the last ``enter`` began, and give the turn back.
-
-        Until SQLite has ended it, ``depth`` says so: what interrupts this belongs to the transaction."""
-        cdef Session session = self.writer
-        cdef Py_ssize_t mark = self.marks[len(self.marks) - 1]
-        cdef bint committed = False
-        cdef unsigned long long era
-        try:
-            if self.deferred.count and not keep:
-                self.deferred.clear()
-            elif self.deferred.count:
-                self.carry_out()
-            if not session.connection.in_transaction():
-                # SQLite rolls back by itself after some errors (a full disk, for one).
-                self.undo_files(mark)
-                if keep:
-                    raise TransactionError("an earlier error has rolled this transaction back; run its block again")
-            elif self.depth > 1:
-                try:
-                    if not keep:
-                        self.undo_files(mark)
-                finally:
-                    if not keep:
-                        session.rollback_to.run()
-                    session.release.run()
-            elif keep:
-                try:
-                    session.commit.run(True)
-                except BaseException:
-                    self.roll_back(session)
-                    raise
-                committed = True
-                self.created.clear()
-            else:
-                self.roll_back(session)
-        finally:
-            self.marks.pop()
-            self.blocks.pop()
-            self.depth -= 1
-            if not committed:
-                self.turn.give()
-        if committed:
-            try:
-                self.follow_commit()
-                era = self.own_era
-                self.settle()
-                # Tidying commits, too.
-                self.own_era = era
-            finally:
-                self.turn.give()
-        return 0
-
-    cdef int roll_back(self, Session session) except -1:
-        """Undo the whole transaction, whatever interrupts it."""
-        try:
-            self.undo_files(0)
-        finally:
-            if session.connection.in_transaction():
-                session.rollback.run(True)
-        return 0
-
-    cdef int undo_files(self, Py_ssize_t mark) except -1:
-        """Remove the files of what is rolled back: before the lock goes, so that nobody takes them for orphans.
-
-        A signal handler may raise in between; the others are removed all the same."""
-        interruption = None
-        while len(self.created) > mark:
-            pending = self.created.pop()
-            try:
-                pending.discard()
-            except BaseException as error:
-                interruption = error
-                try:
-                    pending.discard()
-                except BaseException as again:
-                    interruption = again
-        if interruption is not None:
-            raise interruption
-        return 0
-
-    cdef int settle(self) except -1:
-        """After a commit, the turn still held: call for maintenance if there is something to do, and keep the WAL short.
-
-        Maintenance alone would not: while it copies, steady writers append, so that the WAL never starts over. Who has the
-        turn completes what it has left, which waits for the disk but is little, and rare."""
-        cdef Session session = self.writer
-        cdef int frames = session.connection.witness.frames
-        cdef bint call = self.has_trash
-        if frames < CHECKPOINT_FRAMES:
-            self.checkpoint_at = CHECKPOINT_FRAMES
-            self.own_checkpoint_at = OWN_CHECKPOINT_FRAMES
-        elif frames >= self.checkpoint_at:
-            # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
-            self.checkpoint_at = frames + CHECKPOINT_FRAMES
-            self.checkpoint_due = True
-            self.restart_due = frames >= RESTART_FRAMES
-            call = True
-        if call and not self.called:
-            self.called = True
-            if not self.call_keeper(0.0):
-                self.called = False
-                self.tidy_up(session)
-        if frames >= self.own_checkpoint_at:
-            self.own_checkpoint_at = frames + CHECKPOINT_FRAMES
-            self.restart_wal(session)
-        return 0
-
-    cdef int tidy_up(self, Session session) except -1:
-        """Do by ourselves what nobody else will. The commit stands whatever happens here, so failures are logged."""
-        try:
-            if self.has_trash:
-                self.empty_trash(self.timeout)
-            if self.checkpoint_due:
-                self.checkpoint_due = False
-                session.connection.checkpoint()
-        except (CacheError, OSError) as error:
-            self.has_trash = True
-            warn("tidying %r has to wait: %s", self.directory, error)
-        return 0
-
-    cdef int restart_wal(self, Session session) except -1:
-        """Copy what is left of the WAL while nobody in this process appends to it, so that the next commit starts it over."""
-        try:
-            # If maintenance is at it, its work is most of ours.
-            with self.tending:
-                session.connection.checkpoint(True)
-        except CacheError as error:
-            warn("a checkpoint of %r has to wait: %s", self.directory, error)
-        return 0
-
     # -- maintenance -----------------------------------------------------------------------------------------
-
-    cdef bint call_keeper(self, double seconds) except -1:
-        """Have ``tend`` called within so many seconds; returns whether it will be."""
-        return self.keeper is not None and self.keeper(self, seconds)
 
     def tend(self):
         """Do what there is to do beside the callers; returns in how many seconds (float) there will be more, or None.
@@ -1901,25 +1247,6 @@ cdef class Store:
                 raise
             due = queue.due_in(monotonic())
         return due
-
-    cdef int checkpoint_beside(self) except -1:
-        """Copy what the WAL holds, on a connection of its own, while others write."""
-        self.opening.acquire()
-        try:
-            if self.tender is None:
-                self.tender = self.open_connection(False)
-        finally:
-            self.opening.release()
-        with self.tending:
-            if self.tender is not None:
-                self.tender.checkpoint()
-        if self.restart_due:
-            self.restart_due = False
-            # Nobody writes while it copies the rest, which is little by now.
-            with self.tending:
-                if self.tender is not None:
-                    self.tender.checkpoint(True)
-        return 0
 
     cdef double tend_expiry(self) except? -1.0:
         """Delete what has expired, if it is time; returns in how many seconds there will be more.
@@ -2120,95 +1447,6 @@ cdef class Store:
         finally:
             self.turn.give()
         return True
-
-    cdef int empty_trash(self, double patience) except -1:
-        """Unlink the files in the trash, then forget them; no transaction is open. The turn is not needed to unlink."""
-        cdef list names, gone
-        cdef int changed = 1
-        try:
-            while changed:
-                self.turn.take(patience)
-                try:
-                    self.has_trash = False
-                    names = [row[0] for row in self.writing().connection.query(sql.LIST_TRASH, ())]
-                finally:
-                    self.turn.give()
-                gone = [name for name in names if self.files.unlink(name)]
-                changed = self.forget_trash(gone, patience) if gone else 0
-                if len(gone) < len(names):
-                    return 0
-        except BaseException:
-            self.has_trash = True
-            raise
-        return 0
-
-    cdef int forget_trash(self, list names, double patience) except -1:
-        """Take the names of files that are gone out of the trash; returns how many were there."""
-        cdef Session session
-        cdef Statement statement
-        cdef int changed = 0
-        self.turn.take(patience)
-        try:
-            self.enter()
-            try:
-                session = self.writing()
-                statement = session.statement(sql.EMPTY_TRASH)
-                for name in names:
-                    parameters = (name,)
-                    statement.bind_all(parameters)
-                    changed += self.change_locked(session, statement, False)
-            except BaseException:
-                self.leave(False)
-                raise
-            self.leave(True)
-        finally:
-            self.turn.give()
-        return changed
-
-    # -- for the check ---------------------------------------------------------------------------------------
-
-    def connect(self, bint lenient=False):
-        """Another connection to the database, the caller's alone."""
-        self.opening.acquire()
-        try:
-            return self.open_connection(lenient)
-        finally:
-            self.opening.release()
-
-    def query(self, text, parameters=()):
-        """All rows of one statement, run by the thread that is inside ``transact``."""
-        if not self.turn.is_mine() or not self.depth:
-            raise TransactionError("query is for use inside transact()")
-        self.will_change_all()
-        return self.writing().connection.query(text, tuple(parameters))
-
-    def tidy(self):
-        """Unlink the files in the trash, unless a transaction is open, whose end will do it."""
-        self.turn.take(self.timeout)
-        try:
-            self.has_trash = True
-            if not self.depth:
-                self.empty_trash(self.timeout)
-        finally:
-            self.turn.give()
-
-    def replace_content(self, Connection source, fill):
-        """Replace the whole database, however damaged, by another's content, which ``fill()`` completes under the
-        write lock."""
-        cdef Connection connection
-        self.turn.take(self.timeout)
-        try:
-            if self.depth or self.turn.depth > 1:
-                raise TransactionError("the database cannot be replaced inside a transaction")
-            connection = self.connect(True)
-            connection.overwrite_with(source, fill)
-            connection.close()
-            # What is cached of the old content goes.
-            self.drop_sessions(True)
-        finally:
-            self.turn.give()
-
-
 cdef Entry entry_of(Place place):
     """What waits to be written, as a row would have it; None for a key that is to be deleted."""
     cdef Entry entry
@@ -2221,13 +1459,6 @@ cdef Entry entry_of(Place place):
     entry.stored = place.known
     entry.tag = place.tag
     return entry
-
-
-cdef int warn(str message, str directory, object error) except -1:
-    import logging
-
-    logging.getLogger("fastcache").warning(message, directory, error)
-    return 0
 
 
 cdef object check_tag(object tag, Cell* cell):
@@ -2253,14 +1484,6 @@ cdef object check_serializer(object serializer):
     return serializer
 
 
-cdef double check_timeout(object timeout) except -1.0:
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
-    if not timeout >= 0:
-        raise ValueError(f"timeout must be at least 0 seconds, not {timeout!r}")
-    return timeout
-
-
 cdef double check_delay(object write_behind) except -1.0:
     if write_behind is None:
         return 0.0
@@ -2269,33 +1492,6 @@ cdef double check_delay(object write_behind) except -1.0:
     if not 0 <= write_behind < 1e9:
         raise ValueError(f"write_behind must be between 0 and 1e9 seconds, not {write_behind!r}")
     return write_behind
-
-
-cdef str check_durability(object durability):
-    if durability not in ("normal", "full"):
-        raise ValueError(f"durability must be 'normal' or 'full', not {durability!r}")
-    return durability
-
-
-cdef unsigned long long check_memory(object memory) except? 0:
-    if isinstance(memory, bool) or not isinstance(memory, int):
-        raise TypeError(f"memory must be a number of bytes (int), not {type(memory).__name__}")
-    if not 0 <= memory < 1 << 63:
-        raise ValueError(f"memory must be at least 0 bytes, not {memory}")
-    return memory
-
-
-cdef int make_directory(str directory) except -1:
-    """Make the cache's directory and what leads to it; raise OpenError where that is not possible."""
-    try:
-        os.makedirs(os.path.dirname(directory), exist_ok=True)
-        os.mkdir(directory, 0o700)
-    except FileExistsError:
-        if not os.path.isdir(directory):
-            raise OpenError(f"{directory!r} is a file, and a cache needs a directory") from None
-    except OSError as error:
-        raise OpenError(f"cannot make the directory {directory!r}: {error.strerror}") from error
-    return 0
 
 
 cdef bint is_timedelta(object expire) except -1:

@@ -1,0 +1,115 @@
+# One database: its connections, whose turn it is, its transactions, and what follows a commit. The base of Store.
+
+from fastcache.engine.changes cimport ChangeLog, Commit
+from fastcache.engine.connection cimport BusyWait, Cell, Connection, Statement
+from fastcache.engine.memory cimport Memory
+from fastcache.engine.session cimport Session
+from fastcache.engine.turn cimport Turn
+
+
+# How soon maintenance looks again at a kept snapshot, in seconds.
+cdef double SNAPSHOT_PERIOD
+
+
+cdef class Database:
+    cdef readonly str directory
+    cdef readonly double timeout
+    cdef readonly object timer
+    cdef readonly object files
+    cdef readonly dict settings
+    cdef readonly str durability
+    cdef readonly bint closed
+    # Whether each commit waits for the disk.
+    cdef bint syncs
+    cdef object __weakref__
+
+    # Connections. `opening` is a lock, `tending` one on `tender`, on which maintenance checkpoints.
+    cdef Session writer
+    cdef Session reader
+    cdef Connection tender
+    cdef object opening
+    cdef object tending
+
+    # Maintenance: whether it lets go of snapshots, was called and is to come, and for what.
+    cdef object keeper
+    cdef bint attended
+    cdef bint called
+    cdef bint checkpoint_due
+    cdef bint restart_due
+    cdef bint has_trash
+    # WAL frames at which to call it next, and to see to it oneself.
+    cdef int checkpoint_at
+    cdef int own_checkpoint_at
+    # Whether a snapshot is kept that may keep the WAL from starting over.
+    cdef bint pins_wal
+
+    # Among threads; and which of the waiting processes this is (24 bits), and whether it has asked to come first.
+    cdef Turn turn
+    cdef unsigned long long token
+    cdef bint starving
+
+    # The wal-index header of the writer's connection; NULL while there is none.
+    cdef const unsigned long long* clock
+    cdef ChangeLog log
+    cdef Commit commit
+    cdef Memory memory
+    # The tier's era in which our last commit was the last of all; else 0.
+    cdef unsigned long long own_era
+
+    # The open transaction: how deep, what begins where. While it is `entering`, nothing is put off past it.
+    cdef int depth
+    cdef bint entering
+    cdef list created
+    cdef list marks
+    cdef list blocks
+    cdef long long entered
+
+    cdef int open(self, dict asked) except -1
+    cdef int open_writer(self) except -1
+    cdef int open_reader(self) except -1
+    cdef int refuse_if_closed(self, Session session) except -1
+    cdef Connection open_connection(self, bint lenient)
+    cdef bint initialize(self, Connection connection) except -1
+    cdef bint is_ours(self, Connection connection) except -1
+    cdef int check_settings(self, dict asked) except -1
+    cdef ChangeLog open_log(self)
+    cdef void forget_clock(self) noexcept
+    cdef int drop_sessions(self, bint checkpoint) except -1
+
+    cdef Session reading(self)
+    cdef Session lingering(self)
+    cdef void let_go_of_old(self) noexcept
+    cdef Session writing(self)
+    cdef BusyWait pause(self, BusyWait wait)
+    cdef int stand_back(self) except -1
+    cdef void be_served(self) noexcept
+    cdef long long now(self) except? -1
+
+    cdef int will_change(self, const Cell* key) except -1
+    cdef int will_change_all(self) except -1
+    cdef int follow_commit(self) except -1
+    cdef int change(self, Session session, Statement statement, bint release_gil) except -2
+    cdef int change_locked(self, Session session, Statement statement, bint release_gil) except -1
+    cdef int count_changes(self, Connection connection, int before) except -1
+
+    cdef int enter(self) except -1
+    cdef int leave(self, bint keep) except -1
+    cdef int roll_back(self, Session session) except -1
+    cdef int undo_files(self, Py_ssize_t mark) except -1
+
+    # What Store adds to a transaction.
+    cdef bint has_put_off(self) noexcept
+    cdef int carry_out(self) except -1
+    cdef int forget_put_off(self) except -1
+    cdef int flush_first(self) except -1
+
+    cdef int settle(self) except -1
+    cdef int tidy_up(self, Session session) except -1
+    cdef int restart_wal(self, Session session) except -1
+    cdef bint call_keeper(self, double seconds) except -1
+    cdef int checkpoint_beside(self) except -1
+    cdef int empty_trash(self, double patience) except -1
+    cdef int forget_trash(self, list names, double patience) except -1
+
+
+cdef int warn(str message, str directory, object error) except -1
