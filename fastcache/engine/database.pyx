@@ -15,7 +15,7 @@ What is always true, and who keeps it so:
   values, checkpoints, files), when every other thread stays away from the writer.
 - **No commit waits for the disk**, unless durability is "full". The WAL is copied into the database by maintenance, from
   1,000 frames on. Under steady writes that alone would never let it start over, since its end moves on meanwhile: from
-  4,000 frames on maintenance keeps the writers out for the last of it, and should it be late, the writer does so itself.
+  6,000 frames on maintenance keeps the writers out for the last of it, and should it be late, the writer does so itself.
 - **Files follow rows.** files.py tells their life; here `created` lists the files that the open transaction has renamed
   into place, so that a rollback removes them, and `has_trash` says that a trigger has put names into the trash.
 - **Who waits gets its turn.** A thread that has waited for a millisecond is handed the turn (turn.pyx); a process that has
@@ -58,8 +58,9 @@ cdef extern from "<time.h>" nogil:
 # WAL frames, each of 4 KiB, after which maintenance copies them back (SQLite's own default); after which it sees to it
 # that the WAL starts over; and after which the writer does.
 cdef int CHECKPOINT_FRAMES = 1000
-cdef int RESTART_FRAMES = 4000
-cdef int OWN_CHECKPOINT_FRAMES = 6500
+cdef int RESTART_FRAMES = 6000
+cdef int OWN_CHECKPOINT_FRAMES = 7200
+cdef int OWN_CHECKPOINT_STEP = 250
 # How long a writer waits for another process before it asks to come first, in seconds.
 cdef double STARVED = 0.001
 SNAPSHOT_PERIOD = 0.025
@@ -699,7 +700,7 @@ cdef class Database:
                 self.called = False
                 self.tidy_up(session)
         if frames >= self.own_checkpoint_at:
-            self.own_checkpoint_at = frames + CHECKPOINT_FRAMES
+            self.own_checkpoint_at = frames + OWN_CHECKPOINT_STEP
             self.restart_wal(session)
         return 0
 
