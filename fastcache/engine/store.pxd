@@ -4,7 +4,7 @@
 # `cdef Store store = cache.store`, and call these without Python overhead. The GIL is needed.
 
 from fastcache.engine.clock cimport Tick
-from fastcache.engine.connection cimport Cell, Row, Statement
+from fastcache.engine.connection cimport NEVER, Cell, Row, Statement
 from fastcache.engine.database cimport Database
 from fastcache.engine.queue cimport Generation, Place, Queue
 from fastcache.engine.rows cimport Rows
