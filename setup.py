@@ -25,7 +25,7 @@ CONNECTION = "fastcache.engine.connection"
 OTHERS = [
     f"fastcache.engine.{name}"
     for name in (
-        *("keys", "values", "changes", "sieve", "memory", "rows", "queue", "turn", "session", "database", "store"),
+        *("keys", "values", "changes", "sieve", "memory", "queue", "turn", "session", "database", "store"),
         *("transaction", "bulk", "batch", "mapping"),
     )
 ]

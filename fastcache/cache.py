@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastcache import maintenance
 from fastcache.engine.mapping import CacheMapping
 
 TYPE_CHECKING = False
@@ -12,9 +11,17 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from fastcache.check import CheckResult
+    from fastcache.engine.store import Store
     from fastcache.serializers import Serializer
 
 __all__ = ["Cache"]
+
+
+def attend(store: Store, seconds: float) -> bool:
+    """Call maintenance, which is loaded when somebody first does; see there."""
+    from fastcache.maintenance import attend
+
+    return attend(store, seconds)
 
 
 class Cache(CacheMapping):
@@ -73,7 +80,7 @@ class Cache(CacheMapping):
             timeout=timeout,
             timer=timer,
             memory=memory,
-            keeper=maintenance.attend,
+            keeper=attend,
             write_behind=write_behind,
             durability=durability,
             settings={"max_size": max_size or None},

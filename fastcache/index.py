@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastcache import maintenance
+from fastcache.cache import attend
 from fastcache.engine.mapping import IndexMapping
 
 TYPE_CHECKING = False
@@ -59,7 +59,7 @@ class Index(IndexMapping):
             serializer=serializer,
             timeout=timeout,
             memory=memory,
-            keeper=maintenance.attend,
+            keeper=attend,
             durability=durability,
         )
         if mapping_or_pairs or items:

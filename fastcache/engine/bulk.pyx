@@ -11,8 +11,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
 from fastcache.engine.connection cimport CELL_NULL, NEVER, STEP_ROW, BusyWait, Cell, Statement
 from fastcache.engine.keys cimport encode_key
-from fastcache.engine.queue cimport Place
-from fastcache.engine.rows cimport Rows
+from fastcache.engine.queue cimport Place, Rows
 from fastcache.engine.session cimport Session
 from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
 from fastcache.engine.store cimport Entry, check_tag, entry_of

@@ -2,7 +2,13 @@ from typing import final
 
 from typing_extensions import Self, disjoint_base
 
-from fastcache.engine.rows import Rows
+@disjoint_base
+class Rows:
+    @property
+    def count(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    def __new__(cls) -> Self: ...
 
 @final
 class Place: ...

@@ -6,8 +6,7 @@
 from fastcache.engine.clock cimport Tick
 from fastcache.engine.connection cimport NEVER, Cell, Row, Statement
 from fastcache.engine.database cimport Database
-from fastcache.engine.queue cimport Generation, Place, Queue
-from fastcache.engine.rows cimport Rows
+from fastcache.engine.queue cimport Generation, Place, Queue, Rows
 from fastcache.engine.session cimport Session
 from fastcache.engine.sieve cimport Kind, Node
 

@@ -116,6 +116,7 @@ cdef class Store(Database):
     def renew(self):
         """Start anew in a child: what waits is the parent's."""
         super().renew()
+        unwritten.pop(id(self), None)
         self.deferred = Rows()
         for queue in self.queues:
             (<Queue>queue).forsake()

@@ -1,9 +1,0 @@
-from typing_extensions import Self, disjoint_base
-
-@disjoint_base
-class Rows:
-    @property
-    def count(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    def __new__(cls) -> Self: ...
