@@ -33,8 +33,9 @@ SCHEMA = (
     "CREATE TABLE trash (file TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
     # A file whose row goes is put into the trash in the same transaction, whoever deletes. No trigger on updates or
-    # inserts, which every set would pay for (measured: a quarter of an insert, and more than half of SET_MANY): no
-    # statement of ours updates a row that has a file, or gives one to a row that is there. Who inserts one counts it.
+    # inserts, which every set would pay for (measured: a quarter of an insert, and more than half of SET_MANY): of our
+    # statements only REPLACE updates a row that has a file, or gives it one, and INSERT, SET and ADD may insert one.
+    # The store counts it there.
     """
     CREATE TRIGGER file_dropped AFTER DELETE ON entry WHEN old.file IS NOT NULL BEGIN
         INSERT OR IGNORE INTO trash (file) VALUES (old.file);
@@ -87,8 +88,8 @@ GET_NEXT = """
 """
 
 # Writes: one entry. The upsert keeps the row and with it the place in the order. It leaves alone, changing no row, what
-# the store then replaces by DELETE_ROW and INSERT: an entry that has expired (which is no entry any more: a set over it
-# is an insertion, at the end), and one that has a file or is to get one (which gets its old id back).
+# the store then replaces: an entry that has expired, by DELETE_ROW and INSERT (it is no entry any more: a set over it
+# is an insertion, at the end), and one that has a file or is to get one, by DROP_FILE and REPLACE.
 SET = f"""
     INSERT INTO entry (key, codec, size, expire, tag, file, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
     ON CONFLICT (key) DO UPDATE SET codec = ?2, size = ?3, expire = ?4, tag = ?5, value = ?7
@@ -99,10 +100,10 @@ ADD = """
     ON CONFLICT (key) DO NOTHING
 """
 COUNT_FILE = "UPDATE meta SET value = value + ?1 WHERE name = 'file_bytes'"
-ROW_OF_KEY = "SELECT id, expire FROM entry WHERE key = ?1"
-INSERT = """
-    INSERT INTO entry (key, codec, size, expire, tag, file, value, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-"""
+ROW_OF_KEY = "SELECT id, expire, file, size FROM entry WHERE key = ?1"
+INSERT = "INSERT INTO entry (key, codec, size, expire, tag, file, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+REPLACE = "UPDATE entry SET codec = ?2, size = ?3, expire = ?4, tag = ?5, file = ?6, value = ?7 WHERE id = ?8"
+DROP_FILE = "INSERT OR IGNORE INTO trash (file) SELECT file FROM entry WHERE id = ?1"
 DELETE = f"DELETE FROM entry WHERE key = ?1 AND {LIVE}"
 DELETE_ROW = "DELETE FROM entry WHERE id = ?1"
 DELETE_DANGLING = "DELETE FROM entry WHERE id = ?1 AND file = ?2"

@@ -685,8 +685,6 @@ cdef class Store(Database):
                 pending.commit()
                 stored = self.write_row(
                     only_if_absent, key, codec, value.size, expire, tag, pending.name, &nothing)
-                if stored:
-                    self.count_file(value.size)
             except BaseException:
                 self.leave(False)
                 raise
@@ -696,13 +694,6 @@ cdef class Store(Database):
         finally:
             self.turn.give()
         return stored
-
-    cdef int count_file(self, long long size) except -1:
-        """A row has got a file of so many bytes."""
-        cdef Session session = self.writing()
-        cdef Statement statement = session.statement(sql.COUNT_FILE)
-        statement.bind_integer(1, size)
-        return self.change_locked(session, statement, False)
 
     cdef bint write_row(
             self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
@@ -726,19 +717,23 @@ cdef class Store(Database):
                 break
             wait = self.pause(wait)
         if changed:
+            if file is not None:
+                self.count_file(size)
             if self.depth == 0:
                 self.follow_commit()
-            if expire != NEVER:
-                self.expect_expiry(expire)
-            return True
-        self.enter()
-        try:
-            self.will_change(key)
+            written = True
+        elif file is not None:
+            # put_file has begun a block already.
             written = self.replace_row(only_if_absent, key, codec, size, expire, tag, file, value, now)
-        except BaseException:
-            self.leave(False)
-            raise
-        self.leave(True)
+        else:
+            self.enter()
+            try:
+                self.will_change(key)
+                written = self.replace_row(only_if_absent, key, codec, size, expire, tag, file, value, now)
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(True)
         if expire != NEVER:
             self.expect_expiry(expire)
         return written
@@ -752,27 +747,49 @@ cdef class Store(Database):
         cdef Session session = self.writing()
         cdef Statement statement = session.statement(sql.ROW_OF_KEY)
         cdef long long row = 0
+        cdef long long old_size = 0
         cdef bint there = False
         cdef bint live = False
+        cdef bint has_file = False
         statement.bind(1, key)
         if statement.run() == STEP_ROW:
             there = True
             row = statement.column_integer(0)
             live = not statement.column_is_integer(1) or statement.column_integer(1) > now
+            has_file = not statement.column_is_null(2)
+            old_size = statement.column_integer(3) if has_file else 0
             statement.reset()
         if live and only_if_absent:
             return False
-        if there:
-            statement = session.statement(sql.DELETE_ROW)
-            statement.bind_integer(1, row)
-            self.change_locked(session, statement, False)
-        statement = session.statement(sql.INSERT)
-        self.bind_row(statement, key, codec, size, expire, tag, file, value)
         if live:
+            if has_file:
+                self.change_row(session, sql.DROP_FILE, row)
+                self.has_trash = True
+            statement = session.statement(sql.REPLACE)
+            self.bind_row(statement, key, codec, size, expire, tag, file, value)
             statement.bind_integer(8, row)
         else:
-            statement.bind_null(8)
-        return self.change_locked(session, statement, False) > 0
+            old_size = 0
+            if there:
+                self.change_row(session, sql.DELETE_ROW, row)
+            statement = session.statement(sql.INSERT)
+            self.bind_row(statement, key, codec, size, expire, tag, file, value)
+        self.change_locked(session, statement, False)
+        return self.count_file((size if file is not None else 0) - old_size) == 0
+
+    cdef int change_row(self, Session session, str text, long long row) except -1:
+        """Run a statement whose one parameter is a rowid."""
+        cdef Statement statement = session.statement(text)
+        statement.bind_integer(1, row)
+        return self.change_locked(session, statement, False)
+
+    cdef int count_file(self, long long size) except -1:
+        """Files have grown, or shrunk, by so many bytes."""
+        cdef Session session
+        if size:
+            session = self.writing()
+            self.change_row(session, sql.COUNT_FILE, size)
+        return 0
 
     cdef int bind_row(
             self, Statement statement, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
