@@ -3,6 +3,7 @@
 import pytest
 
 import fastcache
+from tests.contract.bulk import BulkContract, CacheBulkContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
@@ -35,6 +36,14 @@ class TestTags(IsCache, TagContract):
 
 
 class TestStatistics(IsCache, StatisticsContract):
+    pass
+
+
+class TestBulk(IsCache, BulkContract):
+    pass
+
+
+class TestBulkWithExpiry(IsCache, CacheBulkContract):
     pass
 
 

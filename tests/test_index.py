@@ -3,6 +3,7 @@
 import pytest
 
 import fastcache
+from tests.contract.bulk import BulkContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
@@ -22,6 +23,10 @@ class IsIndex:
 
 
 class TestMapping(IsIndex, MappingContract):
+    pass
+
+
+class TestBulk(IsIndex, BulkContract):
     pass
 
 

@@ -28,6 +28,7 @@ some_values = st.one_of(
     st.lists(st.integers(), max_size=3),
     st.integers(-5, 5),
 )
+some_pairs = st.lists(st.tuples(some_keys, some_values), max_size=5)
 which = st.integers(0, 1)
 
 
@@ -43,22 +44,26 @@ class Entry:
 
 
 class Machine(RuleBasedStateMachine):
-    """Two store objects on one directory, and the model they have to agree with.
+    """Store objects on one directory, two unless a machine says otherwise, and the model they have to agree with.
 
     ``entries`` is what the store holds; what has expired is still in it, and invisible. ``outer`` holds a copy
     for each open transaction block: what a rollback goes back to. Everybody else sees the first of them.
     """
 
     store_type = None
+    objects = 2
 
     def open(self):
         return self.store_type(self.directory)
+
+    def open_all(self):
+        return [self.open() for _ in range(self.objects)]
 
     def __init__(self):
         super().__init__()
         self.directory = tempfile.mkdtemp()
         self.clock = Clock()
-        self.stores = [self.open(), self.open()]
+        self.stores = self.open_all()
         self.entries = {}
         self.outer = []
         self.blocks = []
@@ -87,7 +92,7 @@ class Machine(RuleBasedStateMachine):
 
     def store(self, number):
         """A store to act through: inside a transaction the one that is in it."""
-        return self.stores[number if self.writer is None else self.writer]
+        return self.stores[number % self.objects if self.writer is None else self.writer]
 
     def absent(self, key):
         return key not in self.live()
@@ -201,11 +206,44 @@ class Machine(RuleBasedStateMachine):
 
     # many
 
-    @rule(number=which, pairs=st.lists(st.tuples(some_keys, some_values), max_size=5))
+    @rule(number=which, pairs=some_pairs)
     def update(self, number, pairs):
         self.store(number).update(pairs)
         for key, value in pairs:
             self.put(key, value)
+
+    @rule(number=which, pairs=some_pairs)
+    def set_many(self, number, pairs):
+        assert self.store(number).set_many(iter(pairs)) == len(pairs)
+        for key, value in pairs:
+            self.put(key, value)
+
+    @rule(number=which, pairs=some_pairs)
+    def add_many(self, number, pairs):
+        absent = {key: value for key, value in dict(pairs).items() if self.absent(key)}
+        assert self.store(number).add_many(dict(pairs)) == len(absent)
+        for key, value in absent.items():
+            self.put(key, value)
+
+    @rule(number=which, keys=st.lists(some_keys, max_size=5))
+    def delete_many(self, number, keys):
+        present = {key for key in keys if not self.absent(key)}
+        assert self.store(number).delete_many(iter(keys)) == len(present)
+        for key in present:
+            del self.entries[key]
+
+    @rule(number=which, keys=st.lists(some_keys, max_size=5))
+    def get_many(self, number, keys):
+        found = self.store(number).get_many(iter(keys))
+        expected = {key: self.entries[key].value for key in keys if not self.absent(key)}
+        assert list(found) == list(expected)
+        assert all(map(same, found.values(), expected.values()))
+
+    @rule(number=which, pairs=some_pairs, position=st.integers(0, 5))
+    def set_many_in_vain(self, number, pairs, position):
+        pairs = [*pairs[:position], ([], 1), *pairs[position:]]
+        with pytest.raises(TypeError, match=r"^item \d: "):
+            self.store(number).set_many(pairs)
 
     @rule(number=which)
     def clear(self, number):
@@ -232,7 +270,7 @@ class Machine(RuleBasedStateMachine):
     @rule(number=which)
     def begin(self, number):
         if len(self.blocks) < 3:
-            self.writer = number if self.writer is None else self.writer
+            self.writer = number % self.objects if self.writer is None else self.writer
             block = self.stores[self.writer].transact()
             block.__enter__()
             self.blocks.append(block)
@@ -260,20 +298,20 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: not self.blocks)
     @rule(number=which)
     def reopen(self, number):
-        self.stores[number].close()
-        self.stores[number] = self.open()
+        self.stores[number % self.objects].close()
+        self.stores[number % self.objects] = self.open()
 
     @precondition(lambda self: not self.blocks)
     @rule()
     def reopen_both(self):
         for store in self.stores:
             store.close()
-        self.stores = [self.open(), self.open()]
+        self.stores = self.open_all()
 
     @precondition(lambda self: not self.blocks)
     @rule(number=which, fix=st.booleans())
     def check(self, number, fix):
-        assert self.stores[number].check(fix=fix)
+        assert self.stores[number % self.objects].check(fix=fix)
 
     @invariant()
     def both_agree_with_the_model(self):
@@ -323,6 +361,19 @@ class CacheMachine(Machine):
     def add_with_expiry(self, number, key, value, expire, tag):
         assert self.store(number).add(key, value, expire=expire, tag=tag) is self.absent(key)
         if self.absent(key):
+            self.put(key, value, self.time(expire), tag)
+
+    @rule(number=which, pairs=some_pairs, expire=expiries, tag=tags)
+    def set_many_with_expiry(self, number, pairs, expire, tag):
+        assert self.store(number).set_many(pairs, expire=expire, tag=tag) == len(pairs)
+        for key, value in pairs:
+            self.put(key, value, self.time(expire), tag)
+
+    @rule(number=which, pairs=some_pairs, expire=expiries, tag=tags)
+    def add_many_with_expiry(self, number, pairs, expire, tag):
+        absent = {key: value for key, value in dict(pairs).items() if self.absent(key)}
+        assert self.store(number).add_many(dict(pairs), expire=expire, tag=tag) == len(absent)
+        for key, value in absent.items():
             self.put(key, value, self.time(expire), tag)
 
     @rule(number=which, key=some_keys, expire=expiries)

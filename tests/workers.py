@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import itertools
 import json
 import logging
 import multiprocessing
@@ -912,6 +913,114 @@ def end_without_closing(kind, directory):
     store["a"] = 1
     sys.kept = iter(store.items())
     next(sys.kept)
+
+
+# many at once
+
+
+def generation(value):
+    """The number that a described value carries in the place of its key."""
+    number = int(value.split(b":", 2)[1])
+    assert is_whole(number, value), "torn value"
+    return number
+
+
+def until_told(function):
+    """Call the function again and again until a line comes in; return how often it was called."""
+    stop = threading.Event()
+    threading.Thread(target=lambda: (hear(), stop.set()), daemon=True).start()
+    times = 0
+    while not stop.is_set():
+        function()
+        times += 1
+    return times
+
+
+@command
+def write_generations(kind, directory, how, keys, size):
+    """Give all keys the same new number at once, again and again until told to stop; say how often."""
+    numbers = itertools.count(1)
+    with open_store(kind, directory) as store:
+        say("ready")
+        hear()
+
+        def pairs():
+            number = next(numbers)
+            return ((key, described(number, size if key % 10 == 7 else 10)) for key in range(keys))
+
+        def write():
+            if how == "set_many":
+                store.set_many(pairs())
+            elif how == "batch":
+                with store.batch(max_items=keys, max_seconds=100) as batch:
+                    for _ in range(5):
+                        for key, value in pairs():
+                            batch[key] = value
+            else:
+                with store.transact():
+                    for key, value in pairs():
+                        store[key] = value
+
+        say(until_told(write))
+
+
+@command
+def set_lots(kind, directory, name, lots, size):
+    """Store lots of new keys, each at once."""
+    with open_store(kind, directory) as store:
+        say("ready")
+        hear()
+        for lot in range(lots):
+            store.set_many((f"{name} {lot} {number}", number) for number in range(size))
+
+
+@command
+def stop_in_set_many(kind, directory, size):
+    """Say when half of the items were given, and wait."""
+    with open_store(kind, directory) as store:
+
+        def pairs():
+            for number in range(size):
+                yield number, b"x" * (60_000 if number % 100 == 3 else 10)
+                if number == size // 2:
+                    say("middle")
+                    hear()
+
+        store.set_many(pairs())
+
+
+def peak_kilobytes():
+    """The most memory that this process has occupied until now."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+
+
+@command
+def fill_many(kind, directory, method, items, size):
+    """Store or delete many from a generator; say how many, and by how many kilobytes the process grew for it."""
+    with open_store(kind, directory, memory=0) as store:
+        if method == "delete_many":
+            # Large keys, here: what is deleted has no value.
+            things = (f"{number:0{size}}" for number in range(items))
+            store.set_many((f"{number:0{size}}", number) for number in range(0, items, 100))
+            before = peak_kilobytes()
+            deleted = store.delete_many(things)
+            assert deleted == items // 100, deleted
+            say([deleted * 100, peak_kilobytes() - before])
+        else:
+            before = peak_kilobytes()
+            stored = getattr(store, method)((number, f"{number:0{size}}") for number in range(items))
+            say([stored, peak_kilobytes() - before])
+
+
+@command
+def fill_with_few_files(kind, directory, items, size, files):
+    """Store many values in files in one call, and be allowed to have only a few open."""
+    import resource
+
+    with open_store(kind, directory) as store:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        say(store.set_many((number, bytes(size)) for number in range(items)))
 
 
 if __name__ == "__main__":
