@@ -3,6 +3,7 @@
 import pytest
 
 import fastcache
+from tests.contract.batch import BatchContract, CacheBatchContract
 from tests.contract.bulk import BulkContract, CacheBulkContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
@@ -44,6 +45,14 @@ class TestBulk(IsCache, BulkContract):
 
 
 class TestBulkWithExpiry(IsCache, CacheBulkContract):
+    pass
+
+
+class TestBatch(IsCache, BatchContract):
+    pass
+
+
+class TestBatchWithExpiry(IsCache, CacheBatchContract):
     pass
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import fastcache
+from tests.contract.batch import BatchContract
 from tests.contract.bulk import BulkContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
@@ -27,6 +28,10 @@ class TestMapping(IsIndex, MappingContract):
 
 
 class TestBulk(IsIndex, BulkContract):
+    pass
+
+
+class TestBatch(IsIndex, BatchContract):
     pass
 
 

@@ -1023,5 +1023,59 @@ def fill_with_few_files(kind, directory, items, size, files):
         say(store.set_many((number, bytes(size)) for number in range(items)))
 
 
+# batches
+
+
+@command
+def stop_in_batch(kind, directory, max_items, operations):
+    """Say how many operations of a batch were committed, and wait in it."""
+    with open_store(kind, directory) as store, store.batch(max_items=max_items, max_seconds=1000) as batch:
+        for number in range(operations):
+            batch[number] = b"x" * (60_000 if number % 10 == 3 else 10)
+        say(batch.committed)
+        hear()
+
+
+@command
+def fork_in_a_batch(kind, directory):
+    """Fork while operations wait in a batch; the child runs out of its block when the parent has committed them."""
+    warnings.filterwarnings("ignore", "This process .*is multi-threaded", DeprecationWarning)
+    store = open_store(kind, directory)
+    parent = os.getpid()
+    go_in, go_out = os.pipe()
+    with contextlib.suppress(fastcache.CacheError), store.batch(max_seconds=1000) as batch:
+        batch["a"] = 1
+        child = os.fork()
+        if child:
+            batch["b"] = 2
+            batch.flush()
+            del store["a"]
+            os.write(go_out, b"x")
+            status = os.waitpid(child, 0)[1]
+            batch["c"] = 3
+        else:
+            os.read(go_in, 1)
+    if os.getpid() != parent:
+        store["child"] = 1
+        store.close()
+        os._exit(0)
+    store.close()
+    say(status)
+
+
+@command
+def end_in_a_batch(kind, directory):
+    """Leave the interpreter from inside a batch, and with another one that nobody will ever leave."""
+    store = open_store(kind, directory)
+    batch = store.batch(max_items=4, max_seconds=0.01)
+    sys.kept = [store, batch, batch.__enter__()]
+    for number in range(4):
+        batch[number] = number
+    batch["waits"] = 1
+    with store.batch(max_items=4) as inner:
+        inner["waits, too"] = 1
+        sys.exit(0)
+
+
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*json.loads(sys.argv[2]))
