@@ -18,6 +18,7 @@ from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
 from tests.contract.values import HugeValueContract, ValueContract
+from tests.contract.waiting import WaitingContract
 
 
 class IsCache:
@@ -93,6 +94,10 @@ class TestThreads(IsCache, ThreadContract):
 
 
 class TestProcesses(IsCache, ProcessContract):
+    pass
+
+
+class TestWaiting(IsCache, WaitingContract):
     pass
 
 

@@ -1077,5 +1077,42 @@ def end_in_a_batch(kind, directory):
         sys.exit(0)
 
 
+# waiting
+
+
+@command
+def write_on(kind, directory, name, how, far):
+    """Write until told to stop; say when it was that often, and how often it was in the end."""
+    numbers = itertools.count()
+    with open_store(kind, directory, timeout=90) as store:
+        say("ready")
+        hear()
+
+        def write():
+            number = next(numbers)
+            if how == "set":
+                store[name] = number
+            elif how == "set_many":
+                store.set_many((f"{name} {item}" if item else name, number) for item in range(20))
+            else:
+                with store.transact():
+                    store[name] = number
+                    store["last"] = name
+            if number == far - 1:
+                say("far")
+
+        say(until_told(write))
+
+
+@command
+def read_on(kind, directory):
+    """Read until told to stop; say how often."""
+    chance = random.Random(1)
+    with open_store(kind, directory, memory=0) as store:
+        say("ready")
+        hear()
+        say(until_told(lambda: [store.get(chance.randrange(5000)) for _ in range(100)]))
+
+
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*json.loads(sys.argv[2]))
