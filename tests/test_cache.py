@@ -10,6 +10,7 @@ from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.keys import KeyContract
+from tests.contract.maintenance import CacheMaintenanceContract, MaintenanceContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
@@ -98,6 +99,14 @@ class TestProcesses(IsCache, ProcessContract):
 
 
 class TestWaiting(IsCache, WaitingContract):
+    pass
+
+
+class TestMaintenance(IsCache, MaintenanceContract):
+    pass
+
+
+class TestMaintenanceOfExpiry(IsCache, CacheMaintenanceContract):
     pass
 
 

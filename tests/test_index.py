@@ -9,6 +9,7 @@ from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.keys import KeyContract
+from tests.contract.maintenance import MaintenanceContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memory import MemoryContract
 from tests.contract.opening import OpeningContract
@@ -68,6 +69,10 @@ class TestThreads(IsIndex, ThreadContract):
 
 
 class TestProcesses(IsIndex, ProcessContract):
+    pass
+
+
+class TestMaintenance(IsIndex, MaintenanceContract):
     pass
 
 
