@@ -20,6 +20,7 @@ from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
 from tests.contract.values import HugeValueContract, ValueContract
 from tests.contract.waiting import WaitingContract
+from tests.contract.write_behind import WriteBehindContract
 
 
 class IsCache:
@@ -79,6 +80,10 @@ class TestSerializers(IsCache, SerializerContract):
 
 
 class TestMemory(IsCache, CacheMemoryContract):
+    pass
+
+
+class TestWriteBehind(IsCache, WriteBehindContract):
     pass
 
 

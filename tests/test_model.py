@@ -407,9 +407,27 @@ class CacheMachine(Machine):
             del self.entries[key]
 
 
+class WriteBehindMachine(CacheMachine):
+    """What waits and what is stored are one; so late that only what flushes stores anything."""
+
+    objects = 1
+
+    def open(self):
+        return self.store_type(self.directory, timer=self.clock, write_behind=1000)
+
+    @precondition(lambda self: not self.blocks)
+    @rule()
+    def flush(self):
+        self.stores[0].flush()
+        with fastcache.Cache(self.directory, timer=self.clock) as other:
+            assert [key for key, _ in other.items()] == [key for key, _ in self.visible()]
+
+
 STEPS = settings(max_examples=50, stateful_step_count=40)
 
 TestCacheModel = CacheMachine.TestCase
 TestCacheModel.settings = STEPS
 TestIndexModel = IndexMachine.TestCase
 TestIndexModel.settings = STEPS
+TestWriteBehindModel = WriteBehindMachine.TestCase
+TestWriteBehindModel.settings = settings(STEPS, max_examples=20)
