@@ -8,6 +8,7 @@ from tests.contract.bulk import BulkContract, CacheBulkContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
+from tests.contract.durability import DurabilityContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.keys import KeyContract
 from tests.contract.maintenance import CacheMaintenanceContract, MaintenanceContract
@@ -84,6 +85,10 @@ class TestMemory(IsCache, CacheMemoryContract):
 
 
 class TestWriteBehind(IsCache, WriteBehindContract):
+    pass
+
+
+class TestDurability(IsCache, DurabilityContract):
     pass
 
 

@@ -8,6 +8,7 @@ from tests.contract.bulk import BulkContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
+from tests.contract.durability import DurabilityContract
 from tests.contract.keys import KeyContract
 from tests.contract.maintenance import MaintenanceContract
 from tests.contract.mapping import MappingContract
@@ -53,6 +54,10 @@ class TestSerializers(IsIndex, SerializerContract):
 
 
 class TestMemory(IsIndex, MemoryContract):
+    pass
+
+
+class TestDurability(IsIndex, DurabilityContract):
     pass
 
 

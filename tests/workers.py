@@ -1285,6 +1285,22 @@ def fill_behind(kind, directory, seconds, entries, size):
         say([len(store), after - before])
 
 
+# durability
+
+
+@command
+def acknowledge(kind, directory, durability, run, threads):
+    """Set from several threads without end; say each key when it is stored."""
+    store = open_store(kind, directory, durability=durability)
+
+    def write(name):
+        for number in itertools.count():
+            store[f"{run} {name} {number}"] = b"x" * (40_000 if number % 10 == 3 else 10)
+            say([str(run), str(name), str(number)])
+
+    run_threads(*[lambda name=name: write(name) for name in range(threads)])
+
+
 # waiting
 
 
