@@ -1,13 +1,15 @@
 # cython: nonecheck=True
 """A stream of operations that are committed many at a time."""
 
+import _thread
+
 from fastcache.engine.connection cimport NEVER, Cell
 from fastcache.engine.keys cimport encode_key
-from fastcache.engine.queue cimport Queue
+from fastcache.engine.queue cimport Generation, Queue
 from fastcache.engine.store cimport Store, check_tag, expiry
 from fastcache.engine.values cimport encode_value
 
-from fastcache.engine.errors import TransactionError
+from fastcache.engine.errors import Timeout, TransactionError
 
 
 cdef class Batch:
@@ -47,19 +49,26 @@ cdef class Batch:
         return self
 
     def __exit__(self, kind, error, traceback):
-        self.refuse_if_not_open()
+        if not self.open:
+            raise TransactionError("a batch is used inside its block")
+        self.open = False
+        # Maintenance must not write what is to be dropped.
+        self.store.remove_queue(self.queue)
+        if error is not None:
+            self.drop(error)
+            return False
         try:
-            if kind is None:
-                self.store.flush_queue(self.queue)
+            self.store.turn.take(self.store.timeout)
+        except Timeout as failure:
+            self.drop(failure)
+            raise
+        try:
+            self.store.flush_queue(self.queue)
         except BaseException as failure:
             self.drop(failure)
             raise
-        else:
-            if error is not None:
-                self.drop(error)
         finally:
-            self.open = False
-            self.store.remove_queue(self.queue)
+            self.store.turn.give()
         return False
 
     def __setitem__(self, key, value):
@@ -111,15 +120,20 @@ cdef class Batch:
 
     cdef int drop(self, object error) except -1:
         """The block has failed: what waits is not to be written any more, and the error says so."""
-        cdef Py_ssize_t waiting
-        self.store.turn.take(self.store.timeout)
-        try:
-            waiting = self.queue.filling.count
+        cdef Py_ssize_t waiting = self.queue.filling.count
+        if self.queue.writing is not None and not self.queue.flushing:
+            waiting += self.queue.writing.count - self.queue.writing.written
+            self.queue.forsake()
+        elif self.queue.writing is not None:
+            # Maintenance is at it, and ends by itself.
+            self.queue.filling = Generation()
+            self.store.turn.take(_thread.TIMEOUT_MAX)
+            self.store.turn.give()
             if self.queue.writing is not None:
                 waiting += self.queue.writing.count - self.queue.writing.written
             self.queue.forsake()
-        finally:
-            self.store.turn.give()
+        else:
+            self.queue.forsake()
         if hasattr(error, "add_note"):
             error.add_note(f"batch: {self.queue.committed} operations were committed, {waiting} were dropped")
         return 0

@@ -124,6 +124,8 @@ cdef dict get_many(Store store, object keys):
     """The live values of all keys that have one, as of one moment."""
     cdef Reading reading = Reading(store, list(keys))
     reading.read()
+    while not reading.load_files():
+        reading.read()
     return reading.values()
 
 
@@ -138,6 +140,8 @@ cdef class Reading:
 
     cdef Store store
     cdef list keys, names, owners, found
+    # Value files that were not there, and what was read by itself for that.
+    cdef set lost, decoded_already
     cdef Question* questions
     # The era that the tier may be filled for.
     cdef unsigned long long era
@@ -146,6 +150,8 @@ cdef class Reading:
         cdef Py_ssize_t index, count = len(keys)
         self.store = store
         self.keys = keys
+        self.lost = set()
+        self.decoded_already = set()
         self.owners = [None] * count
         self.names = [None] * count
         self.questions = <Question*>PyMem_RawCalloc(count + 1, sizeof(Question))
@@ -226,6 +232,28 @@ cdef class Reading:
                 self.found[index] = self.store.read_entry(statement)
         return True
 
+    cdef bint load_files(self) except -1:
+        """Read the values that are in files. False if one has gone since, so that all has to be read again."""
+        cdef Entry entry
+        cdef Py_ssize_t index
+        for index in range(len(self.keys)):
+            if type(self.found[index]) is not Entry:
+                continue
+            entry = self.found[index]
+            if self.store.load(entry):
+                continue
+            if entry.file is None:
+                self.found[index] = NOTHING
+            elif entry.file not in self.lost:
+                # Replaced between our two looks, unless the row still names the same one.
+                self.lost.add(entry.file)
+                return False
+            else:
+                entry = self.store.find_entry(self.keys[index])
+                self.found[index] = NOTHING if entry is None else entry
+                self.decoded_already.add(index)
+        return True
+
     cdef dict values(self):
         """Decode what was found; count hits and misses, and leave the rest to the tier."""
         cdef Store store = self.store
@@ -246,16 +274,11 @@ cdef class Reading:
         return values
 
     cdef object decoded(self, Py_ssize_t index, Entry entry):
-        """The value of an entry; NOTHING if it has expired or is gone."""
-        cdef Store store = self.store
-        if not store.load(entry):
-            if entry.file is None:
-                return NOTHING
-            # The file was replaced since: by itself, then, as of now.
-            entry = store.find_entry(self.keys[index])
-            return NOTHING if entry is None else entry.stored
+        """The value of an entry."""
         stored = entry.stored
-        store.decode(entry)
+        if index in self.decoded_already:
+            return stored
+        self.store.decode(entry)
         if not self.questions[index].recalled:
             if entry.codec < CODEC_SERIALIZED:
                 self.keep(index, OBJECT, entry.stored, entry.codec, entry.expire)

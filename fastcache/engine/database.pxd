@@ -19,6 +19,7 @@ cdef class Database:
     cdef readonly dict settings
     cdef readonly str durability
     cdef readonly bint closed
+    cdef bint closing
     # Whether each commit waits for the disk.
     cdef bint syncs
     cdef object __weakref__

@@ -312,7 +312,13 @@ cdef class Database:
             if self.depth or self.turn.depth > 1:
                 raise TransactionError(
                     "a cache cannot be closed inside its own transaction, or by what interrupts one of its operations")
-            self.flush()
+            # Nothing is put off any more, so that all of it is written.
+            self.closing = True
+            try:
+                self.flush()
+            except BaseException:
+                self.closing = False
+                raise
             self.closed = True
             self.drop_sessions(True)
         finally:
@@ -324,6 +330,7 @@ cdef class Database:
         if not self.closed and self.turn.take_if_free():
             try:
                 if not self.depth and self.turn.depth == 1:
+                    self.closing = True
                     try:
                         self.flush()
                     except (CacheError, OSError) as error:
@@ -394,6 +401,10 @@ cdef class Database:
         self.tender = None
         self.forget_clock()
         self.depth = 0
+        self.entering = False
+        self.closing = False
+        # Who was called is in the parent.
+        self.called = False
         self.created = []
         self.marks = []
         self.blocks = []

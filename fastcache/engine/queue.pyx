@@ -157,8 +157,11 @@ cdef class Queue:
 
     cdef int put(
             self, object name, const Cell* key, object key_owner, const Cell* value, object value_owner, object known,
-            const Cell* tag, object tag_owner, int codec, long long expire) except -1:
-        """Have an entry set; under a name if it is to be found. Nothing here lets anybody come in between."""
+            const Cell* tag, object tag_owner, int codec, long long expire, bint expired=False) except -1:
+        """Have an entry set; under a name if it is to be found. Nothing here lets anybody come in between.
+
+        What waits for the same key is replaced, unless it is to be deleted, or has ``expired``: then this is an
+        insertion, and goes to the end."""
         cdef Place place
         cdef Generation generation = self.filling
         cdef PyObject* found
@@ -175,7 +178,7 @@ cdef class Queue:
         place.size = value.size
         place.known = known
         place.tag = tag_owner
-        if found != NULL and not (<Place>found).deleted:
+        if found != NULL and not (<Place>found).deleted and not expired:
             place.index = (<Place>found).index
             generation.replace(place.index, value, value_owner, tag, tag_owner, codec, expire)
         else:

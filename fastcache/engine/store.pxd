@@ -39,7 +39,6 @@ cdef class Store(Database):
     cdef list queues
     # When the first entry expires, as far as is known, and when it was last looked for.
     cdef long long next_expiry
-    cdef bint expiry_known
     cdef double expired_at
     # How many entries there were when the clock stood there, and in which time that holds.
     cdef object counted
@@ -125,7 +124,8 @@ cdef class Store(Database):
     cdef int take_turn(self) except -1
     cdef bint can_wait(self) noexcept
     cdef int came_in(self, unsigned long long hashed) except -1
-    cdef int make_room(self) except -1
+    cdef bint has_expired_waiting(self, object name) except -1
+    cdef bint make_room(self) except -1
     cdef int raise_failure(self, Queue queue) except -1
     cdef int add_queue(self, Queue queue) except -1
     cdef int remove_queue(self, Queue queue) except -1

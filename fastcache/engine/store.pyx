@@ -108,6 +108,10 @@ cdef class Store(Database):
         if self.syncs:
             self.group = Queue(0.0)
         self.open(settings or {})
+        if keeper is not None and timer is None and self.writer is not None:
+            self.find_next_expiry()
+            if self.next_expiry != NEVER:
+                self.call_keeper(max(0.0, (self.next_expiry - self.now()) / 1000.0))
 
     cdef void forget_clock(self) noexcept:
         Database.forget_clock(self)
@@ -463,6 +467,7 @@ cdef class Store(Database):
         """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored."""
         cdef Cell key_cell, value_cell, tag_cell
         cdef int codec = 0
+        cdef bint expired
         key_owner = encode_key(key, self.serializer, &key_cell)
         name = self.name_of(key, key_owner, &key_cell)
         value_owner = encode_value(value, self.serializer, &value_cell, &codec)
@@ -471,12 +476,14 @@ cdef class Store(Database):
         # What stays in the tier: what will be read, or what it is decoded from.
         known = value_owner if codec >= CODEC_SERIALIZED else value
         if not only_if_absent:
-            if self.can_wait():
-                self.make_room()
-                self.behind.put(
-                    name, &key_cell, key_owner, &value_cell, value_owner, known, &tag_cell, tag_owner, codec, expire)
-                self.came_in(key_cell.hashed)
-                return True
+            while self.can_wait():
+                expired = self.has_expired_waiting(name)
+                if self.make_room():
+                    self.behind.put(
+                        name, &key_cell, key_owner, &value_cell, value_owner, known, &tag_cell, tag_owner, codec, expire,
+                        expired)
+                    self.came_in(key_cell.hashed)
+                    return True
             if self.group is not None and self.turn.owner != 0 and not self.turn.is_mine():
                 return self.put_together(
                     &key_cell, key_owner, &value_cell, value_owner, &tag_cell, tag_owner, codec, expire)
@@ -850,13 +857,13 @@ cdef class Store(Database):
         owner = encode_key(key, self.serializer, &cell)
         name = self.name_of(key, owner, &cell)
         cdef long long now = self.now()
-        if text is sql.DELETE and self.can_wait():
+        while text is sql.DELETE and self.can_wait():
             if not self.contains(key):
                 return False
-            self.make_room()
-            self.behind.remove(name, &cell, owner)
-            self.came_in(cell.hashed)
-            return True
+            if self.make_room():
+                self.behind.remove(name, &cell, owner)
+                self.came_in(cell.hashed)
+                return True
         self.take_turn()
         try:
             changed = self.run_keyed(text, &cell, expire, now) > 0
@@ -1274,8 +1281,6 @@ cdef class Store(Database):
         cdef int changed = EXPIRED_AT_ONCE
         if self.timer is not None:
             return INFINITY
-        if not self.expiry_known:
-            self.find_next_expiry()
         if self.next_expiry == NEVER:
             return INFINITY
         wait = max((self.next_expiry - self.now()) / 1000.0, self.expired_at + EXPIRY_PERIOD - monotonic())
@@ -1300,7 +1305,6 @@ cdef class Store(Database):
         try:
             first = self.writing().connection.query(sql.FIRST_EXPIRY)[0][0]
             self.next_expiry = first if type(first) is int else NEVER
-            self.expiry_known = True
         finally:
             self.turn.give()
         return 0
@@ -1360,11 +1364,14 @@ cdef class Store(Database):
         return 0
 
     cdef int flush_first(self) except -1:
-        """Before what is atomic, and what looks at all: write what waits. Inside a transaction, nothing does."""
-        if (self.behind is not None and self.depth == 0 and not self.behind.flushing
-                and not self.behind.is_empty()):
-            self.flush_queue(self.behind)
-        return 0
+        """Before what is atomic, and what looks at all: write what waits, or wait until it is written.
+
+        Inside a transaction nothing waits, and the one that flushes is inside one."""
+        if self.behind is None or self.behind.is_empty():
+            return 0
+        if self.turn.is_mine() and (self.depth != 0 or self.behind.flushing):
+            return 0
+        return self.flush_queue(self.behind)
 
     cdef int take_turn(self) except -1:
         """Take the turn for something atomic."""
@@ -1379,7 +1386,7 @@ cdef class Store(Database):
 
     cdef bint can_wait(self) noexcept:
         """Whether a set or delete may be put off. Not past a transaction, which could not see it."""
-        return self.behind is not None and not self.entering and (self.depth == 0 or self.behind.flushing)
+        return self.behind is not None and not self.entering and not self.closing and (self.depth == 0 or self.behind.flushing)
 
     cdef int came_in(self, unsigned long long hashed) except -1:
         """After something was put off: the tier does not know it, and somebody has to write it."""
@@ -1394,22 +1401,30 @@ cdef class Store(Database):
             self.call_keeper(0.0)
         return 0
 
-    cdef int make_room(self) except -1:
-        """Before something is put off: raise what has gone wrong before, and wait if too much waits already."""
+    cdef bint has_expired_waiting(self, object name) except -1:
+        """Whether the key waits to be set to what has expired meanwhile: a set over it is an insertion."""
+        cdef Place place = self.behind.find(name)
+        return place is not None and place.expire != NEVER and place.expire <= self.now()
+
+    cdef bint make_room(self) except -1:
+        """Before something is put off: raise what has gone wrong before, and wait if too much waits already.
+
+        Returns whether something can be put off at once; else look anew, since others were let in."""
         cdef Queue queue = self.behind
         if self.closed:
             raise ClosedError(f"the cache in {self.directory!r} is closed")
         self.raise_failure(queue)
-        if queue.is_full():
-            # Maintenance has the turn while it writes.
-            self.turn.take(self.timeout)
-            try:
-                queue.next_to_write()
-            finally:
-                self.turn.give()
-            if queue.is_full() or not self.call_keeper(0.0):
-                self.flush_queue(queue)
-        return 0
+        if not queue.is_full():
+            return self.can_wait()
+        # Maintenance has the turn while it writes.
+        self.turn.take(self.timeout)
+        try:
+            queue.next_to_write()
+        finally:
+            self.turn.give()
+        if queue.is_full() or not self.call_keeper(0.0):
+            self.flush_queue(queue)
+        return False
 
     cdef int raise_failure(self, Queue queue) except -1:
         if queue.failure is not None:
@@ -1458,10 +1473,12 @@ cdef class Store(Database):
                     generation.failure = error
                     self.group.writing = None
                     raise
+            elif isinstance(generation.failure, CacheError):
+                raise type(generation.failure)(*generation.failure.args) from generation.failure
             elif generation.failure is not None:
                 raise StorageError(
-                    f"{self.directory!r}: what several threads stored together could not be committed"
-                ) from generation.failure
+                    f"{self.directory!r}: what several threads stored together was not committed, because one of them "
+                    "was interrupted") from generation.failure
         finally:
             self.turn.give()
         return True
