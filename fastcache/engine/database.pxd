@@ -37,6 +37,8 @@ cdef class Database:
     cdef bint called
     cdef bint checkpoint_due
     cdef bint restart_due
+    # Whether another process has been in the way since the WAL last started over.
+    cdef bint contended
     cdef bint has_trash
     # WAL frames at which to call it next, and to see to it oneself.
     cdef int checkpoint_at

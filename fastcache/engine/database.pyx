@@ -15,7 +15,7 @@ What is always true, and who keeps it so:
   values, checkpoints, files), when every other thread stays away from the writer.
 - **No commit waits for the disk**, unless durability is "full". The WAL is copied into the database by maintenance, from
   1,000 frames on. Under steady writes that alone would never let it start over, since its end moves on meanwhile: from
-  6,000 frames on maintenance keeps the writers out for the last of it, and should it be late, the writer does so itself.
+  3,500 frames on maintenance keeps the writers out for the last of it, and should it be late, the writer does so itself.
 - **Files follow rows.** files.py tells their life; here `created` lists the files that the open transaction has renamed
   into place, so that a rollback removes them, and `has_trash` says that a trigger has put names into the trash.
 - **Who waits gets its turn.** A thread that has waited for a millisecond is handed the turn (turn.pyx); a process that has
@@ -56,9 +56,11 @@ cdef extern from "<time.h>" nogil:
     int timespec_get(timespec* now, int base)
 
 # WAL frames, each of 4 KiB, after which maintenance copies them back (SQLite's own default); after which it sees to it
-# that the WAL starts over; and after which the writer does.
+# that the WAL starts over, later where several processes write, all of which have to wait for it; and after which the
+# writer does. A shorter one is recycled sooner, which is faster than letting it grow.
 cdef int CHECKPOINT_FRAMES = 1000
-cdef int RESTART_FRAMES = 6000
+cdef int RESTART_FRAMES = 3500
+cdef int CONTENDED_RESTART_FRAMES = 6000
 cdef int OWN_CHECKPOINT_FRAMES = 7200
 cdef int OWN_CHECKPOINT_STEP = 250
 # How long a writer waits for another process before it asks to come first, in seconds.
@@ -496,6 +498,8 @@ cdef class Database:
         except BaseException:
             self.be_served()
             raise
+        if not self.tending.locked():
+            self.contended = True
         if wait.waited > STARVED and self.turn.is_mine() and self.commit.ring != NULL:
             self.starving = True
             starve(self.commit.ring, self.token)
@@ -697,13 +701,16 @@ cdef class Database:
         cdef int frames = session.connection.witness.frames
         cdef bint call = self.has_trash
         if frames < CHECKPOINT_FRAMES:
+            if self.checkpoint_at > RESTART_FRAMES:
+                # It has started over.
+                self.contended = False
             self.checkpoint_at = CHECKPOINT_FRAMES
             self.own_checkpoint_at = OWN_CHECKPOINT_FRAMES
         elif frames >= self.checkpoint_at:
             # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
             self.checkpoint_at = frames + CHECKPOINT_FRAMES
             self.checkpoint_due = True
-            self.restart_due = frames >= RESTART_FRAMES
+            self.restart_due = frames >= (CONTENDED_RESTART_FRAMES if self.contended else RESTART_FRAMES)
             call = True
         if call and not self.called:
             self.called = True
