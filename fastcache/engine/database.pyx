@@ -31,7 +31,7 @@ from cpython.mem cimport PyMem_RawFree
 
 from fastcache.engine.changes cimport (
     after_commit, announce, announce_nothing, before_commit, is_anyone_starving, starve, starve_no_more)
-from fastcache.engine.clock cimport stands
+from fastcache.engine.clock cimport Tick, read, stands, wal_frames
 from fastcache.engine.connection cimport STEP_BUSY
 
 from fastcache.engine import changes, process, sql
@@ -751,6 +751,11 @@ cdef class Database:
 
     cdef int checkpoint_beside(self) except -1:
         """Copy what the WAL holds, on a connection of its own, while others write."""
+        cdef Tick now
+        if self.clock != NULL and read(self.clock, &now) and wal_frames(&now) < CHECKPOINT_FRAMES:
+            # Another process was faster.
+            self.restart_due = False
+            return 0
         self.opening.acquire()
         try:
             if self.tender is None:
