@@ -752,7 +752,7 @@ cdef class Database:
     cdef int checkpoint_beside(self) except -1:
         """Copy what the WAL holds, on a connection of its own, while others write."""
         cdef Tick now
-        if self.clock != NULL and read(self.clock, &now) and wal_frames(&now) < CHECKPOINT_FRAMES:
+        if self.clock != NULL and read(self.clock, &now) and wal_frames(&now) < <unsigned int>CHECKPOINT_FRAMES:
             # Another process was faster.
             self.restart_due = False
             return 0
