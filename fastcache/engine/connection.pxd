@@ -31,7 +31,7 @@ cdef enum RowKind:
     ROW_NOTHING = 2
 
 
-# One entry to be written, as the table temp.batch hands it out. What its cells borrow belongs to whoever made it.
+# One entry to be written, as the batch hands it out. What its cells borrow belongs to whoever made it.
 ctypedef struct Row:
     Cell key
     Cell value

@@ -232,7 +232,8 @@ cdef int row_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept n
 
 cdef sqlite3_module feed_module
 memset(&feed_module, 0, sizeof(feed_module))
-feed_module.xCreate = connect_feed
+# No xCreate: it exists in each connection that knows the module, and cannot be made in a file
+# (https://sqlite.org/vtab.html#eponymous_only_virtual_tables).
 feed_module.xConnect = connect_feed
 feed_module.xBestIndex = plan_feed
 feed_module.xDisconnect = free_table
@@ -330,7 +331,6 @@ cdef int row_of_batch(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept 
 
 cdef sqlite3_module batch_module
 memset(&batch_module, 0, sizeof(batch_module))
-batch_module.xCreate = connect_batch
 batch_module.xConnect = connect_batch
 batch_module.xBestIndex = plan_batch
 batch_module.xDisconnect = free_table
@@ -385,17 +385,18 @@ cdef class Connection:
             self.execute(pragma)
 
     cdef int make_tables(self) except -1:
-        """Make the feed and the batch. Among the temporary tables: none in the file can stand for them."""
-        cdef int code = sqlite3_create_module_v2(self.db, "fastcache_feed", &feed_module, &self.asked, NULL)
+        """Make the feed and the batch: tables that exist without being created, in this connection alone."""
+        cdef bytes feed = sql.FEED.encode()
+        cdef bytes batch = sql.BATCH.encode()
+        cdef int code = sqlite3_create_module_v2(self.db, PyBytes_AS_STRING(feed), &feed_module, &self.asked, NULL)
         if code == SQLITE_OK:
-            code = sqlite3_create_module_v2(self.db, "fastcache_batch", &batch_module, &self.offered, NULL)
+            code = sqlite3_create_module_v2(self.db, PyBytes_AS_STRING(batch), &batch_module, &self.offered, NULL)
         if code != SQLITE_OK:
             self.busy_or_raise(code, "set up the connection")
-        self.execute(sql.MAKE_FEED)
-        return self.execute(sql.MAKE_BATCH)
+        return 0
 
     cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept:
-        """Have temp.batch consist of these rows."""
+        """Have the batch consist of these rows."""
         self.offered.rows = rows
         self.offered.count = count
 

@@ -5,6 +5,8 @@ is not live is invisible to every statement but those that remove it. Parameters
 wherever they mean the same: ?1 the key, ?8 now (single-parameter statements aside).
 """
 
+import os
+
 APPLICATION_ID = 0x66_63_61_63
 """Marks a database as ours (``PRAGMA application_id``): the letters "fcac"."""
 
@@ -78,13 +80,17 @@ LIVE = "(expire IS NULL OR expire > ?8)"
 GET = "SELECT codec, expire, value, file, size, tag, id FROM entry WHERE key = ?1"
 EXISTS = "SELECT NULL, expire, NULL, file, size FROM entry WHERE key = ?1"
 
-# The same for one key after the other, without end (the feed is in connection.pyx): each step gives the row of the key
+# The tables that are no tables (connection.pyx): a key asked for after the other, without end, and the rows of a batch.
+# Nobody knows their names beforehand, so that no table in a planted file can stand for them.
+FEED = f"fastcache_feed_{os.urandom(8).hex()}"
+BATCH = f"fastcache_batch_{os.urandom(8).hex()}"
+
+# The same for one key after the other: each step gives the row of the key
 # that is asked for then, or one of nulls. While it stands, so does its snapshot. Measured: half to two thirds of the
 # price of GET inside a transaction, since nothing has to be set up and taken down.
-MAKE_FEED = "CREATE VIRTUAL TABLE temp.feed USING fastcache_feed"
-GET_NEXT = """
+GET_NEXT = f"""
     SELECT codec, expire, value, file, size, tag, id
-    FROM temp.feed LEFT JOIN main.entry ON entry.key = feed.key
+    FROM {FEED} AS feed LEFT JOIN main.entry ON entry.key = feed.key
 """
 
 # Writes: one entry. The upsert keeps the row and with it the place in the order. It leaves alone, changing no row, what
@@ -122,30 +128,29 @@ INCR = f"""
     RETURNING value
 """
 
-# Writes: the rows of a batch in one statement (temp.batch is in connection.pyx). Measured: a third of what one
+# Writes: the rows of a batch in one statement. Measured: a third of what one
 # statement for each row costs, since its cursors are opened once. They are used where no row is in the way that SET and
 # ADD would leave to the store; where MAY_BE_IN_THE_WAY is false, there can be none.
-MAKE_BATCH = "CREATE VIRTUAL TABLE temp.batch USING fastcache_batch"
-SET_MANY = """
+SET_MANY = f"""
     INSERT INTO main.entry (key, codec, size, expire, tag, value)
-    SELECT key, codec, size, expire, tag, value FROM temp.batch WHERE true
+    SELECT key, codec, size, expire, tag, value FROM {BATCH} WHERE true
     ON CONFLICT (key) DO UPDATE
     SET codec = excluded.codec, size = excluded.size, expire = excluded.expire, tag = excluded.tag,
         value = excluded.value
     WHERE (entry.expire IS NULL OR entry.expire > ?8) AND entry.file IS NULL
 """
-ADD_MANY = """
+ADD_MANY = f"""
     INSERT INTO main.entry (key, codec, size, expire, tag, value)
-    SELECT key, codec, size, expire, tag, value FROM temp.batch WHERE true
+    SELECT key, codec, size, expire, tag, value FROM {BATCH} WHERE true
     ON CONFLICT (key) DO NOTHING
 """
-DELETE_MANY = f"DELETE FROM main.entry WHERE key IN (SELECT key FROM temp.batch) AND {LIVE}"
+DELETE_MANY = f"DELETE FROM main.entry WHERE key IN (SELECT key FROM {BATCH}) AND {LIVE}"
 MAY_BE_IN_THE_WAY = """
     SELECT EXISTS (SELECT 1 FROM entry WHERE expire IS NOT NULL AND expire <= ?8)
         OR coalesce((SELECT value FROM meta WHERE name = 'file_bytes'), 1) <> 0
 """
-IN_THE_WAY = """
-    SELECT 1 FROM temp.batch CROSS JOIN main.entry ON entry.key = batch.key
+IN_THE_WAY = f"""
+    SELECT 1 FROM {BATCH} AS batch CROSS JOIN main.entry ON entry.key = batch.key
     WHERE entry.expire <= ?8 OR entry.file IS NOT NULL LIMIT 1
 """
 

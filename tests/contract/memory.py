@@ -495,12 +495,13 @@ class MemoryContract(StoreContract):
             assert list(store.items()) == [("k", number)]
             assert len(store) == 1
 
-    @pytest.mark.parametrize("name", ["feed", "fastcache_feed"])
+    @pytest.mark.parametrize("name", ["feed", "batch", "fastcache_feed", "fastcache_batch"])
     def test_a_planted_table_does_not_come_in_between(self, open_store, foreign, name):
         foreign(f"CREATE TABLE {name} (key)")
         foreign(f"INSERT INTO {name} VALUES ('planted')")
         store = open_store(memory=0)
         store.update(k="v", planted="p")
+        assert store.set_many([("a", 1), ("b", 2)]) == store.delete_many(["a", "b"]) == 2
         for _ in range(5):
             assert (store["k"], store["planted"], store.get("absent"), "k" in store) == ("v", "p", None, True)
 
