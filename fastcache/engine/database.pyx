@@ -61,7 +61,7 @@ cdef extern from "<time.h>" nogil:
 cdef int CHECKPOINT_FRAMES = 1000
 cdef int RESTART_FRAMES = 3500
 cdef int CONTENDED_RESTART_FRAMES = 6000
-cdef int OWN_CHECKPOINT_FRAMES = 7200
+cdef int OWN_CHECKPOINT_FRAMES = 6500
 cdef int OWN_CHECKPOINT_STEP = 250
 # How long a writer waits for another process before it asks to come first, in seconds.
 cdef double STARVED = 0.001
