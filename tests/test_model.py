@@ -423,7 +423,7 @@ class WriteBehindMachine(CacheMachine):
             assert [key for key, _ in other.items()] == [key for key, _ in self.visible()]
 
 
-STEPS = settings(max_examples=50, stateful_step_count=40)
+STEPS = settings(max_examples=35, stateful_step_count=40)
 
 TestCacheModel = CacheMachine.TestCase
 TestCacheModel.settings = STEPS

@@ -53,6 +53,8 @@ cdef class StoreMapping:
         Raises:
             TransactionError: this thread is inside a transaction.
             Timeout: another thread is inside one, for longer than ``timeout``.
+            StorageError, FullError, Timeout: what ``write_behind`` has put off could not be written. It waits on, and the
+                cache stays open.
         """
         self.store.close()
         if self.temporary is not None:
