@@ -9,6 +9,8 @@ from fastcache.engine.turn cimport Turn
 
 # How soon maintenance looks again at a kept snapshot, in seconds.
 cdef double SNAPSHOT_PERIOD
+# How long maintenance waits for the turn, or for another process, in seconds.
+cdef double TENDING_PATIENCE
 
 
 cdef class Database:
@@ -35,6 +37,8 @@ cdef class Database:
     cdef object keeper
     cdef bint attended
     cdef bint called
+    # The thread that tends it just now; 0 if none does.
+    cdef unsigned long tended_by
     cdef bint checkpoint_due
     cdef bint restart_due
     # Whether another process has been in the way since the WAL last started over.
@@ -84,6 +88,8 @@ cdef class Database:
     cdef void let_go_of_old(self) noexcept
     cdef Session writing(self)
     cdef BusyWait pause(self, BusyWait wait)
+    cdef void let_go_of_all(self) noexcept
+    cdef bint is_maintenance(self) noexcept
     cdef int stand_back(self) except -1
     cdef void be_served(self) noexcept
     cdef long long now(self) except? -1

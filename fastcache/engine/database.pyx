@@ -28,6 +28,7 @@ import _thread
 import os
 
 from cpython.mem cimport PyMem_RawFree
+from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.changes cimport (
     after_commit, announce, announce_nothing, before_commit, is_anyone_starving, starve, starve_no_more)
@@ -66,6 +67,8 @@ cdef int OWN_CHECKPOINT_STEP = 250
 # How long a writer waits for another process before it asks to come first, in seconds.
 cdef double STARVED = 0.001
 SNAPSHOT_PERIOD = 0.025
+# How long it waits for the turn, or for another process, in seconds.
+TENDING_PATIENCE = 0.5
 
 
 cdef class Database:
@@ -405,6 +408,7 @@ cdef class Database:
         self.depth = 0
         self.entering = False
         self.closing = False
+        self.tended_by = 0
         # Who was called is in the parent.
         self.called = False
         self.created = []
@@ -492,7 +496,11 @@ cdef class Database:
         """Wait a little for another connection's lock. Signal handlers run here, and may use this store."""
         if wait is None:
             # What was waited for the turn counts.
-            wait = BusyWait(self.timeout, "waiting to use the cache", self.turn.began if self.turn.is_mine() else 0.0)
+            wait = BusyWait(
+                min(self.timeout, TENDING_PATIENCE) if self.is_maintenance() else self.timeout,
+                "waiting to use the cache", self.turn.began if self.turn.is_mine() else 0.0)
+        # Whoever has the lock may be waiting for these.
+        self.let_go_of_all()
         try:
             wait.pause()
         except BaseException:
@@ -504,6 +512,18 @@ cdef class Database:
             self.starving = True
             starve(self.commit.ring, self.token)
         return wait
+
+    cdef void let_go_of_all(self) noexcept:
+        if self.writer is not None:
+            self.writer.let_go()
+        if self.reader is not None:
+            self.reader.let_go()
+        self.pins_wal = False
+
+    cdef bint is_maintenance(self) noexcept:
+        """Whether this is the thread that tends this store, and others: it must not wait for long, since who has the lock
+        may be waiting for a snapshot that it is to let go of."""
+        return self.tended_by != 0 and self.tended_by == <unsigned long>PyThread_get_thread_ident()
 
     cdef int stand_back(self) except -1:
         """Before writing: let another process come first that has waited for too long."""
@@ -582,7 +602,7 @@ cdef class Database:
         """Take the turn and begin a transaction, or a savepoint in the one that is open."""
         cdef Session session
         cdef BusyWait wait = None
-        self.turn.take(self.timeout)
+        self.turn.take(min(self.timeout, TENDING_PATIENCE) if self.is_maintenance() else self.timeout)
         try:
             if self.depth == 0:
                 # From here on, nobody puts anything off that this transaction would not see.

@@ -51,6 +51,8 @@ cdef class Queue:
     cdef double since
     # What maintenance has run into, to be raised at the next call.
     cdef object failure
+    # Since when maintenance has waited in vain to write it, by time.monotonic; else 0.
+    cdef double stuck_since
     cdef bint flushing
     # Whether somebody was called to write it.
     cdef bint called

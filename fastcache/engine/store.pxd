@@ -112,6 +112,8 @@ cdef class Store(Database):
     cdef int count_file(self, long long size) except -1
     cdef int change_row(self, Session session, str text, long long row) except -1
 
+    cdef object do_tend(self)
+
     # Expiry
     cdef double tend_expiry(self) except? -1.0
     cdef int find_next_expiry(self) except -1

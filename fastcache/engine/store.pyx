@@ -19,13 +19,14 @@ cimport cython
 from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.number cimport PyNumber_Index
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.string cimport memset
 
 from fastcache.engine.clock cimport Tick, is_backfilled, read, stands
 from fastcache.engine.connection cimport (
     CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_DONE, STEP_ROW, BusyWait,
     cell_object, cell_of_plain)
-from fastcache.engine.database cimport SNAPSHOT_PERIOD
+from fastcache.engine.database cimport SNAPSHOT_PERIOD, TENDING_PATIENCE
 from fastcache.engine.keys cimport canonical_key, decode_key, encode_key, hash_plain
 from fastcache.engine.queue cimport Generation, Place, Queue
 from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
@@ -46,8 +47,7 @@ cdef extern from "<limits.h>":
 cdef long long INLINE_LIMIT = 32 * 1024
 # A value of more bytes than this is written to the database without the GIL.
 cdef long long LARGE = 16 * 1024
-# How long maintenance waits for the turn, and how long it leaves between two looks for what has expired, in seconds.
-cdef double TENDING_PATIENCE = 0.5
+# How long maintenance leaves between two looks for what has expired, in seconds.
 cdef double EXPIRY_PERIOD = 1.0
 # Rows that it deletes in one transaction, and rows of a queue that are written in one: not so many that the change log
 # does not list them, or others wait for long.
@@ -1227,6 +1227,13 @@ cdef class Store(Database):
         """Do what there is to do beside the callers; returns in how many seconds (float) there will be more, or None.
 
         Called by maintenance alone. An error is raised when all the rest is done."""
+        self.tended_by = <unsigned long>PyThread_get_thread_ident()
+        try:
+            return self.do_tend()
+        finally:
+            self.tended_by = 0
+
+    cdef object do_tend(self):
         cdef double soonest = INFINITY
         cdef double due
         failure = None
@@ -1267,6 +1274,13 @@ cdef class Store(Database):
         if due == 0.0:
             try:
                 self.flush_queue(queue)
+            except Timeout as error:
+                if queue.stuck_since == 0.0:
+                    queue.stuck_since = monotonic()
+                if monotonic() - queue.stuck_since >= self.timeout - TENDING_PATIENCE:
+                    queue.failure = error
+                    raise
+                return SNAPSHOT_PERIOD
             except Exception as error:
                 queue.failure = error
                 raise
@@ -1329,7 +1343,7 @@ cdef class Store(Database):
         """Write all that has come in until now, and wait for it."""
         cdef int index
         cdef Generation generation
-        self.turn.take(self.timeout)
+        self.turn.take(min(self.timeout, TENDING_PATIENCE) if self.is_maintenance() else self.timeout)
         try:
             # What could not be written before, and what has come in since.
             for index in range(2):
@@ -1337,6 +1351,7 @@ cdef class Store(Database):
                 if generation is not None:
                     self.write_generation(queue, generation)
             queue.failure = None
+            queue.stuck_since = 0.0
             if queue is self.behind and queue.is_empty():
                 unwritten.pop(id(self), None)
         finally:
