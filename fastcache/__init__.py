@@ -17,6 +17,7 @@ from fastcache.engine.errors import (
     TooLargeError,
     TransactionError,
 )
+from fastcache.engine.lazy import load
 from fastcache.engine.mapping import Stats
 
 TYPE_CHECKING = False
@@ -66,9 +67,7 @@ _LAZY = {
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(_LAZY[name]), name)
+    value = getattr(load(_LAZY[name]), name)
     globals()[name] = value
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastcache.engine.lazy import load
 from fastcache.engine.mapping import CacheMapping
 
 TYPE_CHECKING = False
@@ -19,9 +20,8 @@ __all__ = ["Cache"]
 
 def attend(store: Store, seconds: float) -> bool:
     """Call maintenance, which is loaded when somebody first does; see there."""
-    from fastcache.maintenance import attend
-
-    return attend(store, seconds)
+    attended: bool = load("fastcache.maintenance").attend(store, seconds)
+    return attended
 
 
 class Cache(CacheMapping):
@@ -71,9 +71,7 @@ class Cache(CacheMapping):
         if not 0 <= max_size < 1 << 63:
             raise ValueError(f"max_size must be at least 0 bytes, not {max_size}")
         if serializer is None:
-            from fastcache.pickling import PickleSerializer
-
-            serializer = PickleSerializer()
+            serializer = load("fastcache.pickling").PickleSerializer()
         self._open(
             directory,
             serializer=serializer,
@@ -88,6 +86,5 @@ class Cache(CacheMapping):
 
     def check(self, fix: bool = False) -> CheckResult:
         """Look for damage, and with ``fix`` repair it; see fastcache.check.check."""
-        from fastcache.check import check
-
-        return check(self.store, fix=fix)
+        found: CheckResult = load("fastcache.check").check(self.store, fix=fix)
+        return found

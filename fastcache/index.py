@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastcache.cache import attend
+from fastcache.engine.lazy import load
 from fastcache.engine.mapping import IndexMapping
 
 TYPE_CHECKING = False
@@ -51,9 +52,7 @@ class Index(IndexMapping):
         **items: Any,
     ) -> None:
         if serializer is None:
-            from fastcache.pickling import PickleSerializer
-
-            serializer = PickleSerializer()
+            serializer = load("fastcache.pickling").PickleSerializer()
         self._open(
             directory,
             serializer=serializer,
@@ -67,6 +66,5 @@ class Index(IndexMapping):
 
     def check(self, fix: bool = False) -> CheckResult:
         """Look for damage, and with ``fix`` repair it; see fastcache.check.check."""
-        from fastcache.check import check
-
-        return check(self.store, fix=fix)
+        found: CheckResult = load("fastcache.check").check(self.store, fix=fix)
+        return found

@@ -18,6 +18,7 @@ from time import monotonic
 # Before our own hooks are registered: at a fork and at the exit, those that are registered last run first, and the
 # thread has to be gone before the stores are held.
 import fastcache.engine.process  # noqa: F401
+from fastcache.engine.lazy import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,11 +137,9 @@ class _Maintenance:
         try:
             again = store.tend()
         except Exception as error:
-            import logging
-
             retry = self.retries.get(identity, _FIRST_RETRY)
             self.retries[identity] = min(2 * retry, _LAST_RETRY)
-            logging.getLogger("fastcache").warning(
+            load("logging").getLogger("fastcache").warning(
                 "maintenance of %r failed, and is tried again in %g s: %s", store.directory, retry, error
             )
             return retry

@@ -6,6 +6,8 @@ pickle takes many times longer to import than a cache to open.
 
 from __future__ import annotations
 
+from fastcache.engine.lazy import load
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,16 +26,13 @@ class PickleSerializer:
 
     def dumps(self, value: Any, /) -> bytes:
         """The bytes of a value."""
-        from pickle import dumps
-
+        dumps = load("pickle").dumps
         payload: bytes = self._settle("dumps", lambda value: dumps(value, 5))(value)
         return payload
 
     def loads(self, data: bytes, /) -> Any:
         """The value of such bytes."""
-        from pickle import loads
-
-        return self._settle("loads", loads)(data)
+        return self._settle("loads", load("pickle").loads)(data)
 
     def _settle(self, name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Put the function in the method's place: finding it anew each time would cost as much as a small value."""
@@ -43,9 +42,8 @@ class PickleSerializer:
 
     def dumps_key(self, key: Any, /) -> bytes:
         """The bytes of a key: the same for equal keys, however they share parts (pickle's memo would tell)."""
-        from fastcache.pickled_keys import pickled_key
-
-        return pickled_key(key)
+        payload: bytes = load("fastcache.pickled_keys").pickled_key(key)
+        return payload
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (PickleSerializer, ())

@@ -6,6 +6,7 @@ another one is refused when it is opened again.
 
 from typing import Any, Protocol, runtime_checkable
 
+from fastcache.engine.lazy import load
 from fastcache.pickling import PickleSerializer
 
 __all__ = ["MsgspecSerializer", "PickleSerializer", "Serializer"]
@@ -56,8 +57,7 @@ class MsgspecSerializer:
     name = "msgspec"
 
     def __init__(self, type: Any = Any) -> None:
-        import msgspec
-
+        msgspec = load("msgspec")
         self.type = type
         self.dumps = msgspec.msgpack.Encoder().encode
         self.loads = msgspec.msgpack.Decoder(type).decode

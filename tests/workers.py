@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import decimal
 import faulthandler
 import gc
 import itertools
@@ -1216,6 +1217,50 @@ def fork_behind_a_lock(kind, directory):
     status = os.waitpid(child, 0)[1]
     store.close()
     say(status)
+
+
+@command
+def fork_while_loading(kind, directory):
+    """Fork whenever a thread begins to import something that a store needs; the children need the same."""
+    warnings.filterwarnings("ignore", "This process .*is multi-threaded", DeprecationWarning)
+    store = open_store(kind, directory)
+    loading, done = threading.Semaphore(0), threading.Event()
+    loaded = []
+
+    class Slow:
+        def find_spec(self, name, path, target=None):
+            loaded.append(name)
+            loading.release()
+            time.sleep(0.1)
+
+    def use(name):
+        store[name] = 1
+        with store.batch() as batch:
+            batch[name, 2] = 2
+        store[decimal.Decimal(len(name))] = {name: float("nan")}
+        assert store.check()
+
+    def first():
+        use("parent")
+        done.set()
+        loading.release()
+
+    thread = threading.Thread(target=first)
+    sys.meta_path.insert(0, Slow())
+    thread.start()
+    statuses = []
+    while loading.acquire() and not done.is_set():
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            # What it waits for would be in its own time.
+            del sys.meta_path[0]
+            use(f"child {len(statuses)}")
+            store.close()
+            os._exit(0)
+        statuses.append(os.waitpid(child, 0)[1])
+    thread.join()
+    say([loaded, statuses, [key for key in store if isinstance(key, str)]])
 
 
 @command

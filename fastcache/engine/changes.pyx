@@ -39,6 +39,8 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
 from fastcache.engine.clock cimport commit_number, fingerprint, load, read, replace, store, wal_frames
 
+from fastcache.engine import lazy
+
 cdef enum:
     # Words at the beginning of the file.
     MAGIC, CAPACITY, RESERVED, HEAD, LATEST, STARVING, _UNUSED_6, _UNUSED_7, RECORDS
@@ -267,9 +269,7 @@ def _map(path):
     except FileNotFoundError:
         fd = _make(path, flags)
     try:
-        import mmap
-
-        return mmap.mmap(fd, 0)
+        return lazy.load("mmap").mmap(fd, 0)
     finally:
         os.close(fd)
 

@@ -33,6 +33,7 @@ from fastcache.engine.errors import (
     Timeout,
     TooLargeError,
 )
+from fastcache.engine.lazy import load
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
@@ -114,10 +115,8 @@ cdef class BusyWait:
                 f"{self.timeout:g} s"
             )
         nap = min(LONGEST_NAP, max(FIRST_NAP, self.waited * NAP_SHARE))
-        from random import uniform
-
         # Waiters that woke in step would keep colliding.
-        time.sleep(min(left, nap * uniform(0.5, 1.0)))
+        time.sleep(min(left, nap * load("random").uniform(0.5, 1.0)))
         return 0
 
 

@@ -48,6 +48,7 @@ from fastcache.engine.errors import (
     TransactionError,
 )
 from fastcache.engine.files import ValueFiles
+from fastcache.engine.lazy import load
 
 cdef extern from "<time.h>" nogil:
     cdef struct timespec:
@@ -882,9 +883,7 @@ cdef class Database:
 
 
 cdef int warn(str message, str directory, object error) except -1:
-    import logging
-
-    logging.getLogger("fastcache").warning(message, directory, error)
+    load("logging").getLogger("fastcache").warning(message, directory, error)
     return 0
 
 

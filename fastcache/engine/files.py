@@ -20,6 +20,7 @@ import stat
 import time
 
 from fastcache.engine.errors import CacheError, FullError, StorageError
+from fastcache.engine.lazy import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -270,8 +271,7 @@ def _unlink(path: str) -> bool:
 
 def _lock(fd: int) -> bool | None:
     """Whether the lock was free; None where the file system has no locks (then no leftover is ever removed)."""
-    import fcntl
-
+    fcntl = load("fcntl")
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -283,8 +283,7 @@ def _lock(fd: int) -> bool | None:
 
 def storage_error(error: OSError, doing: str, folder: str) -> CacheError:
     """Our exception for one of the system's."""
-    import errno
-
+    errno = load("errno")
     if error.errno in (errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC):
         return FullError(f"cannot {doing} {folder!r}: the disk is full; free some space, nothing was changed")
     return StorageError(f"cannot {doing} {folder!r}: {os.strerror(error.errno or 0)}")

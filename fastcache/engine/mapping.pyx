@@ -9,6 +9,7 @@ An entry that has expired is no entry for any method, except that its row still 
 """
 
 import os
+from itertools import islice
 
 # What collections.abc shows; the interpreter has loaded it, but not the rest of collections.
 from _collections_abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
@@ -19,6 +20,7 @@ from fastcache.engine.store cimport Entry, Store, expiry
 from fastcache.engine.transaction cimport Transaction
 
 from fastcache.engine.errors import ClosedError
+from fastcache.engine.lazy import load
 
 cdef object MISSING = object()
 cdef Py_ssize_t UPDATE_CHUNK = 1000
@@ -36,13 +38,10 @@ cdef class StoreMapping:
         """Open the store; called once, by the subclass's ``__init__``."""
         temporary = directory is None
         if temporary:
-            from tempfile import mkdtemp
-
-            directory = mkdtemp(prefix="fastcache-")
+            directory = load("tempfile").mkdtemp(prefix="fastcache-")
         self.store = Store(directory, **options)
         if temporary:
-            import weakref
-
+            weakref = load("weakref")
             # Of the store, not of the mapping: an iterator may outlive that.
             self.temporary = weakref.finalize(
                 self.store, _discard, weakref.ref(self.store), self.store.directory, os.getpid())
@@ -148,8 +147,6 @@ cdef class StoreMapping:
             self._update(items)
 
     def _update(self, given):
-        from itertools import islice
-
         pairs = pairs_of(given)
         # What is not taken from the iterator yet is not part of the transaction.
         while chunk := list(islice(pairs, UPDATE_CHUNK)):
@@ -252,9 +249,7 @@ cdef class StoreMapping:
         ...     batch.committed, cache[99]
         (2500, 9801)
         """
-        from fastcache.engine.batch import Batch
-
-        return Batch(self.store, max_items, max_seconds)
+        return load("fastcache.engine.batch").Batch(self.store, max_items, max_seconds)
 
     def flush(self):
         """Write what ``write_behind`` has put off, and wait for it; without it, there is nothing to do.
@@ -524,12 +519,10 @@ def _reopen(kind, directory, options):
 def _discard(reference, directory, owner):
     """Remove a temporary directory, in the process that made it."""
     if os.getpid() == owner:
-        from shutil import rmtree
-
         store = reference()
         if store is not None:
             store.close_if_idle()
-        rmtree(directory, ignore_errors=True)
+        load("shutil").rmtree(directory, ignore_errors=True)
 
 
 class Stats(dict):

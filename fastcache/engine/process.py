@@ -14,6 +14,8 @@ import time
 from _weakref import ref
 
 from fastcache.engine import connection as connections
+from fastcache.engine import lazy
+from fastcache.engine.lazy import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +31,9 @@ _stores: dict[int, ref[Store]] = {}
 # How long a fork waits for other threads to end their transactions, in seconds.
 _PATIENCE = 10.0
 # For each forking thread (the child's one thread keeps its identity): the stores it holds, whether it holds the lock on
-# GIL-free queries, the paths that still had connections when it forked, and whether it was interrupted by Ctrl-C.
-_forking: dict[int, tuple[list[Store], bool, list[str], bool]] = {}
+# GIL-free queries, and the one on imports, the paths that still had connections when it forked, and whether it was
+# interrupted by Ctrl-C.
+_forking: dict[int, tuple[list[Store], bool, bool, list[str], bool]] = {}
 
 
 def register(store: Store) -> None:
@@ -45,20 +48,20 @@ def _living() -> list[Store]:
 
 def _before_fork() -> None:
     held: list[Store] = []
-    quiet = interrupted = False
+    quiet = loading = interrupted = False
     # An exception cannot stop a fork. The child will not touch what could not be closed.
     try:
         quiet = connections.free_queries.acquire(True, _PATIENCE)
         _hold_all(held)
         for store in held:
             store.quiesce()
+        # Last: who imports may be inside of a store.
+        loading = lazy.loading.acquire(True, _PATIENCE)
     except KeyboardInterrupt:
         interrupted = True
     except Exception as error:
-        import logging
-
-        logging.getLogger("fastcache").warning("a cache could not be closed before a fork: %s", error)
-    _forking[_thread.get_ident()] = (held, quiet, connections.open_paths(), interrupted)
+        load("logging").getLogger("fastcache").warning("a cache could not be closed before a fork: %s", error)
+    _forking[_thread.get_ident()] = (held, quiet, loading, connections.open_paths(), interrupted)
 
 
 def _hold_all(held: list[Store]) -> None:
@@ -84,19 +87,25 @@ def _hold_all(held: list[Store]) -> None:
 
 
 def _after_fork_in_parent() -> None:
-    held, quiet, _, interrupted = _forking.pop(_thread.get_ident())
+    held, quiet, loading, _, interrupted = _forking.pop(_thread.get_ident())
     for store in held:
         store.resume()
     if quiet:
         connections.free_queries.release()
+    if loading:
+        lazy.loading.release()
     if interrupted:
         _thread.interrupt_main()
 
 
 def _after_fork_in_child() -> None:
-    _, _, paths, _ = _forking.pop(_thread.get_ident())
+    _, _, loading, paths, _ = _forking.pop(_thread.get_ident())
     _forking.clear()
     connections.renew_free_queries()
+    if loading:
+        lazy.loading.release()
+    else:
+        lazy.renew()
     for store in _living():
         store.renew()
     connections.forget_open_paths()

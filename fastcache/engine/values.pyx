@@ -19,6 +19,7 @@ from cpython.unicode cimport PyUnicode_AsEncodedString, PyUnicode_AsUTF8String
 from fastcache.engine.connection cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT
 
 from fastcache.engine.errors import CacheError, DecodeError, EncodeError
+from fastcache.engine.lazy import load
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
@@ -65,9 +66,7 @@ cdef object encode_value(object value, object serializer, Cell* cell, int* codec
         cell.size = 8
         if cell.real != cell.real:
             codec[0] = CODEC_REAL
-            import struct
-
-            return blob(struct.pack("<d", value), cell)
+            return blob(load("struct").pack("<d", value), cell)
         return value
     if value is None:
         cell.kind = CELL_NULL
@@ -119,9 +118,7 @@ cdef object decode_value(int codec, object stored, object serializer):
         if codec == CODEC_INTEGER and type(stored) is bytes:
             return int.from_bytes(stored, "little", signed=True)
         if codec == CODEC_REAL and type(stored) is bytes:
-            import struct
-
-            return struct.unpack("<d", stored)[0]
+            return load("struct").unpack("<d", stored)[0]
     except (MemoryError, CacheError):
         raise
     except Exception as error:

@@ -322,6 +322,15 @@ class ProcessContract(StoreContract):
         assert counted == expected
         assert open_store()["n"] == expected
 
+    def test_a_child_forked_while_a_thread_imports_what_the_store_needs_does_not_wait_for_it(
+        self, open_store, directory, start
+    ):
+        loaded, statuses, names = start("fork_while_loading", self.kind, str(directory)).finish()
+        assert {"fastcache.maintenance", "fastcache.engine.batch", "fastcache.check"} <= set(loaded)
+        assert statuses == [0] * len(statuses)
+        assert names == ["parent", *(f"child {number}" for number in range(len(statuses)))]
+        assert open_store().check()
+
     @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="tells open files by /proc")
     def test_a_child_forked_while_other_threads_read_inherits_no_database(self, open_store, directory, start):
         directories = [str(directory / name) for name in "abc"]
