@@ -148,7 +148,7 @@ class ThreadContract(StoreContract):
 
         def write():
             try:
-                for number in range(500):
+                for number in range(150):
                     store["a"] = described("a", 40_000) if number % 3 else number
                     store["b"] = number
             finally:

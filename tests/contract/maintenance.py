@@ -1,6 +1,7 @@
 """What nobody asks for: the write-ahead log stays short, what is over is removed, and what is idle sleeps."""
 
 import contextlib
+import json
 import logging
 import os
 import time
@@ -160,6 +161,27 @@ class CacheMaintenanceContract(StoreContract):
                 store["c"] = 3
             wait_until(lambda: ask("SELECT count(*) FROM entry") == 2)
         assert list(store) == ["a", "c"]
+
+    def test_who_waits_for_a_snapshot_does_not_wait_while_maintenance_waits_for_him(self, open_store, directory, start):
+        store = open_store(memory=0)
+        other = start("answer_sql", str(directory))
+        for round_number in range(3):
+            store["a"] = round_number
+            store.set("b", 1, expire=0.05)
+            other.tell("BEGIN IMMEDIATE")
+            assert other.hear() == []
+            # Meanwhile maintenance begins to wait for the lock, to remove what has expired.
+            time.sleep(1.2 if round_number else 0.2)
+            assert [store["a"] for _ in range(10)] == [round_number] * 10
+            # At once, so that nobody gets the lock in between.
+            for statement in ("UPDATE entry SET size = size + 1", "COMMIT", "PRAGMA wal_checkpoint(RESTART)"):
+                other.popen.stdin.write(json.dumps(statement) + "\n")
+            other.popen.stdin.flush()
+            other.hear(), other.hear()
+            ((busy, _, _),) = other.hear()
+            assert not busy
+        other.tell(None)
+        other.finish()
 
     def test_it_removes_no_entry_that_was_set_again(self, store):
         for number in range(300):
