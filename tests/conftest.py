@@ -4,6 +4,7 @@ import faulthandler
 import os
 import shutil
 import sys
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -37,7 +38,8 @@ HANGS_AFTER_SECONDS = 240
 IN_MEMORY = "/dev/shm"
 BYTES_NEEDED = 6 << 30
 if "TMPDIR" not in os.environ and os.path.isdir(IN_MEMORY) and shutil.disk_usage(IN_MEMORY).free > BYTES_NEEDED:
-    os.environ["TMPDIR"] = IN_MEMORY
+    # For other processes, and for this one, which has looked already.
+    os.environ["TMPDIR"] = tempfile.tempdir = IN_MEMORY
 
 terminal = pytest.StashKey()
 
