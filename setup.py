@@ -26,7 +26,7 @@ OTHERS = [
     f"fastcache.engine.{name}"
     for name in (
         *("keys", "values", "changes", "sieve", "memory", "queue", "turn", "session", "database", "store"),
-        *("transaction", "bulk", "batch", "mapping"),
+        *("transaction", "bulk", "batch", "mapping", "pickles", "maps"),
     )
 ]
 

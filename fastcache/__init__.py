@@ -16,6 +16,7 @@ from fastcache.engine.errors import (
     Timeout,
     TooLargeError,
     TransactionError,
+    UntrustedValueError,
 )
 from fastcache.engine.lazy import load
 from fastcache.engine.mapping import Stats
@@ -50,6 +51,7 @@ __all__ = [
     "Timeout",
     "TooLargeError",
     "TransactionError",
+    "UntrustedValueError",
     "__version__",
     "sqlite_version",
 ]

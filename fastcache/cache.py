@@ -8,7 +8,7 @@ from fastcache.engine.mapping import CacheMapping
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Literal
 
     from fastcache.check import CheckResult
@@ -22,6 +22,16 @@ def attend(store: Store, seconds: float) -> bool:
     """Call maintenance, which is loaded when somebody first does; see there."""
     attended: bool = load("fastcache.maintenance").attend(store, seconds)
     return attended
+
+
+def choose_serializer(given: Serializer | None, safe_types: Iterable[type], secret: bytes | str | None) -> Serializer:
+    """The serializer that was given, or the default one with these options."""
+    if given is None:
+        default: Serializer = load("fastcache.pickling").PickleSerializer(safe_types=safe_types, secret=secret)
+        return default
+    if tuple(safe_types) or secret is not None:
+        raise TypeError("safe_types and secret belong to the default serializer; give them to PickleSerializer instead")
+    return given
 
 
 class Cache(CacheMapping):
@@ -42,6 +52,11 @@ class Cache(CacheMapping):
         durability: "normal": nothing acknowledged is lost if any process is killed, but the last moments may be after a
             power cut. "full": not then either, since each commit waits for the disk; threads that set at the same time
             share one.
+        compression: "zstd", "lz4" or "blosc2" (which shuffles the bytes of arrays first) for values that shrink by a
+            tenth or more; None for not at all. Each needs the extra of its name: ``pip install fastcache[zstd]``. What
+            was stored with another setting can be read all the same.
+        safe_types: classes whose instances count as plain data; see PickleSerializer.
+        secret: what other values are signed with; see PickleSerializer.
         timer: called for the time in seconds since the epoch, instead of the system's clock.
 
     Raises:
@@ -64,14 +79,16 @@ class Cache(CacheMapping):
         memory: int = 32 * 1024 * 1024,
         write_behind: float | None = None,
         durability: Literal["normal", "full"] = "normal",
+        compression: Literal["zstd", "lz4", "blosc2"] | None = None,
+        safe_types: Iterable[type] = (),
+        secret: bytes | str | None = None,
         timer: Callable[[], float] | None = None,
     ) -> None:
         if isinstance(max_size, bool) or not isinstance(max_size, int):
             raise TypeError(f"max_size must be a number of bytes (int), not {type(max_size).__name__}")
         if not 0 <= max_size < 1 << 63:
             raise ValueError(f"max_size must be at least 0 bytes, not {max_size}")
-        if serializer is None:
-            serializer = load("fastcache.pickling").PickleSerializer()
+        serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
             directory,
             serializer=serializer,
@@ -81,6 +98,7 @@ class Cache(CacheMapping):
             keeper=attend,
             write_behind=write_behind,
             durability=durability,
+            compression=compression,
             settings={"max_size": max_size or None},
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastcache.cache import attend
+from fastcache.cache import attend, choose_serializer
 from fastcache.engine.lazy import load
 from fastcache.engine.mapping import IndexMapping
 
@@ -29,6 +29,9 @@ class Index(IndexMapping):
         timeout: how long to wait for another writer, in seconds.
         memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.
         durability: "normal", or "full" to have each commit wait for the disk; see Cache.
+        compression: "zstd", "lz4", "blosc2" or None; see Cache.
+        safe_types: classes whose instances count as plain data; see PickleSerializer.
+        secret: what other values are signed with; see PickleSerializer.
         **items: stored at once, too.
 
     Raises:
@@ -49,10 +52,12 @@ class Index(IndexMapping):
         timeout: float = 60.0,
         memory: int = 32 * 1024 * 1024,
         durability: Literal["normal", "full"] = "normal",
+        compression: Literal["zstd", "lz4", "blosc2"] | None = None,
+        safe_types: Iterable[type] = (),
+        secret: bytes | str | None = None,
         **items: Any,
     ) -> None:
-        if serializer is None:
-            serializer = load("fastcache.pickling").PickleSerializer()
+        serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
             directory,
             serializer=serializer,
@@ -60,6 +65,7 @@ class Index(IndexMapping):
             memory=memory,
             keeper=attend,
             durability=durability,
+            compression=compression,
         )
         if mapping_or_pairs or items:
             self.update(mapping_or_pairs, **items)

@@ -7,7 +7,6 @@ from fastcache.engine.connection cimport NEVER, Cell
 from fastcache.engine.keys cimport encode_key
 from fastcache.engine.queue cimport Generation, Queue
 from fastcache.engine.store cimport Store, check_tag, expiry
-from fastcache.engine.values cimport encode_value
 
 from fastcache.engine.errors import Timeout, TransactionError
 
@@ -100,10 +99,10 @@ cdef class Batch:
         cdef int codec = 0
         key_owner = encode_key(key, self.store.serializer, &key_cell)
         self.store.name_of(key, key_owner, &key_cell)
-        value_owner = encode_value(value, self.store.serializer, &value_cell, &codec)
+        value_owner = self.store.encode_whole(value, &key_cell, &value_cell, &codec)
         tag_owner = check_tag(tag, &tag_cell)
         self.refuse_if_not_open()
-        self.queue.put(None, &key_cell, key_owner, &value_cell, value_owner, None, &tag_cell, tag_owner, codec, expire)
+        self.queue.put(None, &key_cell, key_owner, &value_cell, value_owner, None, 0, &tag_cell, tag_owner, codec, expire)
         return self.came_in()
 
     cdef int came_in(self) except -1:

@@ -278,11 +278,14 @@ cdef class Reading:
         stored = entry.stored
         if index in self.decoded_already:
             return stored
-        self.store.decode(entry)
+        if not self.questions[index].recalled:
+            self.store.admit(entry, &self.questions[index].key)
+            stored = entry.stored
+        self.store.decode(entry, False)
         if not self.questions[index].recalled:
             if entry.codec < CODEC_SERIALIZED:
                 self.keep(index, OBJECT, entry.stored, entry.codec, entry.expire)
-            else:
+            elif type(stored) is bytes:
                 self.keep(index, UNDECODED, stored, entry.codec, entry.expire)
         return entry.stored
 

@@ -20,6 +20,7 @@ __all__ = [
     "Timeout",
     "TooLargeError",
     "TransactionError",
+    "UntrustedValueError",
 ]
 
 
@@ -73,6 +74,10 @@ class EncodeError(CacheError, TypeError):
 
 class DecodeError(CacheError, ValueError):
     """What is stored cannot be decoded by this cache's serializer."""
+
+
+class UntrustedValueError(CacheError, ValueError):
+    """What is stored is no plain data and not signed with the secret of this process, and is not loaded."""
 
 
 class SQLiteError(Exception):

@@ -38,6 +38,8 @@ for _flag in ("O_CLOEXEC", "O_BINARY"):
 for _flag in ("O_NOFOLLOW", "O_NONBLOCK"):
     _READ_FLAGS |= getattr(os, _flag, 0)
 _LARGEST_WRITE = 1 << 30
+# IOV_MAX is at least that on every system that has writev.
+_MOST_PARTS = 1024 if os.name != "nt" else 1
 # Windows has no flock: there a file that is open cannot be unlinked, which is proof enough that its writer lives.
 _HAS_FLOCK = os.name != "nt"
 
@@ -59,10 +61,10 @@ class ValueFiles:
             raise MissingFileError("a row names a file in a form that is not ours")
         return os.path.join(self.folder, name)
 
-    def write(self, payload: bytes | memoryview) -> PendingFile:
-        """Write a temporary file; it is in nobody's way until ``commit``."""
+    def write(self, parts: list[bytes | memoryview]) -> PendingFile:
+        """Write a temporary file of what follows each other; it is in nobody's way until ``commit``."""
         try:
-            return self._write(payload)
+            return self._write(parts)
         except FileNotFoundError:
             for folder in (self.folder, self.temporary):
                 try:
@@ -71,19 +73,18 @@ class ValueFiles:
                     continue
                 except OSError as error:
                     raise storage_error(error, "make the folder", folder) from error
-            return self._write(payload)
+            return self._write(parts)
 
-    def _write(self, payload: bytes | memoryview) -> PendingFile:
+    def _write(self, parts: list[bytes | memoryview]) -> PendingFile:
         name, fd = self._create()
         pending = PendingFile(self, name, fd)
         try:
-            view = memoryview(payload)
-            while view:
-                view = view[os.write(fd, view[:_LARGEST_WRITE]) :]
+            for group in _writable(parts):
+                _write_all(fd, group)
         except BaseException as error:
             pending.discard()
             if isinstance(error, OSError):
-                raise storage_error(error, f"write a value of {len(payload)} bytes to", self.folder) from error
+                raise storage_error(error, f"write a value of {sum(map(len, parts))} bytes to", self.folder) from error
             raise
         return pending
 
@@ -110,6 +111,28 @@ class ValueFiles:
             MissingFileError: it is not there, or is not ``size`` bytes long.
             StorageError: the file system reported an error.
         """
+        fd = self._open(name, size)
+        try:
+            payload = os.read(fd, size)
+            if len(payload) < size:
+                payload = self._read_on(fd, payload, size)
+        except OSError as error:
+            raise storage_error(error, "read a value file of", self.folder) from error
+        finally:
+            os.close(fd)
+        return payload
+
+    def map(self, name: str, size: int) -> bytes | memoryview:
+        """The same as a view of the file, valid as long as anybody has it; or as bytes where there are no maps."""
+        fd = self._open(name, size)
+        try:
+            mapped: memoryview | None = load("fastcache.engine.maps").map_file(fd, size)
+        finally:
+            os.close(fd)
+        return self.read(name, size) if mapped is None else mapped
+
+    def _open(self, name: str, size: int) -> int:
+        """Open a committed file, if it has the size that its row states."""
         try:
             fd = os.open(self.path(name), _READ_FLAGS)
         except FileNotFoundError as error:
@@ -120,14 +143,12 @@ class ValueFiles:
             found = os.fstat(fd)
             if found.st_size != size or not stat.S_ISREG(found.st_mode):
                 raise MissingFileError("a value file has another size than its row states")
-            payload = os.read(fd, size)
-            if len(payload) < size:
-                payload = self._read_on(fd, payload, size)
-        except OSError as error:
-            raise storage_error(error, "read a value file of", self.folder) from error
-        finally:
+        except BaseException as error:
             os.close(fd)
-        return payload
+            if isinstance(error, OSError) and not isinstance(error, CacheError):
+                raise storage_error(error, "look at a value file of", self.folder) from error
+            raise
+        return fd
 
     @staticmethod
     def _read_on(fd: int, start: bytes, size: int) -> bytes:
@@ -256,6 +277,36 @@ class PendingFile:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+
+def _writable(parts: list[bytes | memoryview]) -> Iterator[list[bytes | memoryview]]:
+    """Groups of parts that one system call takes: so many, and so many bytes."""
+    group: list[bytes | memoryview] = []
+    size = 0
+    for part in parts:
+        for start in range(0, len(part), _LARGEST_WRITE):
+            piece = part if len(part) <= _LARGEST_WRITE else memoryview(part)[start : start + _LARGEST_WRITE]
+            if group and (len(group) == _MOST_PARTS or size + len(piece) > _LARGEST_WRITE):
+                yield group
+                group, size = [], 0
+            group.append(piece)
+            size += len(piece)
+    yield group
+
+
+def _write_all(fd: int, parts: list[bytes | memoryview]) -> None:
+    """Write all of them, however little the system takes at once."""
+    if len(parts) == 1 or not hasattr(os, "writev"):
+        for part in parts:
+            view = memoryview(part)
+            while view:
+                view = view[os.write(fd, view) :]
+        return
+    written = os.writev(fd, parts)
+    for part in parts:
+        if written < len(part):
+            _write_all(fd, [memoryview(part)[written:]])
+        written = max(0, written - len(part))
 
 
 def _unlink(path: str) -> bool:

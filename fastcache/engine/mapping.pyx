@@ -16,7 +16,7 @@ from _collections_abc import ItemsView, KeysView, Mapping, MutableMapping, Value
 
 from fastcache.engine.connection cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
-from fastcache.engine.store cimport Entry, Store, expiry
+from fastcache.engine.store cimport BYTES, COPY, VALUE, Entry, Store, Want, expiry
 from fastcache.engine.transaction cimport Transaction
 
 from fastcache.engine.errors import ClosedError
@@ -71,6 +71,7 @@ cdef class StoreMapping:
         store = self.store
         options = {"serializer": store.serializer, "timeout": store.timeout, "memory": store.memory_limit}
         options["durability"] = store.durability
+        options["compression"] = store.compression
         if store.timer is not None:
             options["timer"] = store.timer
         if store.write_behind:
@@ -310,6 +311,11 @@ cdef class StoreMapping:
         return self.store.memory_limit
 
     @property
+    def compression(self):
+        """What compresses values: "zstd", "lz4", "blosc2" or None."""
+        return self.store.compression
+
+    @property
     def durability(self):
         """"normal" or "full": whether each commit waits for the disk."""
         return self.store.durability
@@ -318,9 +324,11 @@ cdef class StoreMapping:
 cdef class IndexMapping(StoreMapping):
     """The methods of an Index that a Cache has with more parameters."""
 
-    def get(self, key, default=None):
-        """The value of a key, or ``default``."""
-        return self.store_of(key).fetch(key, default)
+    def get(self, key, default=None, *, bint copy=False, bint buffer=False):
+        """The value of a key, or ``default``; for ``copy`` and ``buffer`` see Cache.get."""
+        if not (copy or buffer):
+            return self.store_of(key).fetch(key, default)
+        return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, False, False)
 
     def set(self, key, value):
         """Store a value; the same as ``index[key] = value``. Returns True."""
@@ -364,14 +372,21 @@ cdef class IndexMapping(StoreMapping):
 cdef class CacheMapping(StoreMapping):
     """The methods of a Cache that know expiry, tags and statistics."""
 
-    def get(self, key, default=None, *, bint expire_time=False, bint tag=False):
+    def get(self, key, default=None, *, bint copy=False, bint buffer=False, bint expire_time=False, bint tag=False):
         """The value of a key, or ``default``.
 
         Args:
+            copy: have numpy's arrays in memory of their own, which can be written to. Without it they cannot, and large
+                ones are a map of the file: they load when touched, and stay valid whatever becomes of the entry.
+            buffer: return the stored bytes as a memoryview, without decoding them: those of a bytes, those of a str in
+                UTF-8, or what the serializer has made of the value.
             expire_time: return also when it expires: seconds since the epoch (float), or None for never.
             tag: return also its tag, or None.
         Returns:
             The value; with extras a tuple of the value and the extras asked for, in this order.
+        Raises:
+            UntrustedValueError: what is stored is not plain data, and not signed with this process's secret.
+            TypeError: there are no bytes to be had by ``buffer``: it is an int, float, bool or None.
 
         >>> from fastcache import Cache
         >>> with Cache() as cache:
@@ -379,9 +394,9 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.get("k"), cache.get("k", tag=True), cache.get("absent", 0)
         ('v', ('v', 'letters'), 0)
         """
-        if not (expire_time or tag):
+        if not (expire_time or tag or copy or buffer):
             return self.store_of(key).fetch(key, default)
-        return with_extras(self.store_of(key).fetch_entry(key), default, expire_time, tag)
+        return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, expire_time, tag)
 
     def set(self, key, value, *, expire=None, tag=None):
         """Store a value, whatever was there.
@@ -533,6 +548,12 @@ class Stats(dict):
             return self[name]
         except KeyError:
             raise AttributeError(f"there is no counter {name!r}") from None
+
+
+cdef Want wanted(bint copy, bint buffer) except? VALUE:
+    if copy and buffer:
+        raise TypeError("copy and buffer exclude each other")
+    return BYTES if buffer else COPY if copy else VALUE
 
 
 cdef object with_extras(Entry entry, object default, bint expire_time, bint tag):

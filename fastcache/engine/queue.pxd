@@ -63,7 +63,7 @@ cdef class Queue:
     cdef bint is_full(self) noexcept
     cdef int put(
         self, object name, const Cell* key, object key_owner, const Cell* value, object value_owner, object known,
-        const Cell* tag, object tag_owner, int codec, long long expire, bint expired=*) except -1
+        int known_codec, const Cell* tag, object tag_owner, int codec, long long expire, bint expired=*) except -1
     cdef int remove(self, object name, const Cell* key, object key_owner) except -1
     cdef Place find(self, object name)
     cdef Generation next_to_write(self)

@@ -24,7 +24,6 @@ from cpython.ref cimport PyObject
 from libc.string cimport memset
 
 from fastcache.engine.connection cimport CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE
-from fastcache.engine.values cimport CODEC_NATIVE, CODEC_SERIALIZED
 
 cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object dictionary, object key) except? NULL
@@ -157,7 +156,7 @@ cdef class Queue:
 
     cdef int put(
             self, object name, const Cell* key, object key_owner, const Cell* value, object value_owner, object known,
-            const Cell* tag, object tag_owner, int codec, long long expire, bint expired=False) except -1:
+            int known_codec, const Cell* tag, object tag_owner, int codec, long long expire, bint expired=False) except -1:
         """Have an entry set; under a name if it is to be found. Nothing here lets anybody come in between.
 
         What waits for the same key is replaced, unless it is to be deleted, or has ``expired``: then this is an
@@ -172,8 +171,7 @@ cdef class Queue:
         place = Place.__new__(Place)
         found = PyDict_GetItemWithError(generation.places, name)
         place.index = generation.count
-        # What is not serialized is read as it was given.
-        place.codec = codec if codec >= CODEC_SERIALIZED else CODEC_NATIVE
+        place.codec = known_codec
         place.expire = expire
         place.size = value.size
         place.known = known

@@ -9,6 +9,14 @@ from fastcache.engine.database cimport Database
 from fastcache.engine.queue cimport Generation, Place, Queue, Rows
 from fastcache.engine.session cimport Session
 from fastcache.engine.sieve cimport Kind, Node
+from fastcache.engine.values cimport ValueFormat
+
+
+cdef enum Want:
+    # What a read gives: the value, the value with arrays that can be written to, or the bytes that are stored.
+    VALUE = 0
+    COPY = 1
+    BYTES = 2
 
 
 cdef class Entry:
@@ -28,6 +36,8 @@ cdef Entry entry_of(Place place)
 
 cdef class Store(Database):
     cdef readonly object serializer
+    cdef ValueFormat format
+    cdef readonly object compression
     cdef public long long hits
     cdef public long long misses
     cdef public long long memory_hits
@@ -50,8 +60,8 @@ cdef class Store(Database):
 
     # Entries. `expire` is an absolute time in ms, or NEVER.
     cdef object fetch(self, object key, object missing)
-    cdef Entry fetch_entry(self, object key)
-    cdef Entry find_entry(self, object key)
+    cdef Entry fetch_entry(self, object key, Want want=*)
+    cdef Entry find_entry(self, object key, Want want=*)
     cdef bint contains(self, object key) except -1
     cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1
     cdef bint remove(self, object key) except -1
@@ -70,19 +80,23 @@ cdef class Store(Database):
         long long expire) except -1
     cdef unsigned long long sight(self) noexcept
     cdef Statement look_up(self, bint whole, const Cell* key, unsigned long long* era)
-    cdef object value_of(self, object codec, object file, object size, object stored)
+    cdef object value_of(self, object key, object codec, object file, object size, object stored)
 
     cdef Entry read_entry(self, Statement statement)
-    cdef bint load(self, Entry entry) except -1
-    cdef int decode(self, Entry entry) except -1
+    cdef bint load(self, Entry entry, Want want=*) except -1
+    cdef object read_file(self, int codec, object file, object size, Want want)
+    cdef int admit(self, Entry entry, const Cell* key) except -1
+    cdef int decode(self, Entry entry, bint copy) except -1
+    cdef int give(self, Entry entry, Want want) except -1
+    cdef object encode_whole(self, object value, const Cell* key, Cell* cell, int* codec)
     cdef int keep_own(self, const Cell* key, object name, object known, int codec, long long expire) except -1
     cdef int will_change_stored(self, object stored) except -1
     cdef bint put_row(
         self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
-        const Cell* value, object name, object known) except -1
+        const Cell* value, object name, object known, int known_codec) except -1
     cdef bint put_file(
         self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
-        const Cell* value, object name, object known) except -1
+        const Cell* value, list parts, object name, object known, int known_codec) except -1
     cdef bint write_row(
         self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
         str file, const Cell* value) except -1

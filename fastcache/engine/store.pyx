@@ -31,7 +31,8 @@ from fastcache.engine.keys cimport canonical_key, decode_key, encode_key, hash_p
 from fastcache.engine.queue cimport Generation, Place, Queue
 from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
 from fastcache.engine.values cimport (
-    CODEC_BYTES, CODEC_NATIVE, CODEC_SERIALIZED, CODEC_TEXT, decode_value, encode_value)
+    CODEC_BUFFERS, CODEC_BYTES, CODEC_NATIVE, CODEC_ON_DISK, CODEC_SERIALIZED, CODEC_TEXT, COMPRESSION_SHIFT, Packed,
+    ValueFormat)
 
 from fastcache.engine import sql
 from fastcache.engine.errors import CacheError, ClosedError, StorageError, Timeout
@@ -76,6 +77,7 @@ cdef class Store(Database):
     Args:
         directory: where the database and the value files are; made (0700) if absent.
         serializer: for what SQLite has no value of its own for (see fastcache.Serializer).
+        compression: "zstd", "lz4" or "blosc2" for what is worth it; None for not at all.
         timeout: how long to wait for another writer, in seconds.
         timer: called for the time in seconds since the epoch; None for the system's clock.
         memory: how many bytes of what was read may stay in this process; 0 for none.
@@ -91,8 +93,10 @@ cdef class Store(Database):
 
     def __init__(
             self, directory, *, serializer, timeout=60.0, timer=None, memory=0, keeper=None, write_behind=None,
-            durability="normal", settings=None):
+            durability="normal", compression=None, settings=None):
         self.serializer = check_serializer(serializer)
+        self.format = ValueFormat(serializer, compression)
+        self.compression = compression
         super().__init__(
             directory, timeout=timeout, timer=timer, memory=memory, keeper=keeper, durability=durability,
             settings={"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0})
@@ -177,7 +181,7 @@ cdef class Store(Database):
             return missing
         if kind != OBJECT:
             encoded = value
-            value = decode_value(codec, encoded, self.serializer)
+            value = self.format.decode(codec, encoded, False)
             if kind == UNDECODED:
                 self.memory.sieve.become(name, hashed, encoded, value)
         self.hits += 1
@@ -235,11 +239,13 @@ cdef class Store(Database):
             if entry is not None:
                 return entry.stored
             return missing
+        self.admit(entry, &cell)
         stored = entry.stored
-        self.decode(entry)
+        self.decode(entry, False)
         if entry.codec < CODEC_SERIALIZED:
             self.remember(era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire)
-        elif self.remember(era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire):
+        elif type(stored) is bytes and self.remember(
+                era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire):
             self.memory.sieve.become(name, cell.hashed, stored, entry.stored)
         self.hits += 1
         return entry.stored
@@ -250,7 +256,7 @@ cdef class Store(Database):
         if entry is None or (entry.expire != NEVER and entry.expire <= self.now()):
             self.misses += 1
             return missing
-        self.decode(entry)
+        self.decode(entry, False)
         self.hits += 1
         self.memory_hits += 1
         return entry.stored
@@ -308,16 +314,16 @@ cdef class Store(Database):
                     return None
             wait = self.pause(wait)
 
-    cdef Entry fetch_entry(self, object key):
-        """The live entry of a key with its value decoded, or None; counts a hit or a miss."""
-        cdef Entry entry = self.find_entry(key)
+    cdef Entry fetch_entry(self, object key, Want want=VALUE):
+        """The live entry of a key with its value as wanted, or None; counts a hit or a miss."""
+        cdef Entry entry = self.find_entry(key, want)
         if entry is None:
             self.misses += 1
         else:
             self.hits += 1
         return entry
 
-    cdef Entry find_entry(self, object key):
+    cdef Entry find_entry(self, object key, Want want=VALUE):
         """The same, not counted."""
         cdef Cell cell
         cdef Statement statement
@@ -332,7 +338,7 @@ cdef class Store(Database):
                 entry = entry_of(place)
                 if entry is None or (entry.expire != NEVER and entry.expire <= self.now()):
                     return None
-                self.decode(entry)
+                self.give(entry, want)
                 return entry
         while True:
             statement = self.look_up(True, &cell, &era)
@@ -342,8 +348,9 @@ cdef class Store(Database):
                 entry = self.read_entry(statement)
             finally:
                 statement.reset()
-            if self.load(entry):
-                self.decode(entry)
+            if self.load(entry, want):
+                self.admit(entry, &cell)
+                self.give(entry, want)
                 return entry
             if entry.file is None:
                 break
@@ -360,7 +367,7 @@ cdef class Store(Database):
         cdef Entry entry = Entry.__new__(Entry)
         # Of another type or size than we ever write: no codec at all, and no expiry.
         cdef long long codec = statement.column_integer(0)
-        entry.codec = <int>codec if 0 <= codec < 0x7FFFFFFF and statement.column_is_integer(0) else -1
+        entry.codec = <int>codec if 0 <= codec <= CODEC_ON_DISK and statement.column_is_integer(0) else -1
         entry.expire = statement.column_integer(1) if statement.column_is_integer(1) else NEVER
         entry.stored = statement.column_object(2)
         file = statement.column_object(3)
@@ -370,22 +377,46 @@ cdef class Store(Database):
         entry.id = statement.column_integer(6)
         return entry
 
-    cdef bint load(self, Entry entry) except -1:
-        """Read ``stored`` from the file, if it is in one. False if the entry has expired (then ``file`` becomes None) or
-        its file is missing."""
+    cdef bint load(self, Entry entry, Want want=VALUE) except -1:
+        """Read ``stored`` from the file, if it is in one, or map it. False if the entry has expired (then ``file`` becomes
+        None) or its file is missing."""
         if entry.expire != NEVER and entry.expire <= self.now():
             entry.file = None
             return False
         if entry.file is not None:
             try:
-                entry.stored = self.files.read(entry.file, entry.size)
+                entry.stored = self.read_file(entry.codec, entry.file, entry.size, want)
             except MissingFileError:
                 return False
         return True
 
-    cdef int decode(self, Entry entry) except -1:
-        """Turn ``stored`` into the Python value."""
-        entry.stored = decode_value(entry.codec, entry.stored, self.serializer)
+    cdef object read_file(self, int codec, object file, object size, Want want):
+        """The content of a value file, of what is in a row: a view of it if that is how it will be used, else bytes."""
+        if not codec >> COMPRESSION_SHIFT and (codec & CODEC_BUFFERS or want == BYTES):
+            return self.files.map(file, size)
+        return self.files.read(file, size)
+
+    cdef int admit(self, Entry entry, const Cell* key) except -1:
+        """Have ``stored`` verified and decompressed, if need be."""
+        cdef int codec = entry.codec
+        entry.stored = self.format.admit(entry.stored, key, &codec)
+        entry.codec = codec
+        return 0
+
+    cdef int decode(self, Entry entry, bint copy) except -1:
+        """Turn ``stored``, once it is admitted, into the Python value."""
+        entry.stored = self.format.decode(entry.codec, entry.stored, copy)
+        return 0
+
+    cdef int give(self, Entry entry, Want want) except -1:
+        """Turn ``stored``, once it is admitted, into what is wanted of it."""
+        if want != BYTES:
+            return self.decode(entry, want == COPY)
+        if type(entry.stored) is str:
+            entry.stored = (<str>entry.stored).encode("utf-8", "surrogatepass")
+        if entry.stored is None or type(entry.stored) in (int, float):
+            raise TypeError(f"buffer=True is for what is stored as bytes, and this is of the type {type(entry.stored).__name__}")
+        entry.stored = memoryview(entry.stored).toreadonly()
         return 0
 
     cdef bint contains(self, object key) except -1:
@@ -470,18 +501,27 @@ cdef class Store(Database):
         cdef bint expired
         key_owner = encode_key(key, self.serializer, &key_cell)
         name = self.name_of(key, key_owner, &key_cell)
-        value_owner = encode_value(value, self.serializer, &value_cell, &codec)
+        value_owner = self.format.encode(value, &key_cell, &value_cell, &codec)
         tag_owner = check_tag(tag, &tag_cell)
         cdef bint large = self.is_large(&value_cell)
         # What stays in the tier: what will be read, or what it is decoded from.
-        known = value_owner if codec >= CODEC_SERIALIZED else value
+        known = value
+        cdef int known_codec = CODEC_NATIVE
+        parts = None
+        if type(value_owner) is Packed:
+            # What waits must not change any more.
+            if not large or self.behind is not None or self.group is not None:
+                (<Packed>value_owner).join(&value_cell)
+            parts = (<Packed>value_owner).parts
+            known = (<Packed>value_owner).known
+            known_codec = (<Packed>value_owner).known_codec
         if not only_if_absent:
             while self.can_wait():
                 expired = self.has_expired_waiting(name)
                 if self.make_room():
                     self.behind.put(
-                        name, &key_cell, key_owner, &value_cell, value_owner, known, &tag_cell, tag_owner, codec, expire,
-                        expired)
+                        name, &key_cell, key_owner, &value_cell, value_owner, known, known_codec, &tag_cell, tag_owner,
+                        codec, expire, expired)
                     self.came_in(key_cell.hashed)
                     return True
             if self.group is not None and self.turn.owner != 0 and not self.turn.is_mine():
@@ -490,16 +530,18 @@ cdef class Store(Database):
             if not large and self.depth != 0 and self.turn.is_mine():
                 return self.defer(key_owner, &key_cell, value_owner, &value_cell, codec, expire, tag_owner, &tag_cell)
             if large:
-                return self.put_file(False, &key_cell, codec, expire, &tag_cell, &value_cell, name, known)
-            return self.put_row(False, &key_cell, codec, expire, &tag_cell, &value_cell, name, known)
+                return self.put_file(
+                    False, &key_cell, codec, expire, &tag_cell, &value_cell, parts, name, known, known_codec)
+            return self.put_row(False, &key_cell, codec, expire, &tag_cell, &value_cell, name, known, known_codec)
         # A row in the way may be one whose file is lost, which reads as absent: looking at it removes it.
         while True:
             if large:
                 if self.contains(key):
                     return False
-                if self.put_file(True, &key_cell, codec, expire, &tag_cell, &value_cell, name, known):
+                if self.put_file(
+                        True, &key_cell, codec, expire, &tag_cell, &value_cell, parts, name, known, known_codec):
                     return True
-            elif self.put_row(True, &key_cell, codec, expire, &tag_cell, &value_cell, name, known):
+            elif self.put_row(True, &key_cell, codec, expire, &tag_cell, &value_cell, name, known, known_codec):
                 return True
             elif self.contains(key):
                 return False
@@ -511,8 +553,15 @@ cdef class Store(Database):
         cdef int codec = 0
         key_owner = encode_key(key, self.serializer, &key_cell)
         self.name_of(key, key_owner, &key_cell)
-        value_owner = encode_value(value, self.serializer, &value_cell, &codec)
+        value_owner = self.encode_whole(value, &key_cell, &value_cell, &codec)
         return rows.add(&key_cell, key_owner, &value_cell, value_owner, tag, tag_owner, codec, expire)
+
+    cdef object encode_whole(self, object value, const Cell* key, Cell* cell, int* codec):
+        """Encode a value that has to wait, in one piece: what was given may change meanwhile."""
+        owner = self.format.encode(value, key, cell, codec)
+        if type(owner) is Packed:
+            (<Packed>owner).join(cell)
+        return owner
 
     cdef int add_deletion(self, Rows rows, object key) except -1:
         """Append a key to be deleted to what waits to be written."""
@@ -523,7 +572,7 @@ cdef class Store(Database):
 
     cdef bint put_row(
             self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
-            const Cell* value, object name, object known) except -1:
+            const Cell* value, object name, object known, int known_codec) except -1:
         """Store a value in its row."""
         cdef bint stored
         self.take_turn()
@@ -531,7 +580,7 @@ cdef class Store(Database):
             stored = self.write_row(only_if_absent, key, codec, value.size, expire, tag, None, value)
             if self.depth == 0:
                 if stored:
-                    self.keep_own(key, name, known, codec, expire)
+                    self.keep_own(key, name, known, known_codec, expire)
                 self.settle()
         finally:
             self.turn.give()
@@ -637,7 +686,7 @@ cdef class Store(Database):
         while True:
             if self.is_large(&row.value):
                 if self.put_file(
-                        only_if_absent, &row.key, row.codec, row.expire, &row.tag, &row.value, None, None):
+                        only_if_absent, &row.key, row.codec, row.expire, &row.tag, &row.value, None, None, None, 0):
                     return True
             elif self.write_row(
                     only_if_absent, &row.key, row.codec, row.value.size, row.expire, &row.tag, None, &row.value):
@@ -662,20 +711,24 @@ cdef class Store(Database):
 
     cdef int keep_own(self, const Cell* key, object name, object known, int codec, long long expire) except -1:
         """Remember what our last commit has stored, if none has followed it. The turn is still held."""
+        if known is None and codec != CODEC_NATIVE:
+            return 0
         self.remember(
             self.own_era, name, key.hashed, UNDECODED if codec >= CODEC_SERIALIZED else OBJECT, known, codec, expire)
         return 0
 
     cdef bint put_file(
             self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
-            const Cell* value, object name, object known) except -1:
+            const Cell* value, list parts, object name, object known, int known_codec) except -1:
         """Store a value in a file: written before the lock is taken, and given its name under it."""
         cdef bint stored = False
         cdef Cell nothing
         nothing.kind = CELL_NULL
         if codec == CODEC_NATIVE:
             codec = CODEC_TEXT if value.kind == CELL_TEXT else CODEC_BYTES
-        pending = self.files.write(PyMemoryView_FromMemory(<char*>value.data, value.size, PyBUF_READ))
+        if parts is None:
+            parts = [PyMemoryView_FromMemory(<char*>value.data, value.size, PyBUF_READ)]
+        pending = self.files.write(parts)
         try:
             self.take_turn()
         except BaseException:
@@ -697,7 +750,7 @@ cdef class Store(Database):
                 raise
             self.leave(stored)
             if stored and self.depth == 0:
-                self.keep_own(key, name, known, codec, expire)
+                self.keep_own(key, name, known, known_codec, expire)
         finally:
             self.turn.give()
         return stored
@@ -953,7 +1006,7 @@ cdef class Store(Database):
                     break
                 # By its rowid: a key that a foreign program wrote may not encode to what is stored.
                 try:
-                    found = decode_key(row[0], self.serializer), self.value_of(row[1], row[2], row[3], row[4])
+                    found = decode_key(row[0], self.serializer), self.value_of(row[0], row[1], row[2], row[3], row[4])
                 except MissingFileError:
                     pass
                 self.will_change_stored(row[0])
@@ -977,11 +1030,15 @@ cdef class Store(Database):
             return self.will_change_all()
         return self.will_change(&cell)
 
-    cdef object value_of(self, object codec, object file, object size, object stored):
-        """The value of a scanned row; raises MissingFileError."""
+    cdef object value_of(self, object key, object codec, object file, object size, object stored):
+        """The value of a scanned row, its key as it is stored; raises MissingFileError."""
+        cdef Cell cell
+        cdef int number = codec if type(codec) is int and 0 <= codec < 1 << 31 else -1
         if file is not None:
-            stored = self.files.read(file, size)
-        return decode_value(codec if type(codec) is int and 0 <= codec < 1 << 31 else -1, stored, self.serializer)
+            stored = self.read_file(number, file, size, VALUE)
+        cell_of_plain(key, &cell)
+        stored = self.format.admit(stored, &cell, &number)
+        return self.format.decode(number, stored, False)
 
     cdef object increment(self, object key, object delta, object default):
         """Add to the int of a key as one statement; returns the sum."""
@@ -1209,7 +1266,8 @@ cdef class Store(Database):
             for index in range(0, len(batch), 5):
                 key = decode_key(batch[index], self.serializer)
                 try:
-                    value = self.value_of(batch[index + 1], batch[index + 2], batch[index + 3], batch[index + 4])
+                    value = self.value_of(
+                        batch[index], batch[index + 1], batch[index + 2], batch[index + 3], batch[index + 4])
                 except MissingFileError:
                     # Replaced or deleted since the scan.
                     entry = self.fetch_entry(key)
@@ -1466,7 +1524,7 @@ cdef class Store(Database):
         Whoever has the turn next writes for all. Nobody reads it before, or is told that it is stored."""
         cdef Generation generation = self.group.filling
         cdef Py_ssize_t index = generation.count
-        self.group.put(None, key, key_owner, value, value_owner, None, tag, tag_owner, codec, expire)
+        self.group.put(None, key, key_owner, value, value_owner, None, 0, tag, tag_owner, codec, expire)
         try:
             self.turn.take(self.timeout)
         except Timeout:

@@ -4,8 +4,7 @@ from fastcache.engine.connection cimport Cell
 
 
 cdef enum Codec:
-    # Stored in the `codec` column. 0 to 15 are the engine's own; 16 and above went through the serializer. Bits from
-    # 0x100 up are left for what wraps a payload (compression, a signature).
+    # Stored in the `codec` column. 0 to 15 are the engine's own; 16 went through the serializer.
     CODEC_NATIVE = 0
     CODEC_BYTES = 1
     CODEC_TEXT = 2
@@ -13,7 +12,41 @@ cdef enum Codec:
     CODEC_REAL = 4
     CODEC_BOOLEAN = 5
     CODEC_SERIALIZED = 16
+    # Flags.
+    CODEC_SIGNED = 0x100
+    CODEC_BUFFERS = 0x200
+    COMPRESSION_SHIFT = 12
+    CODEC_ON_DISK = 0xF3FF
+    # In memory alone.
+    CODEC_VERIFIED = 0x10000
 
 
-cdef object encode_value(object value, object serializer, Cell* cell, int* codec)
-cdef object decode_value(int codec, object stored, object serializer)
+cdef class Packed:
+    # As it is stored: one piece, or several that follow each other.
+    cdef bytes payload
+    cdef list parts
+    # What the tier keeps of it, and the codec of that; None for nothing.
+    cdef object known
+    cdef int known_codec
+
+    cdef int join(self, Cell* cell) except -1
+
+
+cdef class ValueFormat:
+    cdef readonly object serializer
+    # Whether the serializer has one, and which.
+    cdef bint trusts
+    cdef object trust
+    cdef object compressor
+    cdef int compression
+
+    cdef object rules(self)
+    cdef object encode(self, object value, const Cell* key, Cell* cell, int* codec)
+    cdef object pack(self, object value, const Cell* key, Cell* cell, int* codec)
+    cdef int sign(self, Packed packed, const Cell* key, int codec) except -1
+    cdef bint compress(self, Packed packed, int* codec, int itemsize) except -1
+    cdef object compress_native(self, object owner, object value, Cell* cell, int* codec)
+    cdef object admit(self, object stored, const Cell* key, int* codec)
+    cdef object verified(self, object stored, const Cell* key, int codec)
+    cdef bytes decompressed(self, object stored, int number)
+    cdef object decode(self, int codec, object stored, bint copy)

@@ -9,14 +9,24 @@ tells the rest apart; for a value in a file it always names how to read the byte
     BOOLEAN         0 or 1
     SERIALIZED      what the cache's serializer made of it
 
-Only the exact types are native. A subclass goes through the serializer, so that it comes back as what it was.
+Only the exact types are native. A subclass goes through the serializer, so that it comes back as what it was. Flags say
+what was done to the bytes, in this order; reading undoes it in the other (admit, then decode):
+
+    BUFFERS         a pickle, and beside it the buffers of its arrays, which are written and read without being copied:
+                    count, length of the pickle, and lengths of the buffers (8 bytes each, little-endian), the pickle, then
+                    each buffer from the next multiple of 64 on, counted from where the value begins
+    compression     its number in four bits: 8 bytes for the length, then what the library made of it
+    SIGNED          a signature of 32 bytes, and as many zeros if buffers follow. It covers the cache's key, the codec, and
+                    all that follows but uncompressed buffers: array bytes are data (trust.py)
+
+VERIFIED is no flag on disk: it says of bytes in this process's memory that their signature was checked, or is our own.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.unicode cimport PyUnicode_AsEncodedString, PyUnicode_AsUTF8String
 
-from fastcache.engine.connection cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT
+from fastcache.engine.connection cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, cell_of_plain
 
 from fastcache.engine.errors import CacheError, DecodeError, EncodeError
 from fastcache.engine.lazy import load
@@ -26,13 +36,18 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
 
+cdef Py_ssize_t SIGNATURE_SIZE = 32
+# Of buffers, for whoever computes with them in vectors.
+cdef Py_ssize_t ALIGNMENT = 64
+# A value of fewer bytes is not compressed, nor one that would not shrink to this share. Measured (bench/compression.py).
+cdef Py_ssize_t SMALLEST_COMPRESSED = 1024
+cdef double WORTH_IT = 0.9
 
-cdef object encode_value(object value, object serializer, Cell* cell, int* codec):
-    """Fill the cell and the codec; returns the object that the cell borrows from.
 
-    Raises:
-        EncodeError: the serializer cannot store it.
-    """
+cdef object encode_native(object value, Cell* cell, int* codec):
+    """Fill the cell and the codec for a value that needs no serializer; returns the object that the cell borrows from.
+
+    CODEC_SERIALIZED, and nothing else, for any other."""
     cdef int overflow = 0
     kind = type(value)
     codec[0] = CODEC_NATIVE
@@ -79,16 +94,7 @@ cdef object encode_value(object value, object serializer, Cell* cell, int* codec
         cell.size = 1
         return value
     codec[0] = CODEC_SERIALIZED
-    try:
-        payload = serializer.dumps(value)
-    except (MemoryError, CacheError):
-        raise
-    except Exception as error:
-        raise EncodeError(f"serializer {serializer.name!r} cannot store a {kind.__name__}") from error
-    if not PyBytes_CheckExact(payload):
-        raise EncodeError(
-            f"serializer {serializer.name!r} must return bytes from dumps, not {type(payload).__name__}")
-    return blob(payload, cell)
+    return None
 
 
 cdef object blob(bytes payload, Cell* cell):
@@ -98,32 +104,291 @@ cdef object blob(bytes payload, Cell* cell):
     return payload
 
 
-cdef object decode_value(int codec, object stored, object serializer):
-    """The Python value of what the row's column, or the file, holds.
+cdef class Packed:
+    """A value that went through the serializer, or was compressed."""
 
-    Raises:
-        DecodeError: it does not fit the codec, or the serializer refuses it.
-    """
-    if codec == CODEC_NATIVE:
-        return stored
-    try:
-        if codec == CODEC_SERIALIZED and type(stored) is bytes:
-            return serializer.loads(stored)
-        if codec == CODEC_BYTES and type(stored) is bytes:
+    cdef int join(self, Cell* cell) except -1:
+        """Make one piece of it, which the cell then borrows."""
+        if self.parts is not None:
+            self.payload = b"".join(self.parts)
+            self.parts = None
+            if self.known_codec & CODEC_BUFFERS and self.known is None:
+                self.known = self.payload if not self.known_codec & CODEC_VERIFIED else self.payload[ALIGNMENT:]
+        blob(self.payload, cell)
+        return 0
+
+
+cdef class ValueFormat:
+    """How a store keeps values: its serializer, and what compresses.
+
+    A serializer that has a ``trust`` (trust.py) is asked for values by that."""
+
+    def __init__(self, serializer, compression):
+        self.serializer = serializer
+        # Not asked for yet, since that loads it.
+        self.trusts = hasattr(type(serializer), "trust")
+        if compression is not None:
+            self.compressor = load("fastcache.compression").compressor(compression)
+            self.compression = self.compressor.number
+
+    cdef object rules(self):
+        """What packs and signs."""
+        if self.trust is None:
+            self.trust = self.serializer.trust
+        return self.trust
+
+    cdef object encode(self, object value, const Cell* key, Cell* cell, int* codec):
+        """Fill the cell and the codec; returns what the cell borrows from, a Packed if that is not all of it.
+
+        Raises:
+            EncodeError: the serializer cannot store it.
+            UntrustedValueError: it would have to be signed, and there is no secret.
+        """
+        owner = encode_native(value, cell, codec)
+        if codec[0] == CODEC_SERIALIZED:
+            return self.pack(value, key, cell, codec)
+        if self.compression and cell.kind in (CELL_TEXT, CELL_BLOB) and cell.size >= SMALLEST_COMPRESSED:
+            return self.compress_native(owner, value, cell, codec)
+        return owner
+
+    cdef object pack(self, object value, const Cell* key, Cell* cell, int* codec):
+        cdef Packed packed = Packed.__new__(Packed)
+        cdef bint signed = False
+        cdef list buffers = None
+        cdef int itemsize = 1
+        try:
+            if self.trusts:
+                payload, buffers, itemsize, signed = self.rules().pack(value)
+            else:
+                payload = self.serializer.dumps(value)
+        except (MemoryError, CacheError):
+            raise
+        except Exception as error:
+            raise EncodeError(
+                f"serializer {self.serializer.name!r} cannot store a {type(value).__name__}") from error
+        if not PyBytes_CheckExact(payload):
+            raise EncodeError(
+                f"serializer {self.serializer.name!r} must return bytes from dumps, not {type(payload).__name__}")
+        packed.known = payload
+        packed.known_codec = CODEC_SERIALIZED | (CODEC_VERIFIED if signed else 0)
+        packed.payload = payload
+        if buffers:
+            packed.known = None
+            packed.known_codec |= CODEC_BUFFERS
+            packed.parts = laid_out(payload, buffers)
+            codec[0] |= CODEC_BUFFERS
+        if self.compression:
+            self.compress(packed, codec, itemsize)
+        if signed:
+            codec[0] |= CODEC_SIGNED
+            self.sign(packed, key, codec[0])
+        if packed.parts is None:
+            blob(packed.payload, cell)
+        else:
+            cell.kind = CELL_BLOB
+            cell.data = NULL
+            cell.size = sum(map(len, packed.parts))
+        return packed
+
+    cdef int sign(self, Packed packed, const Cell* key, int codec) except -1:
+        if packed.parts is None:
+            packed.payload = self.rules().sign(key_bytes(key), codec, packed.payload) + packed.payload
+        else:
+            signature = self.rules().sign(key_bytes(key), codec, packed.parts[0])
+            packed.parts.insert(0, signature.ljust(ALIGNMENT, b"\0"))
+        return 0
+
+    cdef bint compress(self, Packed packed, int* codec, int itemsize) except -1:
+        """Compress what is packed, if it is worth it."""
+        whole = packed.payload if packed.parts is None else b"".join(packed.parts)
+        cdef Py_ssize_t size = len(whole)
+        if size < SMALLEST_COMPRESSED:
+            return False
+        try:
+            compressed = self.compressor.compress(whole, min(itemsize, 255))
+        except Exception as error:
+            raise EncodeError(f"compression {self.compressor.name!r} cannot compress a value of {size} bytes") from error
+        if compressed is None or len(compressed) > WORTH_IT * size:
+            return False
+        if packed.known is None:
+            packed.known = whole
+        packed.parts = None
+        packed.payload = size.to_bytes(8, "little") + compressed
+        codec[0] |= self.compression << COMPRESSION_SHIFT
+        return True
+
+    cdef object compress_native(self, object owner, object value, Cell* cell, int* codec):
+        cdef Packed packed = Packed.__new__(Packed)
+        cdef int known = codec[0]
+        packed.payload = owner if PyBytes_CheckExact(owner) else PyBytes_FromStringAndSize(cell.data, cell.size)
+        packed.known = value
+        packed.known_codec = CODEC_NATIVE
+        if known == CODEC_NATIVE:
+            codec[0] = CODEC_TEXT if cell.kind == CELL_TEXT else CODEC_BYTES
+        if not self.compress(packed, codec, 1):
+            codec[0] = known
+            return owner
+        blob(packed.payload, cell)
+        return packed
+
+    cdef object admit(self, object stored, const Cell* key, int* codec):
+        """Undo what the flags tell of, but for the buffers: returns what ``decode`` takes, and leaves its codec.
+
+        Raises:
+            UntrustedValueError: the signature does not hold.
+            DecodeError: it does not fit the codec.
+        """
+        cdef int number
+        cdef bint signed
+        if codec[0] & ~0xFF == 0:
             return stored
-        if codec == CODEC_TEXT and type(stored) is bytes:
-            return (<bytes>stored).decode("utf-8", "surrogatepass")
-        if codec == CODEC_BOOLEAN and type(stored) is int:
-            return stored != 0
-        if codec == CODEC_INTEGER and type(stored) is bytes:
-            return int.from_bytes(stored, "little", signed=True)
-        if codec == CODEC_REAL and type(stored) is bytes:
-            return load("struct").unpack("<d", stored)[0]
-    except (MemoryError, CacheError):
-        raise
-    except Exception as error:
-        raise DecodeError(
-            f"a stored value (codec {codec}, {len(stored)} bytes) cannot be decoded by serializer "
-            f"{serializer.name!r}; delete the entry or set it anew"
-        ) from error
+        number = codec[0] >> COMPRESSION_SHIFT & 0xF
+        signed = codec[0] & CODEC_SIGNED != 0
+        if codec[0] & ~CODEC_ON_DISK or not isinstance(stored, (bytes, memoryview)) or (
+                codec[0] & 0xFF != CODEC_SERIALIZED and codec[0] & (CODEC_SIGNED | CODEC_BUFFERS)):
+            refuse_codec(codec[0])
+        if signed:
+            stored = self.verified(stored, key, codec[0])
+        if number:
+            stored = self.decompressed(stored, number)
+        codec[0] &= 0xFF | CODEC_BUFFERS
+        if signed:
+            codec[0] |= CODEC_VERIFIED
+        return stored
+
+    cdef object verified(self, object stored, const Cell* key, int codec):
+        """What stands behind a signature that holds."""
+        cdef Py_ssize_t start = SIGNATURE_SIZE
+        if not self.trusts:
+            raise DecodeError(
+                f"a stored value is signed, and serializer {self.serializer.name!r} knows nothing of signatures")
+        beside = codec & CODEC_BUFFERS and not codec >> COMPRESSION_SHIFT & 0xF
+        if beside:
+            start = ALIGNMENT
+        if len(stored) < start:
+            raise DecodeError("a stored value ends before its signature does")
+        view = memoryview(stored)
+        rest = view[start:] if beside else bytes(view[start:])
+        covered = rest[:head_size(rest)] if beside else rest
+        self.rules().verify(bytes(view[:SIGNATURE_SIZE]), key_bytes(key), codec, covered)
+        return rest
+
+    cdef bytes decompressed(self, object stored, int number):
+        if len(stored) < 8:
+            raise DecodeError("a stored value ends before the size that it should have")
+        view = memoryview(stored)
+        size = int.from_bytes(view[:8], "little")
+        try:
+            whole = load("fastcache.compression").by_number(number).decompress(view[8:], size)
+        except CacheError:
+            raise
+        except Exception as error:
+            raise DecodeError(f"a stored value of {size} bytes cannot be decompressed: it is damaged") from error
+        if type(whole) is not bytes or len(whole) != size:
+            raise DecodeError("a stored value has another size than it states")
+        return whole
+
+    cdef object decode(self, int codec, object stored, bint copy):
+        """The Python value of what the row's column, or the file, holds, once it is admitted.
+
+        Raises:
+            DecodeError: it does not fit the codec, or the serializer refuses it.
+        """
+        if codec == CODEC_NATIVE:
+            return stored
+        kind = type(stored)
+        try:
+            if codec == CODEC_SERIALIZED and kind is bytes:
+                if self.trusts:
+                    return self.rules().unpack(stored, None, False, copy)
+                return self.serializer.loads(stored)
+            elif codec & 0xFF == CODEC_SERIALIZED and self.trusts and kind in (bytes, memoryview):
+                buffers = None
+                if codec & CODEC_BUFFERS:
+                    stored, buffers = taken_apart(stored)
+                return self.rules().unpack(stored, buffers, codec & CODEC_VERIFIED != 0, copy)
+            elif codec == CODEC_BYTES and kind is bytes:
+                return stored
+            elif codec == CODEC_TEXT and kind is bytes:
+                return (<bytes>stored).decode("utf-8", "surrogatepass")
+            elif codec == CODEC_BOOLEAN and kind is int:
+                return stored != 0
+            elif codec == CODEC_INTEGER and kind is bytes:
+                return int.from_bytes(stored, "little", signed=True)
+            elif codec == CODEC_REAL and kind is bytes:
+                return load("struct").unpack("<d", stored)[0]
+        except (MemoryError, CacheError):
+            raise
+        except Exception as error:
+            raise DecodeError(
+                f"a stored value (codec {codec & 0xFFFF}, {len(stored)} bytes) cannot be decoded by serializer "
+                f"{self.serializer.name!r}; delete the entry or set it anew"
+            ) from error
+        refuse_codec(codec)
+
+
+cdef int refuse_codec(int codec) except -1:
     raise DecodeError(f"a stored value has the unknown codec {codec}: another version wrote it, or it is damaged")
+
+
+cdef bytes key_bytes(const Cell* key):
+    """A key as its signatures cover it: keys that are one give the same."""
+    if key.kind == CELL_INTEGER:
+        return b"i%d" % key.integer
+    if key.kind == CELL_REAL:
+        if -9.3e18 < key.real < 9.3e18 and key.real == <double><long long>key.real:
+            return b"i%d" % <long long>key.real
+        return b"f" + load("struct").pack("<d", key.real)
+    return (b"t" if key.kind == CELL_TEXT else b"b") + PyBytes_FromStringAndSize(key.data, key.size)
+
+
+# -- a pickle and the buffers beside it ----------------------------------------------------------------------
+
+cdef list laid_out(bytes payload, list buffers):
+    """The parts of a value with buffers, as they are written one after the other."""
+    cdef list raws = [buffer.raw() for buffer in buffers]
+    head = b"".join([
+        len(raws).to_bytes(8, "little"), len(payload).to_bytes(8, "little"),
+        *[raw.nbytes.to_bytes(8, "little") for raw in raws], payload])
+    cdef list parts = [head]
+    cdef Py_ssize_t end = len(head)
+    for raw in raws:
+        if end % ALIGNMENT:
+            parts.append(bytes(ALIGNMENT - end % ALIGNMENT))
+        parts.append(raw)
+        end = raw.nbytes
+    return parts
+
+
+cdef Py_ssize_t head_size(object whole) except -1:
+    """Of what stands before the first buffer."""
+    cdef Py_ssize_t size = len(whole)
+    if size >= 16:
+        count = int.from_bytes(whole[:8], "little")
+        length = int.from_bytes(whole[8:16], "little")
+        if 16 + 8 * count + length <= size:
+            return 16 + 8 * count + length
+    raise DecodeError("a stored value ends before its buffers do")
+
+
+cdef tuple taken_apart(object stored):
+    """The pickle and the buffers (memoryviews, which keep what they look at)."""
+    whole = memoryview(stored)
+    cdef Py_ssize_t end = head_size(whole)
+    cdef Py_ssize_t total = len(whole)
+    cdef Py_ssize_t at
+    count = int.from_bytes(whole[:8], "little")
+    cdef Py_ssize_t start = 16 + 8 * count
+    payload = whole[start:end]
+    cdef list buffers = []
+    for index in range(count):
+        at = 16 + 8 * index
+        length = int.from_bytes(whole[at:at + 8], "little")
+        end += -end % ALIGNMENT
+        if length > total - end:
+            raise DecodeError("a stored value ends before its buffers do")
+        buffers.append(whole[end:end + length])
+        end += length
+    if end != total:
+        raise DecodeError("a stored value goes on behind its buffers")
+    return payload, buffers

@@ -1,0 +1,158 @@
+"""What may be decoded without proof of where it comes from, and the proof for all the rest.
+
+Unpickling runs what the pickle names. Whoever can write into a cache's directory could so run code in every program
+that reads it. Therefore:
+
+- **Plain data is stored as it is, and decoded by an unpickler that can build nothing else** (plain.py). Most of it
+  consists of builtin containers and scalars and needs none: examined and found to name nothing (engine/pickles.pyx), it
+  goes through pickle.loads.
+- **Everything else is signed** with a secret that is kept outside of the directory (signing.py), and loaded only if the
+  signature holds. It covers the key, the codec and the payload, so that neither can be exchanged.
+- **Array bytes are data.** They travel beside the pickle (protocol 5, out of band), unsigned, and become arrays of a
+  type without objects, of which every content is a valid one. What else would travel so is kept in the pickle.
+
+What an attacker can still do: delete entries, put plain data into the place of plain data, bring back an older value of
+the same key, and store what takes much time or memory to build.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from fastcache.engine.errors import UntrustedValueError
+from fastcache.engine.lazy import load
+from fastcache.engine.pickles import REFUSED, SETS, examine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Trust"]
+
+# What a pickle never begins with.
+_SIGNED = b"\x00signed "
+_SIGNATURE_SIZE = 32
+_CONTAINERS = frozenset((list, dict, tuple, set, frozenset, bytearray))
+_HAS_A_SET = "it holds a set, whose order is another one in each process"
+
+
+class Trust:
+    """Bytes <-> objects under these rules, for one serializer.
+
+    Args:
+        safe_types: classes whose instances count as plain.
+        signing_key: what signatures are made with; None for that of the environment, or of the user.
+        unsafe: load everything, sign nothing.
+    """
+
+    def __init__(self, safe_types: tuple[type, ...], signing_key: bytes | None, unsafe: bool) -> None:
+        self._safe_types = safe_types
+        self._key = signing_key
+        self._unsafe = unsafe
+        self._plain: Any = None
+        self._listed: Any = None
+
+    def _load_plain(self) -> Any:
+        """The module plain, which costs more to load than all of this."""
+        if self._plain is None:
+            plain = load("fastcache.plain")
+            self._listed = plain.Listed(self._safe_types)
+            self._plain = plain
+        return self._plain
+
+    # values
+
+    def pack(self, value: Any) -> tuple[bytes, list[Any], int, bool]:
+        """The pickle of a value, the buffers beside it, the size of their items, and whether it has to be signed."""
+        if type(value) in _CONTAINERS:
+            beside: list[Any] = []
+            payload = pickle.dumps(value, 5, buffer_callback=beside.append)
+            if not beside and not examine(payload) & ~SETS:
+                return payload, beside, 1, False
+        plain = self._load_plain()
+        out = io.BytesIO()
+        pickler = plain.PlainPickler(out, self._listed)
+        pickler.dump(value)
+        payload = out.getvalue()
+        is_plain = pickler.plain and not examine(payload) & REFUSED
+        return payload, pickler.beside, pickler.itemsize, not (is_plain or self._unsafe)
+
+    def unpack(self, payload: Any, buffers: Iterable[Any] | None, signed: bool, copy: bool) -> Any:
+        """The value of a pickle. ``signed`` says that its signature was there, and held.
+
+        Raises:
+            UntrustedValueError: it is not signed, and not plain.
+        """
+        if signed or self._unsafe:
+            return self._load_plain().load_trusted(payload, buffers, self._listed, copy=copy)
+        found = examine(payload)
+        if not found & ~SETS:
+            return pickle.loads(payload, buffers=buffers)
+        if found & REFUSED:
+            raise UntrustedValueError(
+                "a stored value is not signed, and is more than plain data, or damaged; set the entry anew"
+            )
+        return self._load_plain().load_plain(payload, buffers, self._listed, copy=copy)
+
+    def sign(self, key: bytes, codec: int, payload: Any) -> bytes:
+        """The signature (32 bytes) of a payload that is stored under a key with a codec."""
+        signing = load("fastcache.signing")
+        if self._key is None:
+            self._key = signing.find_key(make=True)
+        signature: bytes = signing.signature(self._key, b"fastcache value", key, codec, payload)
+        return signature
+
+    def verify(self, signature: Any, key: bytes, codec: int, payload: Any) -> None:
+        """Raise UntrustedValueError unless the signature is that of the payload."""
+        if self._unsafe:
+            return
+        signing = load("fastcache.signing")
+        if self._key is None:
+            self._key = signing.find_key(make=False)
+        signing.compare(signature, signing.signature(self._key, b"fastcache value", key, codec, payload))
+
+    # what stands alone
+
+    def dumps(self, value: Any) -> bytes:
+        """The bytes of a value, signed in themselves if they have to be."""
+        if type(value) in _CONTAINERS:
+            payload = pickle.dumps(value, 5)
+            if not examine(payload) & ~SETS:
+                return payload
+        return self._dumps(value, alike=False)
+
+    def dumps_key(self, key: Any) -> bytes:
+        """The bytes of a key: the same for equal keys, so without pickle's memo, which would tell what is shared.
+
+        Raises:
+            TypeError: it holds a set, whose order is another one in each process.
+        """
+        return self._dumps(key, alike=True)
+
+    def _dumps(self, value: Any, alike: bool) -> bytes:
+        plain = self._load_plain()
+        out = io.BytesIO()
+        pickler = plain.PlainPickler(out, self._listed, alike=alike)
+        pickler.dump(value)
+        payload = out.getvalue()
+        found = examine(payload)
+        if alike and (found & SETS or pickler.has_set):
+            raise TypeError(_HAS_A_SET)
+        if self._unsafe or (pickler.plain and not found & REFUSED):
+            return payload
+        return _SIGNED + self.sign(b"", 0, payload) + payload
+
+    def loads(self, data: Any) -> Any:
+        """The value of what ``dumps`` or ``dumps_key`` has made.
+
+        Raises:
+            UntrustedValueError: it is not plain, and not signed by one who has the secret.
+        """
+        payload = bytes(data)
+        if not payload.startswith(_SIGNED):
+            return self.unpack(payload, None, False, False)
+        start = len(_SIGNED)
+        signature, payload = payload[start : start + _SIGNATURE_SIZE], payload[start + _SIGNATURE_SIZE :]
+        self.verify(signature, b"", 0, payload)
+        return self.unpack(payload, None, True, False)
