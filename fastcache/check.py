@@ -7,6 +7,9 @@ What can be wrong, and what a repair does:
 - *dangling rows*, *size mismatches*: a value file was removed or changed from outside. The value is lost; the row is
   removed (until then the entry reads as missing).
 - *counters*: the bytes in files, which ``volume`` reads, are counted anew.
+- *untrusted*, *undecodable entries*: their values (or keys) are neither plain data nor signed with this process's
+  secret (trust.py), or cannot be decoded at all. They are counted, and stay: another process may have the secret, or
+  be of a newer version. Who wants them gone deletes them, or sets them anew.
 - *SQLite's integrity*: indexes are rebuilt; if the tables are damaged, every row that can still be read is copied into
   a new database, which replaces the old one in a single transaction.
 
@@ -22,7 +25,8 @@ from typing import Any
 
 from fastcache.engine import sql
 from fastcache.engine.connection import Connection
-from fastcache.engine.errors import CorruptError, FormatError
+from fastcache.engine.errors import CacheError, CorruptError, FormatError, UntrustedValueError
+from fastcache.engine.files import MissingFileError
 from fastcache.engine.store import Store
 from fastcache.engine.transaction import Transaction
 
@@ -44,8 +48,10 @@ class CheckResult:
         dangling_rows: entries whose file is missing (a count).
         size_mismatches: entries whose file has another size than stored (a count).
         counters_consistent: whether the stored bytes in files agree with the entries.
+        untrusted_entries: entries that are not loaded here, since nothing says who wrote them (a count).
+        undecodable_entries: entries that cannot be decoded (a count).
         sqlite_integrity_ok: whether SQLite's own integrity check passed.
-        fixed: whether a repair was asked for, and done.
+        fixed: whether a repair was asked for, and done (of all but entries that are not trusted, or not decodable).
         details: a line for each thing that is wrong: file names and row ids, never keys or values.
     """
 
@@ -53,6 +59,8 @@ class CheckResult:
     dangling_rows: int = 0
     size_mismatches: int = 0
     counters_consistent: bool = True
+    untrusted_entries: int = 0
+    undecodable_entries: int = 0
     sqlite_integrity_ok: bool = True
     fixed: bool = False
     details: tuple[str, ...] = ()
@@ -62,6 +70,7 @@ class CheckResult:
         """Whether nothing was wrong."""
         return (
             not (self.orphaned_files or self.dangling_rows or self.size_mismatches)
+            and not (self.untrusted_entries or self.undecodable_entries)
             and self.counters_consistent
             and self.sqlite_integrity_ok
         )
@@ -97,6 +106,7 @@ def check(store: Store, *, fix: bool = False) -> CheckResult:
     if result.sqlite_integrity_ok or fix:
         _check_files(store, result, fix)
         _check_counter(store, result, fix)
+        _check_values(store, result)
     result.fixed = fix and not result.ok
     return result
 
@@ -269,6 +279,28 @@ def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
                 store.query(sql.DELETE_ROW, (row,))
     if fix:
         store.tidy()
+
+
+def _check_values(store: Store, result: CheckResult) -> None:
+    """Decode what went through the serializer, if that is ours."""
+    if not store.decodes:
+        return
+    reader = store.connect()
+    last = -(1 << 63)
+    while rows := reader.query(sql.SERIALIZED_ROWS, (last, _BATCH), release_gil=True):
+        for row, key, codec, file, size, value in rows:
+            try:
+                store.decode_row(key, codec, file, size, value)
+            except UntrustedValueError:
+                result.untrusted_entries += 1
+                result.details += (f"untrusted entry: row {row} is neither plain data nor signed with our secret",)
+            except MissingFileError:
+                # Replaced meanwhile, or counted already.
+                pass
+            except CacheError as error:
+                result.undecodable_entries += 1
+                result.details += (f"undecodable entry: row {row}: {error}",)
+        last = rows[-1][0]
 
 
 def _check_counter(store: Store, result: CheckResult, fix: bool) -> None:

@@ -82,6 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--fix", action="store_true", help="repair what can be repaired")
     check.set_defaults(run=_check)
 
+    sign = commands.add_parser(
+        "sign",
+        help="sign what was stored unsigned",
+        description="Load every value that is neither plain data nor signed, whatever it is, and store it anew, signed "
+        "with your secret. This runs what is stored there: only for a cache that nobody you distrust could write to.",
+    )
+    sign.add_argument("directory", type=Path, metavar="DIR")
+    sign.set_defaults(run=_sign)
+
     info = commands.add_parser("info", help="show what a cache holds and occupies")
     info.add_argument("directory", type=Path, metavar="DIR")
     info.set_defaults(run=_info)
@@ -109,10 +118,20 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    with _existing(arguments.directory) as cache:
+    with _existing(arguments.directory, decode=True) as cache:
         result = cache.check(fix=arguments.fix)
     _say(str(result))
     return 0 if result.ok else 1
+
+
+def _sign(arguments: argparse.Namespace) -> int:
+    from fastcache.migrate import sign
+
+    with _existing(arguments.directory):
+        pass
+    count = sign(arguments.directory)
+    _say(f"{count:,} entries were signed")
+    return 0
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -130,8 +149,10 @@ def _info(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _existing(directory: Path) -> fastcache.Cache:
-    """Open a cache as it is, but make none: neither where there is nothing, nor in an empty file."""
+def _existing(directory: Path, *, decode: bool = False) -> fastcache.Cache:
+    """Open a cache as it is, but make none: neither where there is nothing, nor in an empty file.
+
+    With ``decode`` its values can be looked at, if the default serializer has written them."""
     database = directory / "cache.db"
     if not database.is_file() or database.stat().st_size == 0:
         raise fastcache.NotACacheError(f"{directory} is no cache: it has no database cache.db")
@@ -139,11 +160,14 @@ def _existing(directory: Path) -> fastcache.Cache:
     if connection.query(sql.GET_APPLICATION_ID) != [(sql.APPLICATION_ID,)]:
         raise fastcache.NotACacheError(f"{directory} is no cache: its cache.db is another program's database")
     stored = dict(connection.query(sql.GET_META))
-    return fastcache.Cache(directory, serializer=_Undecoded(stored.get("serializer", "unknown")))
+    name = stored.get("serializer", "unknown")
+    if decode and name == fastcache.PickleSerializer.name:
+        return fastcache.Cache(directory)
+    return fastcache.Cache(directory, serializer=_Undecoded(name))
 
 
 class _Undecoded:
-    """Stands in for the serializer of a cache, of which the name is enough: no value is decoded here."""
+    """Stands in for the serializer of a cache, of which the name is enough where no value is decoded."""
 
     def __init__(self, name: str) -> None:
         self.name = name

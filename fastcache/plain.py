@@ -29,8 +29,7 @@ from fastcache.engine.lazy import load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    Reduced = tuple[Any, ...]
-    Buffers = list[pickle.PickleBuffer]
+    _Reduced = tuple[Any, ...]
 
 __all__ = ["Listed", "PlainPickler", "load_plain", "load_trusted"]
 
@@ -132,40 +131,40 @@ def _is(kind: type, part: Any) -> Any:
     return part
 
 
-def _reduce_date(part: Any) -> Reduced:
+def _reduce_date(part: Any) -> _Reduced:
     return (build_date, *part.__reduce_ex__(5)[1:])
 
 
-def _reduce_time(part: Any) -> Reduced:
+def _reduce_time(part: Any) -> _Reduced:
     return (build_time, *part.__reduce_ex__(5)[1:])
 
 
-def _reduce_datetime(part: Any) -> Reduced:
+def _reduce_datetime(part: Any) -> _Reduced:
     return (build_datetime, *part.__reduce_ex__(5)[1:])
 
 
-def _reduce_timezone(part: timezone) -> Reduced:
+def _reduce_timezone(part: timezone) -> _Reduced:
     return build_timezone, part.__getinitargs__()  # type: ignore[attr-defined]
 
 
-def _reduce_uuid(part: UUID) -> Reduced:
+def _reduce_uuid(part: UUID) -> _Reduced:
     return build_uuid, (part.int, part.is_safe.value)
 
 
-def _reduce_path(part: Any) -> Reduced:
+def _reduce_path(part: Any) -> _Reduced:
     return build_path, (type(part).__name__, *map(str, part.__reduce__()[1]))
 
 
-def _reduce_ordered_dict(part: OrderedDict[Any, Any]) -> Reduced | None:
+def _reduce_ordered_dict(part: OrderedDict[Any, Any]) -> _Reduced | None:
     # One with attributes of its own has a state.
     return None if vars(part) else (build_ordered_dict, (), None, None, iter(part.items()))
 
 
-def _reduce_deque(part: deque[Any]) -> Reduced | None:
+def _reduce_deque(part: deque[Any]) -> _Reduced | None:
     return build_deque, ((), part.maxlen), None, iter(part)
 
 
-def _reduce_defaultdict(part: defaultdict[Any, Any]) -> Reduced | None:
+def _reduce_defaultdict(part: defaultdict[Any, Any]) -> _Reduced | None:
     factory: Any = part.default_factory
     name: Any = getattr(factory, "__name__", None)
     if factory is not None and _FACTORIES.get(name) is not factory:
@@ -173,7 +172,7 @@ def _reduce_defaultdict(part: defaultdict[Any, Any]) -> Reduced | None:
     return build_defaultdict, (name,), None, None, iter(part.items())
 
 
-_REDUCERS: dict[type, Callable[[Any], Reduced | None]] = {
+_REDUCERS: dict[type, Callable[[Any], _Reduced | None]] = {
     date: _reduce_date,
     time: _reduce_time,
     datetime: _reduce_datetime,
@@ -204,9 +203,9 @@ def build_dtype(description: Any) -> Any:
         if len(description) > 40 or description[:1] not in "<>|=" or description[1:2] not in "biufcmMSUV?":
             raise TypeError("this is no description of a dtype")
         found = numpy.dtype(description)
-    elif type(description) is tuple:
+    elif type(description) in (tuple, list):
         base, shape = description
-        found = numpy.dtype((build_dtype(base), _is(tuple, shape)))
+        found = numpy.dtype((build_dtype(base), tuple(_is(int, length) for length in shape)))
     else:
         fields = dict(_is(dict, description))
         fields["formats"] = [build_dtype(each) for each in fields["formats"]]
@@ -287,6 +286,27 @@ def _describe(dtype: Any) -> Any:
     return described if numpy.dtype(dtype) == build_dtype(described) else None
 
 
+def describe_array(array: Any) -> tuple[tuple[Any, tuple[int, ...], str], Any] | None:
+    """What ``build_array`` takes beside the content of an array, and that, as an array of bytes; None if it is left to
+    pickle."""
+    described = _describe(array.dtype)
+    if described is None:
+        return None
+    numpy = sys.modules["numpy"]
+    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    head = (described, tuple(map(int, array.shape)), order)
+    if not array.nbytes:
+        return head, numpy.empty(0, numpy.uint8)
+    # Without a copy, if it is contiguous. As bytes, since some types have no buffers of their own (datetime64).
+    contiguous = array if array.flags.forc else numpy.ascontiguousarray(array)
+    return head, contiguous.reshape(-1, order=order).view(numpy.uint8)
+
+
+def describe_scalar(scalar: Any) -> Any:
+    """What ``build_scalar`` takes beside the content; None if it is left to pickle."""
+    return _describe(scalar.dtype)
+
+
 class _Builder:
     """A function without attributes that could be set, so that no pickle can change it."""
 
@@ -357,7 +377,7 @@ class Listed:
         """What a pickle may call; with ``copy`` arrays get memory of their own."""
         return self._copying_builders if copy else self._builders
 
-    def reduce(self, part: Any) -> Reduced | None:
+    def reduce(self, part: Any) -> _Reduced | None:
         """How to store an instance; None if its class says how in a way of its own."""
         reduced = part.__reduce_ex__(5)
         if not isinstance(reduced, tuple) or len(reduced) > 5:
@@ -366,7 +386,7 @@ class Listed:
         kind = type(part)
         name = f"{kind.__module__}:{kind.__qualname__}"
         if maker is copyreg.__newobj__ and arguments[0] is kind:  # type: ignore[attr-defined]
-            made: Reduced = (make_listed, (name, *arguments[1:]))
+            made: _Reduced = (make_listed, (name, *arguments[1:]))
         elif maker is kind:
             made = (call_listed, (name, *arguments))
         else:
@@ -428,7 +448,7 @@ class PlainPickler(pickle.Pickler):
         self.fast = alike
         self.plain = True
         self.has_set = False
-        self.beside: Buffers = []
+        self.beside: list[pickle.PickleBuffer] = []
         self.itemsize = 1
         self._largest = 0
         self._listed = listed
@@ -443,7 +463,7 @@ class PlainPickler(pickle.Pickler):
         kind: type = type(part)
         if kind is FunctionType and part in _NAMED:
             return NotImplemented
-        reduced: Reduced | None = None
+        reduced: _Reduced | None = None
         if kind in _REDUCERS:
             reduced = _REDUCERS[kind](part)
         elif part is ... or part is NotImplemented:
@@ -458,7 +478,7 @@ class PlainPickler(pickle.Pickler):
         self.has_set = self.has_set or isinstance(part, (set, frozenset))
         return NotImplemented
 
-    def _reduce_of_numpy(self, part: Any, kind: type) -> Reduced | None:
+    def _reduce_of_numpy(self, part: Any, kind: type) -> _Reduced | None:
         numpy = sys.modules["numpy"]
         if kind is numpy.ndarray:
             return self._reduce_array(part)
@@ -471,28 +491,22 @@ class PlainPickler(pickle.Pickler):
             described = _describe(part)
             return None if described is None else (build_dtype, (described,))
         if issubclass(kind, numpy.generic):
-            described = _describe(part.dtype)
+            described = describe_scalar(part)
         return None if described is None else (build_scalar, (described, part.tobytes()))
 
-    def _reduce_array(self, array: Any) -> Reduced | None:
-        described = _describe(array.dtype)
+    def _reduce_array(self, array: Any) -> _Reduced | None:
+        described = describe_array(array)
         if described is None:
             return None
-        numpy = sys.modules["numpy"]
-        order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-        shape = tuple(map(int, array.shape))
-        if not array.nbytes:
-            return build_array, (b"", described, shape, order)
-        # Without a copy, if it is contiguous. As bytes, since some types have no buffers of their own (datetime64).
-        content = array.reshape(-1, order=order).view(numpy.uint8)
+        head, content = described
         if array.nbytes < self._smallest_beside:
-            return build_array, (content.tobytes(), described, shape, order)
+            return build_array, (content.tobytes(), *head)
         if array.nbytes > self._largest:
             self._largest = array.nbytes
             self.itemsize = array.dtype.itemsize
         buffer = pickle.PickleBuffer(content)
         self.beside.append(buffer)
-        return build_array, (buffer, described, shape, order)
+        return build_array, (buffer, *head)
 
 
 _NAMED = frozenset((*_FUNCTIONS, make_listed, call_listed, restore_listed))

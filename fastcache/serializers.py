@@ -4,8 +4,12 @@ str, bytes, int, float, bool and None never come here. The name of the serialize
 another one is refused when it is opened again.
 """
 
+import builtins
+import re
+import sys
 from typing import Any, Protocol, runtime_checkable
 
+from fastcache.engine.errors import DecodeError
 from fastcache.engine.lazy import load
 from fastcache.pickling import PickleSerializer
 
@@ -45,22 +49,106 @@ class Serializer(Protocol):
 
 
 class MsgspecSerializer:
-    """MessagePack through msgspec: fast, and nothing in the data can name code to import.
+    """MessagePack through msgspec: fast, checked against a type if one is given, and nothing in the data can name code.
 
-    What MessagePack has no type for comes back as what it has: tuples and sets as lists. With ``type`` the values
-    are decoded into, and checked against, that type (a Struct, a dataclass, ``dict[str, int]``, ...).
+    What MessagePack has no type for comes back as what it has: tuples and sets as lists, Decimal and UUID as str,
+    unless ``type`` says what they were. numpy's arrays and scalars (but of objects) travel as an extension type; those
+    that come back cannot be written to.
 
     Args:
-        type: what the values are decoded as; anything MessagePack holds by default.
+        type: what the values are decoded into, and checked against (a Struct, a dataclass, ``dict[str, int]``, ...);
+            None for whatever MessagePack holds.
+        strict: whether "1" is no int; see msgspec.
+
+    Raises:
+        ImportError: msgspec is not installed.
+
+    A value that does not fit is a DecodeError, which names the path to what does not.
+
+    >>> import msgspec
+    >>> from fastcache import Cache, MsgspecSerializer
+    >>> class User(msgspec.Struct):
+    ...     name: str
+    ...     groups: set[str] = set()
+    >>> with Cache(serializer=MsgspecSerializer(User)) as cache:
+    ...     cache[1] = User("ann", {"admin"})
+    ...     cache[1]
+    User(name='ann', groups={'admin'})
     """
 
     name = "msgspec"
 
-    def __init__(self, type: Any = Any) -> None:
+    def __init__(self, type: Any = None, *, strict: bool = True) -> None:
         msgspec = load("msgspec")
         self.type = type
-        self.dumps = msgspec.msgpack.Encoder().encode
-        self.loads = msgspec.msgpack.Decoder(type).decode
+        self.strict = strict
+        self._invalid: builtins.type[Exception] = msgspec.ValidationError
+        self._decode = msgspec.msgpack.Decoder(
+            Any if type is None else type, strict=strict, dec_hook=_from_extension, ext_hook=_extension
+        ).decode
+        self.dumps = msgspec.msgpack.Encoder(enc_hook=_to_extension).encode
+
+    def loads(self, data: bytes, /) -> Any:
+        """The value of such bytes.
+
+        Raises:
+            DecodeError: they do not fit the type.
+        """
+        try:
+            return self._decode(data)
+        except self._invalid as error:
+            # What msgspec says may quote the data.
+            where = _PATH.search(str(error))
+            raise DecodeError(
+                f"a stored value does not fit the type of MsgspecSerializer at {where[1] if where else '$'}; set the "
+                "entry anew, or read it with another type"
+            ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (MsgspecSerializer, (self.type,))
+        return _msgspec_again, (self.type, self.strict)
+
+
+_PATH = re.compile("at `([^`]*)`$")
+# Application-specific extension types of MessagePack: ours.
+_ARRAY, _SCALAR = 1, 2
+
+
+def _msgspec_again(type: Any, strict: bool) -> MsgspecSerializer:
+    return MsgspecSerializer(type, strict=strict)
+
+
+def _to_extension(value: Any) -> Any:
+    """An array or scalar of numpy as an extension: a description, in MessagePack itself, and the bytes."""
+    numpy = sys.modules.get("numpy")
+    described = None
+    if numpy is not None and type(value) is numpy.ndarray:
+        described = load("fastcache.plain").describe_array(value)
+    elif numpy is not None and isinstance(value, (numpy.str_, numpy.bytes_)):
+        return str.__str__(value) if isinstance(value, str) else bytes(value)
+    elif numpy is not None and isinstance(value, numpy.generic):
+        head = load("fastcache.plain").describe_scalar(value)
+        described = None if head is None else (head, value)
+    if described is None:
+        raise NotImplementedError(f"MessagePack has no type for a {type(value).__name__}")
+    head, content = described
+    msgpack = load("msgspec").msgpack
+    code = _SCALAR if content is value else _ARRAY
+    return msgpack.Ext(code, msgpack.encode((head, content.tobytes())))
+
+
+def _extension(code: int, data: memoryview) -> Any:
+    plain = load("fastcache.plain")
+    head, content = load("msgspec").msgpack.decode(data)
+    if code == _ARRAY:
+        description, shape, order = head
+        return plain.build_array(content, description, tuple(shape), order)
+    if code == _SCALAR:
+        return plain.build_scalar(head, content)
+    raise DecodeError(f"a stored value has an extension of the unknown type {code}")
+
+
+def _from_extension(expected: Any, value: Any) -> Any:
+    """For a field that is to be an array: what the extension was."""
+    if isinstance(value, expected):
+        return value
+    raise TypeError(f"{expected.__name__} expected")

@@ -49,7 +49,8 @@ class Trust:
     def __init__(self, safe_types: tuple[type, ...], signing_key: bytes | None, unsafe: bool) -> None:
         self._safe_types = safe_types
         self._key = signing_key
-        self._unsafe = unsafe
+        self._loads_all = unsafe
+        self._signs = not unsafe
         self._plain: Any = None
         self._listed: Any = None
 
@@ -60,6 +61,10 @@ class Trust:
             self._listed = plain.Listed(self._safe_types)
             self._plain = plain
         return self._plain
+
+    def load_all(self) -> None:
+        """From now on, load whatever is there, but go on signing."""
+        self._loads_all = True
 
     # values
 
@@ -76,7 +81,7 @@ class Trust:
         pickler.dump(value)
         payload = out.getvalue()
         is_plain = pickler.plain and not examine(payload) & REFUSED
-        return payload, pickler.beside, pickler.itemsize, not (is_plain or self._unsafe)
+        return payload, pickler.beside, pickler.itemsize, self._signs and not is_plain
 
     def unpack(self, payload: Any, buffers: Iterable[Any] | None, signed: bool, copy: bool) -> Any:
         """The value of a pickle. ``signed`` says that its signature was there, and held.
@@ -84,7 +89,7 @@ class Trust:
         Raises:
             UntrustedValueError: it is not signed, and not plain.
         """
-        if signed or self._unsafe:
+        if signed or self._loads_all:
             return self._load_plain().load_trusted(payload, buffers, self._listed, copy=copy)
         found = examine(payload)
         if not found & ~SETS:
@@ -105,7 +110,7 @@ class Trust:
 
     def verify(self, signature: Any, key: bytes, codec: int, payload: Any) -> None:
         """Raise UntrustedValueError unless the signature is that of the payload."""
-        if self._unsafe:
+        if self._loads_all:
             return
         signing = load("fastcache.signing")
         if self._key is None:
@@ -139,7 +144,7 @@ class Trust:
         found = examine(payload)
         if alike and (found & SETS or pickler.has_set):
             raise TypeError(_HAS_A_SET)
-        if self._unsafe or (pickler.plain and not found & REFUSED):
+        if not self._signs or (pickler.plain and not found & REFUSED):
             return payload
         return _SIGNED + self.sign(b"", 0, payload) + payload
 

@@ -3,8 +3,10 @@
 import pytest
 
 import fastcache
+from tests.contract.arrays import ArrayContract
 from tests.contract.batch import BatchContract, CacheBatchContract
 from tests.contract.bulk import BulkContract, CacheBulkContract
+from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
@@ -19,6 +21,7 @@ from tests.contract.persistence import PersistenceContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
+from tests.contract.trust import CacheTrustContract, TrustContract
 from tests.contract.values import HugeValueContract, ValueContract
 from tests.contract.waiting import WaitingContract
 from tests.contract.write_behind import WriteBehindContract
@@ -73,6 +76,22 @@ class TestValues(IsCache, ValueContract):
 
 
 class TestHugeValues(IsCache, HugeValueContract):
+    pass
+
+
+class TestTrust(IsCache, TrustContract):
+    pass
+
+
+class TestTrustOfACache(IsCache, CacheTrustContract):
+    pass
+
+
+class TestArrays(IsCache, ArrayContract):
+    pass
+
+
+class TestCompression(IsCache, CompressionContract):
     pass
 
 

@@ -3,8 +3,10 @@
 import pytest
 
 import fastcache
+from tests.contract.arrays import ArrayContract
 from tests.contract.batch import BatchContract
 from tests.contract.bulk import BulkContract
+from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
@@ -18,6 +20,7 @@ from tests.contract.persistence import PersistenceContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract, in_order
 from tests.contract.transactions import TransactionContract
+from tests.contract.trust import TrustContract
 from tests.contract.values import ValueContract
 
 
@@ -46,6 +49,18 @@ class TestKeys(IsIndex, KeyContract):
 
 
 class TestValues(IsIndex, ValueContract):
+    pass
+
+
+class TestTrust(IsIndex, TrustContract):
+    pass
+
+
+class TestArrays(IsIndex, ArrayContract):
+    pass
+
+
+class TestCompression(IsIndex, CompressionContract):
     pass
 
 

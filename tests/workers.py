@@ -1,6 +1,7 @@
 """What tests let other processes do: ``python workers.py COMMAND ARGUMENTS``, lines of JSON in and out."""
 
 import atexit
+import collections
 import contextlib
 import decimal
 import faulthandler
@@ -257,6 +258,30 @@ def empty_by_popitem(kind, directory, last):
         except (KeyError, fastcache.CacheError) as error:
             say([popped, type(error).__name__])
         store["afterwards"] = 1
+
+
+# trust
+
+
+@command
+def store_signed(kind, directory, number):
+    """Store what has to be signed, as soon as all are ready."""
+    with open_store(kind, directory) as store:
+        say("ready")
+        hear()
+        store[number] = collections.Counter(a=number)
+
+
+@command
+def read_at_all(kind, directory, key):
+    """Say which error reading a value raises, or that it is there."""
+    with open_store(kind, directory) as store:
+        try:
+            store[key]
+        except fastcache.CacheError as error:
+            say(type(error).__name__)
+        else:
+            say("a value")
 
 
 # opening

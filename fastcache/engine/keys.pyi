@@ -1,1 +1,3 @@
+from typing import Any
 
+def stored_form(key: Any, serializer: Any) -> Any: ...

@@ -26,7 +26,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.ref cimport PyObject
 from libc.string cimport memcmp, memcpy
 
-from fastcache.engine.connection cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT
+from fastcache.engine.connection cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT, cell_object
 
 from fastcache.engine.errors import CacheError, DecodeError
 
@@ -380,6 +380,13 @@ cdef bytes serialized(object key, object serializer):
             f"{type(key).__name__} cannot be a key: it does not come back equal from serializer {serializer.name!r}"
         )
     return payload
+
+
+def stored_form(key, serializer):
+    """A key as it is stored."""
+    cdef Cell cell
+    owner = encode_key(key, serializer, &cell)
+    return cell_object(&cell)
 
 
 cdef object decode_key(object stored, object serializer):

@@ -19,7 +19,7 @@ from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
 from fastcache.engine.store cimport BYTES, COPY, VALUE, Entry, Store, Want, expiry
 from fastcache.engine.transaction cimport Transaction
 
-from fastcache.engine.errors import ClosedError
+from fastcache.engine.errors import ClosedError, UntrustedValueError
 from fastcache.engine.lazy import load
 
 cdef object MISSING = object()
@@ -571,7 +571,15 @@ cdef object get_or_put(Store store, object key, object given, bint call, object 
     """The value of a key; if absent, ``given`` (or what calling it returns) is added first."""
     value = MISSING
     while True:
-        found = store.fetch(key, MISSING)
+        try:
+            found = store.fetch(key, MISSING)
+        except UntrustedValueError:
+            if not call:
+                raise
+            # Whoever put it there: it is of no use here, and can be made again.
+            value = given()
+            store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, False)
+            return value
         if found is not MISSING:
             return found
         if value is MISSING:

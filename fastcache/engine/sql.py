@@ -205,6 +205,12 @@ RECOUNT_FILE_BYTES = """
     INSERT OR REPLACE INTO meta (name, value)
     SELECT 'file_bytes', coalesce(sum(size), 0) FROM entry WHERE file IS NOT NULL
 """
+SERIALIZED_ROWS = """
+    SELECT id, key, codec, file, size, value FROM entry
+    WHERE id > ?1 AND (codec NOT BETWEEN 0 AND 15 OR (typeof(key) = 'blob' AND substr(key, 1, 4) = x'fc666301'))
+    ORDER BY id LIMIT ?2
+"""
+ROW_FOR_SIGNING = "SELECT expire, tag, codec, file, size, value FROM entry WHERE id = ?1 AND key IS ?2"
 SALVAGE = """
     SELECT id, key, codec, size, expire, tag, file, value FROM entry NOT INDEXED
     WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3

@@ -1279,6 +1279,17 @@ cdef class Store(Database):
                 return
             limit = min(2 * limit, LARGEST_BATCH)
 
+    # -- for the check -----------------------------------------------------------------------------------------
+
+    def decode_row(self, key, codec, file, size, stored):
+        """The key and value of a row, as they would be read; raises what reading them would raise."""
+        return decode_key(key, self.serializer), self.value_of(key, codec, file, size, stored)
+
+    @property
+    def decodes(self):
+        """Whether what is stored can be looked at beyond its bytes: what a serializer of the user's makes is the user's."""
+        return self.format.trusts
+
     # -- maintenance -----------------------------------------------------------------------------------------
 
     def tend(self):
