@@ -234,7 +234,8 @@ def use_in_every_way(kind, directory, keys):
                 if not inside:
                     with contextlib.suppress(fastcache.CacheError), open_store(kind, copy, timeout=0.2) as store:
                         store.check(fix=True)
-                        assert store.check(), "not repaired"
+                        left = store.check()
+                        assert left or left.untrusted_entries or left.undecodable_entries, "not repaired"
             except fastcache.CacheError:
                 # Opening may be refused, but then always.
                 with contextlib.suppress(fastcache.CacheError):
