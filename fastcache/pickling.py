@@ -63,6 +63,12 @@ class PickleSerializer:
         self._trust: Trust | None = None
 
     @property
+    def packs_values(self) -> bool:
+        """Whether a cache may ask ``trust`` for its values, instead of what a subclass has made of dumps and loads."""
+        kind = type(self)
+        return kind.dumps is PickleSerializer.dumps and kind.loads is PickleSerializer.loads
+
+    @property
     def trust(self) -> Trust:
         """The rules at work."""
         if self._trust is None:

@@ -435,7 +435,8 @@ class PlainPickler(pickle.Pickler):
     Args:
         out: where to.
         listed: the classes in ``safe_types``.
-        alike: write the same bytes for equal objects: without a memo, and with nothing beside the pickle.
+        alone: put nothing beside the pickle.
+        alike: write the same bytes for equal objects: without a memo, which would tell what is shared.
     Attributes:
         plain: whether nothing else was met.
         has_set: whether there was a set.
@@ -443,8 +444,8 @@ class PlainPickler(pickle.Pickler):
         itemsize: of their items, the bytes; of the largest array, if they differ.
     """
 
-    def __init__(self, out: io.BytesIO, listed: Listed, *, alike: bool = False) -> None:
-        super().__init__(out, 5, buffer_callback=None if alike else self._stays_inside)
+    def __init__(self, out: io.BytesIO, listed: Listed, *, alone: bool = False, alike: bool = False) -> None:
+        super().__init__(out, 5, buffer_callback=None if alone else self._stays_inside)
         self.fast = alike
         self.plain = True
         self.has_set = False
@@ -452,7 +453,7 @@ class PlainPickler(pickle.Pickler):
         self.itemsize = 1
         self._largest = 0
         self._listed = listed
-        self._smallest_beside = sys.maxsize if alike else _BESIDE
+        self._smallest_beside = sys.maxsize if alone else _BESIDE
 
     def _stays_inside(self, buffer: pickle.PickleBuffer) -> bool:
         """Of whatever is no array of ours, nobody knows what other bytes would do."""

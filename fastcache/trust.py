@@ -21,7 +21,7 @@ import io
 import pickle
 from typing import TYPE_CHECKING, Any
 
-from fastcache.engine.errors import UntrustedValueError
+from fastcache.engine.errors import CacheError, DecodeError, UntrustedValueError
 from fastcache.engine.lazy import load
 from fastcache.engine.pickles import REFUSED, SETS, examine
 
@@ -88,7 +88,16 @@ class Trust:
 
         Raises:
             UntrustedValueError: it is not signed, and not plain.
+            DecodeError: it is damaged.
         """
+        try:
+            return self._unpack(payload, buffers, signed, copy)
+        except (MemoryError, CacheError):
+            raise
+        except Exception as error:
+            raise DecodeError("a stored value cannot be unpickled; delete the entry or set it anew") from error
+
+    def _unpack(self, payload: Any, buffers: Iterable[Any] | None, signed: bool, copy: bool) -> Any:
         if signed or self._loads_all:
             return self._load_plain().load_trusted(payload, buffers, self._listed, copy=copy)
         found = examine(payload)
@@ -138,7 +147,7 @@ class Trust:
     def _dumps(self, value: Any, alike: bool) -> bytes:
         plain = self._load_plain()
         out = io.BytesIO()
-        pickler = plain.PlainPickler(out, self._listed, alike=alike)
+        pickler = plain.PlainPickler(out, self._listed, alone=True, alike=alike)
         pickler.dump(value)
         payload = out.getvalue()
         found = examine(payload)

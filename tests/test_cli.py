@@ -1,5 +1,6 @@
 """The command reports on caches, tells by its exit code what it found, and never makes a cache by looking."""
 
+import collections
 import contextlib
 import os
 import subprocess
@@ -158,6 +159,18 @@ def test_an_unreadable_folder_is_refused(directory, capsys):
         os.seteuid(user)
         directory.chmod(0o700)
     assert capsys.readouterr().err.startswith("fastcache: ")
+
+
+def test_check_counts_what_it_does_not_trust_and_sign_signs_it(tmp_path, capsys):
+    with fastcache.Cache(tmp_path, serializer=fastcache.PickleSerializer(unsafe=True)) as cache:
+        cache["plain"], cache["other"] = [1], collections.Counter("aab")
+    assert main(["check", str(tmp_path)]) == 1
+    assert "untrusted entry" in capsys.readouterr().out
+    assert main(["sign", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "1 entries were signed\n"
+    assert main(["check", str(tmp_path)]) == 0
+    with fastcache.Cache(tmp_path) as cache:
+        assert dict(cache) == {"plain": [1], "other": collections.Counter("aab")}
 
 
 def test_a_name_that_would_steer_the_terminal_is_shown_escaped(tmp_path, capsys):

@@ -18,7 +18,7 @@ cdef enum Codec:
     COMPRESSION_SHIFT = 12
     CODEC_ON_DISK = 0xF3FF
     # In memory alone.
-    CODEC_VERIFIED = 0x10000
+    CODEC_VERIFIED = 0x800
 
 
 cdef class Packed:

@@ -121,12 +121,12 @@ cdef class Packed:
 cdef class ValueFormat:
     """How a store keeps values: its serializer, and what compresses.
 
-    A serializer that has a ``trust`` (trust.py) is asked for values by that."""
+    One that ``packs_values`` is asked for them by its ``trust`` (trust.py)."""
 
     def __init__(self, serializer, compression):
         self.serializer = serializer
-        # Not asked for yet, since that loads it.
-        self.trusts = hasattr(type(serializer), "trust")
+        # The trust is not asked for yet, since that loads it.
+        self.trusts = getattr(serializer, "packs_values", False) is True
         if compression is not None:
             self.compressor = load("fastcache.compression").compressor(compression)
             self.compression = self.compressor.number

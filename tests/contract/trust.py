@@ -14,6 +14,7 @@ import pickle
 import sqlite3
 import stat
 import uuid
+import zlib
 
 import pytest
 
@@ -246,6 +247,18 @@ class TrustContract(StoreContract):
                 list(store)
             assert store.check().untrusted_entries == len(signed)
 
+    def test_what_was_verified_is_kept_in_memory(self, open_store, monkeypatch):
+        with open_store() as store:
+            store["a"] = Color.RED
+        store = open_store()
+        verify = store.serializer.trust.verify
+        calls = []
+        monkeypatch.setattr(store.serializer.trust, "verify", lambda *given: calls.append(verify(*given)))
+        assert [store["a"] for _ in range(5)] == [Color.RED] * 5
+        assert len(calls) == 1
+        assert store.get_many(["a"]) == {"a": Color.RED}
+        assert len(calls) == 1
+
     # the secret
 
     def test_the_secret_is_that_of_the_argument_or_the_environment_or_the_user(self, open_store, home, monkeypatch):
@@ -328,6 +341,32 @@ class TrustContract(StoreContract):
             assert again["a"] is Color.RED
             again["b"] = Point(1)
             assert again["b"] == Point(1)
+
+    def test_the_serializer_stands_alone_too(self):
+        for options in ({"secret": SECRET}, {"secret": SECRET, "safe_types": LISTED}, {"unsafe": True}):
+            serializer = fastcache.PickleSerializer(**options)
+            for value in (*PLAIN, *NOT_PLAIN):
+                assert same(serializer.loads(serializer.dumps(value)), value)
+        signed = fastcache.PickleSerializer(secret=OTHER_SECRET).dumps(Color.RED)
+        for damaged in (signed, signed[:-1], b"", b"x", pickle.dumps(Color.RED)):
+            with pytest.raises((fastcache.UntrustedValueError, fastcache.DecodeError)):
+                fastcache.PickleSerializer(secret=SECRET).loads(damaged)
+
+    def test_a_subclass_may_have_ways_of_its_own(self, open_store, directory):
+        class Zipped(fastcache.PickleSerializer):
+            name = "zipped"
+
+            def dumps(self, value, /):
+                return zlib.compress(super().dumps(value))
+
+            def loads(self, data, /):
+                return super().loads(zlib.decompress(data))
+
+        store = open_store(serializer=Zipped(secret=SECRET), memory=0)
+        for number, value in enumerate((*PLAIN, *NOT_PLAIN)):
+            store[number] = value
+            assert same(store[number], value)
+        assert zlib.decompress(store.get(0, buffer=True)) == pickle.dumps(PLAIN[0], 5)
 
     # what an attacker may do
 
