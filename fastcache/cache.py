@@ -53,8 +53,8 @@ class Cache(CacheMapping):
             power cut. "full": not then either, since each commit waits for the disk; threads that set at the same time
             share one.
         compression: "zstd", "lz4" or "blosc2" (which shuffles the bytes of arrays first) for values that shrink by a
-            tenth or more; None for not at all. Each needs the extra of its name: ``pip install fastcache[zstd]``. What
-            was stored with another setting can be read all the same.
+            quarter or more; None for not at all. Each needs the extra of its name: ``pip install fastcache[zstd]``.
+            What was stored with another setting can be read all the same.
         safe_types: classes whose instances count as plain data; see PickleSerializer.
         secret: what other values are signed with; see PickleSerializer.
         timer: called for the time in seconds since the epoch, instead of the system's clock.

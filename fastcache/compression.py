@@ -15,6 +15,7 @@ __all__ = ["by_number", "compressor"]
 
 # The format of blosc2 has 31 bits for a size.
 _LARGEST_OF_BLOSC2 = (1 << 31) - 64
+_HEADER_OF_BLOSC2 = 32
 # No byte of LZ4's format stands for more.
 _MOST_OF_LZ4 = 255
 
@@ -46,15 +47,26 @@ class _Compressor:
 class _Zstd(_Compressor):
     name, module, number = "zstd", "zstandard", 1
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._local: Any = load("threading").local()
+
+    def _contexts(self) -> tuple[Any, Any]:
+        """What compresses and what decompresses, of this thread: making them takes longer than a small value does."""
+        try:
+            found: tuple[Any, Any] = self._local.contexts
+        except AttributeError:
+            found = self._local.contexts = self.library.ZstdCompressor(level=3), self.library.ZstdDecompressor()
+        return found
+
     def compress(self, whole: Any, itemsize: int) -> bytes | None:
-        # A compressor is for one thread at a time.
-        compressed: bytes = self.library.ZstdCompressor(level=3).compress(whole)
+        compressed: bytes = self._contexts()[0].compress(whole)
         return compressed
 
     def decompress(self, compressed: Any, size: int) -> bytes:
         if self.library.frame_content_size(compressed) != size:
             raise DecodeError("a stored value has another size than it states")
-        whole: bytes = self.library.ZstdDecompressor().decompress(compressed)
+        whole: bytes = self._contexts()[1].decompress(compressed)
         return whole
 
 
@@ -91,16 +103,28 @@ class _Blosc2(_Compressor):
             filters_meta=[0],
             nthreads=1,
         )
-        return compressed
+        return compressed if self._is_ours(compressed) else None
 
     def decompress(self, compressed: Any, size: int) -> bytes:
-        # Its header: https://www.blosc.org/c-blosc2/format/chunk_format.html
-        if size > _LARGEST_OF_BLOSC2 or int.from_bytes(compressed[4:8], "little") != size:
-            raise DecodeError("a stored value has another size than it states")
-        if int.from_bytes(compressed[12:16], "little") != len(compressed):
-            raise DecodeError("a stored value has another size than it states")
-        whole: bytes = self.library.decompress2(bytes(compressed))
+        chunk = bytes(compressed)
+        if not self._is_ours(chunk) or int.from_bytes(chunk[4:8], "little") != size:
+            raise DecodeError("a stored value is not compressed as blosc2 is told to here")
+        # One thread: starting others takes longer than most values do.
+        whole: bytes = self.library.decompress2(chunk, nthreads=1)
         return whole
+
+    @staticmethod
+    def _is_ours(chunk: bytes) -> bool:
+        """Whether a chunk's header asks for what ``compress`` asks for, and no more.
+
+        Others can name plugins, for which the library starts programs, or say of few bytes that they are gigabytes.
+        The format: https://www.blosc.org/c-blosc2/format/chunk_format.html
+        """
+        if len(chunk) < _HEADER_OF_BLOSC2 or int.from_bytes(chunk[12:16], "little") != len(chunk):
+            return False
+        flags, filters, codec, rest = chunk[2], chunk[16:22], chunk[22], chunk[23:32]
+        # The format is ZSTD's, the header is the extended one; it may be a plain copy, and in one block or several.
+        return flags & ~0x12 == 0x85 and filters in (b"\0\0\0\0\0\0", b"\1\0\0\0\0\0") and codec == 5 and not any(rest)
 
 
 _KINDS = {kind.name: kind for kind in (_Zstd, _LZ4, _Blosc2)}

@@ -14,27 +14,33 @@ from typing import Any
 
 from fastcache.engine.errors import UntrustedValueError
 
-__all__ = ["compare", "derive_key", "find_key", "secret_path", "signature"]
+__all__ = ["Signer", "derive_key", "find_key", "secret_path"]
 
 _VARIABLE = "FASTCACHE_SECRET"
 _SHORTEST = 16
 _SIZE = 32
 
 
-def signature(secret_key: bytes, purpose: bytes, key: bytes, codec: int, payload: Any) -> bytes:
-    """The signature over a cache's key, the codec and the payload."""
-    hashed = blake2b(b"%d %d " % (codec, len(key)) + key, digest_size=_SIZE, key=secret_key, person=purpose)
-    hashed.update(payload)
-    return hashed.digest()
+class Signer:
+    """Signatures for one purpose with one secret. The hash that has taken up the secret is kept, and copied."""
 
+    def __init__(self, secret_key: bytes, purpose: bytes) -> None:
+        self._begun = blake2b(digest_size=_SIZE, key=secret_key, person=purpose)
 
-def compare(stored: Any, expected: bytes) -> None:
-    """Raise UntrustedValueError unless they are the same."""
-    if not compare_digest(stored, expected):
-        raise UntrustedValueError(
-            "a stored value is signed with another secret than this process has, or was changed since; give the secret "
-            "it was stored with (secret=, or FASTCACHE_SECRET), or set the entry anew"
-        )
+    def sign(self, key: bytes, codec: int, payload: Any) -> bytes:
+        """The signature over a cache's key, the codec and the payload."""
+        hashed = self._begun.copy()
+        hashed.update(b"%d %d %b" % (codec, len(key), key))
+        hashed.update(payload)
+        return hashed.digest()
+
+    def verify(self, signature: bytes, key: bytes, codec: int, payload: Any) -> None:
+        """Raise UntrustedValueError unless the signature is that of the payload."""
+        if not compare_digest(signature, self.sign(key, codec, payload)):
+            raise UntrustedValueError(
+                "a stored value is signed with another secret than this process has, or was changed since; give the "
+                "secret it was stored with (secret=, or FASTCACHE_SECRET), or set the entry anew"
+            )
 
 
 def derive_key(secret: bytes | str) -> bytes:

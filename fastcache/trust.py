@@ -51,6 +51,7 @@ class Trust:
         self._key = signing_key
         self._loads_all = unsafe
         self._signs = not unsafe
+        self._signer: Any = None
         self._plain: Any = None
         self._listed: Any = None
 
@@ -75,13 +76,23 @@ class Trust:
             payload = pickle.dumps(value, 5, buffer_callback=beside.append)
             if not beside and not examine(payload) & ~SETS:
                 return payload, beside, 1, False
-        plain = self._load_plain()
-        out = io.BytesIO()
-        pickler = plain.PlainPickler(out, self._listed)
-        pickler.dump(value)
-        payload = out.getvalue()
+        pickler, payload = self._pickle(value)
         is_plain = pickler.plain and not examine(payload) & REFUSED
         return payload, pickler.beside, pickler.itemsize, self._signs and not is_plain
+
+    def _pickle(self, value: Any, **options: bool) -> tuple[Any, bytes]:
+        """Pickle a value as plainly as possible: the pickler, which knows how plain that was, and the pickle."""
+        plain = self._load_plain()
+        try:
+            out = io.BytesIO()
+            pickler = plain.PlainPickler(out, self._listed, **options)
+            pickler.dump(value)
+        except RecursionError:
+            # What holds itself, maybe. Or it is nested too deep for pickle, too.
+            out = io.BytesIO()
+            pickler = plain.PlainPickler(out, self._listed, loops=True, **options)
+            pickler.dump(value)
+        return pickler, out.getvalue()
 
     def unpack(self, payload: Any, buffers: Iterable[Any] | None, signed: bool, copy: bool) -> Any:
         """The value of a pickle. ``signed`` says that its signature was there, and held.
@@ -99,6 +110,8 @@ class Trust:
 
     def _unpack(self, payload: Any, buffers: Iterable[Any] | None, signed: bool, copy: bool) -> Any:
         if signed or self._loads_all:
+            if not copy and not self._safe_types:
+                return pickle.loads(payload, buffers=buffers)
             return self._load_plain().load_trusted(payload, buffers, self._listed, copy=copy)
         found = examine(payload)
         if not found & ~SETS:
@@ -111,20 +124,22 @@ class Trust:
 
     def sign(self, key: bytes, codec: int, payload: Any) -> bytes:
         """The signature (32 bytes) of a payload that is stored under a key with a codec."""
-        signing = load("fastcache.signing")
-        if self._key is None:
-            self._key = signing.find_key(make=True)
-        signature: bytes = signing.signature(self._key, b"fastcache value", key, codec, payload)
+        signer = self._signer or self._load_signer(make=True)
+        signature: bytes = signer.sign(key, codec, payload)
         return signature
 
-    def verify(self, signature: Any, key: bytes, codec: int, payload: Any) -> None:
+    def verify(self, signature: bytes, key: bytes, codec: int, payload: Any) -> None:
         """Raise UntrustedValueError unless the signature is that of the payload."""
-        if self._loads_all:
-            return
+        if not self._loads_all:
+            (self._signer or self._load_signer(make=False)).verify(signature, key, codec, payload)
+
+    def _load_signer(self, *, make: bool) -> Any:
+        """Find the secret, or make one, and what signs with it."""
         signing = load("fastcache.signing")
         if self._key is None:
-            self._key = signing.find_key(make=False)
-        signing.compare(signature, signing.signature(self._key, b"fastcache value", key, codec, payload))
+            self._key = signing.find_key(make=make)
+        self._signer = signing.Signer(self._key, b"fastcache value")
+        return self._signer
 
     # what stands alone
 
@@ -145,11 +160,7 @@ class Trust:
         return self._dumps(key, alike=True)
 
     def _dumps(self, value: Any, alike: bool) -> bytes:
-        plain = self._load_plain()
-        out = io.BytesIO()
-        pickler = plain.PlainPickler(out, self._listed, alone=True, alike=alike)
-        pickler.dump(value)
-        payload = out.getvalue()
+        pickler, payload = self._pickle(value, alone=True, alike=alike)
         found = examine(payload)
         if alike and (found & SETS or pickler.has_set):
             raise TypeError(_HAS_A_SET)

@@ -47,7 +47,7 @@ TAGS = (None, "red", b"blue", 7)
 
 KINDS = INT, TEXT, BYTES, LIST, TUPLE, LARGE_BYTES, FILE_TEXT, FILE_LIST = range(8)
 LARGE_FILLING = b"\x00\xff" * 10_000
-FILE_FILLING = "fill" * 10_000
+FILE_FILLING = "fill" * 35_000
 DIGITS = 19
 COUNTS = 0xFFFF
 

@@ -23,7 +23,7 @@ import fastcache
 
 KEYS = 25
 SMALL = (0, 1, 40, 3000)
-LARGE = (40_000, 150_000, 1_100_000)
+LARGE = (140_000, 150_000, 1_100_000)
 
 
 class Undo(Exception):

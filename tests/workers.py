@@ -421,7 +421,7 @@ def is_whole(key, value):
     return said == str(key).encode() and body == bytes([size % 251]) * size
 
 
-SIZES = (0, 10, 1000, 5000, 30_000, 70_000, 200_000, 1_200_000)
+SIZES = (0, 10, 1000, 5000, 30_000, 170_000, 200_000, 1_200_000)
 
 
 @command
@@ -859,7 +859,7 @@ def transfer(store, name):
 # What a name does that may have to wait, and what it finds if nothing got mixed up on the way.
 WAITS = {
     "set": lambda store, name: store.set(f"{name} set", f"{name} value") is True,
-    "set large": lambda store, name: store.set(f"{name} large", name * 100_000) is True,
+    "set large": lambda store, name: store.set(f"{name} large", name * 200_000) is True,
     "add": lambda store, name: store.add(f"{name} added", f"{name} value") is True,
     "incr": lambda store, name: store.incr(f"{name} counted", len(name)) == len(name),
     "pop": lambda store, name: store.pop(f"{name} popped", None) == f"{name} old",
@@ -1010,7 +1010,7 @@ def stop_in_set_many(kind, directory, size):
 
         def pairs():
             for number in range(size):
-                yield number, b"x" * (60_000 if number % 100 == 3 else 10)
+                yield number, b"x" * (160_000 if number % 100 == 3 else 10)
                 if number == size // 2:
                     say("middle")
                     hear()
@@ -1060,7 +1060,7 @@ def stop_in_batch(kind, directory, max_items, operations):
     """Say how many operations of a batch were committed, and wait in it."""
     with open_store(kind, directory) as store, store.batch(max_items=max_items, max_seconds=1000) as batch:
         for number in range(operations):
-            batch[number] = b"x" * (60_000 if number % 10 == 3 else 10)
+            batch[number] = b"x" * (160_000 if number % 10 == 3 else 10)
         say(batch.committed)
         hear()
 
@@ -1116,7 +1116,7 @@ def end_behind(kind, directory, seconds, ending):
 
     def write(start, stop):
         for number in range(start, stop):
-            store[number] = b"file" * 20_000 if number % 10 == 3 else number
+            store[number] = b"file" * 40_000 if number % 10 == 3 else number
             store["deleted"] = 1
         store.delete("deleted")
 
@@ -1332,11 +1332,11 @@ def set_behind(kind, directory, seconds, name, entries):
     """Set some entries, and, when told, more; then wait."""
     with open_store(kind, directory, write_behind=seconds) as store:
         for number in range(entries):
-            store[f"{name} {number}"] = described(number, 40_000 if number % 10 == 3 else 100)
+            store[f"{name} {number}"] = described(number, 140_000 if number % 10 == 3 else 100)
         say("set")
         hear()
         for number in range(entries, 2 * entries):
-            store[f"{name} {number}"] = described(number, 40_000 if number % 10 == 3 else 100)
+            store[f"{name} {number}"] = described(number, 140_000 if number % 10 == 3 else 100)
         say("set more")
         hear()
 
@@ -1366,7 +1366,7 @@ def acknowledge(kind, directory, durability, run, threads):
 
     def write(name):
         for number in itertools.count():
-            store[f"{run} {name} {number}"] = b"x" * (40_000 if number % 10 == 3 else 10)
+            store[f"{run} {name} {number}"] = b"x" * (140_000 if number % 10 == 3 else 10)
             say([str(run), str(name), str(number)])
 
     run_threads(*[lambda name=name: write(name) for name in range(threads)])
@@ -1430,7 +1430,7 @@ def idle(kind, directory):
     """Use stores, then do nothing; say how often the other threads woke in the quietest of some whiles."""
     with open_store(kind, directory) as store, open_store(kind, directory + " too") as other:
         for number in range(3000):
-            store[number] = other[number] = b"x" * (40_000 if number % 1000 == 3 else 100)
+            store[number] = other[number] = b"x" * (140_000 if number % 1000 == 3 else 100)
         for number in range(100):
             assert store[number] == other[number]
             assert store.get(("absent", number)) is None
@@ -1465,7 +1465,7 @@ def open_and_close(kind, *directories):
         for store in stores:
             store["a"] = number
             assert store["a"] == number
-            store["file"] = b"x" * 60_000
+            store["file"] = b"x" * 160_000
         for store in stores[1:]:
             store.close()
         for entry in range(3000):
@@ -1500,10 +1500,10 @@ def end_busy(kind, directory, ending):
 
     def use_on(store, times):
         for number in itertools.count():
-            store[number % 50] = b"x" * (40_000 if number % 10 == 3 else 500)
+            store[number % 50] = b"x" * (140_000 if number % 10 == 3 else 500)
             store.get(number % 50)
             if number % 10 == 5:
-                store.set_many({number % 7: 1, number % 11: b"x" * 50_000})
+                store.set_many({number % 7: 1, number % 11: b"x" * 150_000})
             if kind == "Cache":
                 store.set(f"soon {number % 20}", number, expire=0.005)
             if number == 100 and times is None:
@@ -1540,7 +1540,7 @@ def fork_and_replace(kind, directory):
 
     def replace(name):
         for _ in range(10):
-            store[name] = b"x" * 60_000
+            store[name] = b"x" * 160_000
         store[name] = 1
 
     store = open_store(kind, directory)

@@ -72,6 +72,10 @@ SNAPSHOT_PERIOD = 0.025
 TENDING_PATIENCE = 0.5
 
 
+# How long a file that was replaced may stay, in seconds: many are unlinked in one go.
+cdef double TRASH_PERIOD = 0.05
+
+
 cdef class Database:
     """The database of one directory; the base of Store, which see for the arguments."""
 
@@ -733,9 +737,9 @@ cdef class Database:
             self.checkpoint_due = True
             self.restart_due = frames >= (CONTENDED_RESTART_FRAMES if self.contended else RESTART_FRAMES)
             call = True
-        if call and not self.called:
+        if call and (self.checkpoint_due or not self.called):
             self.called = True
-            if not self.call_keeper(0.0):
+            if not self.call_keeper(0.0 if self.checkpoint_due else TRASH_PERIOD):
                 self.called = False
                 self.tidy_up(session)
         if frames >= self.own_checkpoint_at:

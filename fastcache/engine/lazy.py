@@ -19,11 +19,18 @@ __all__ = ["load"]
 loading = _thread.RLock()
 
 
+# Asking the interpreter takes a microsecond, which is much of what a get takes.
+_loaded: dict[str, Any] = {}
+
+
 def load(name: str) -> Any:
     """Import a module, if that was not done yet, and return it."""
-    with loading:
-        __import__(name)
-        return sys.modules[name]
+    module = _loaded.get(name)
+    if module is None:
+        with loading:
+            __import__(name)
+            module = _loaded[name] = sys.modules[name]
+    return module
 
 
 def renew() -> None:

@@ -2,17 +2,20 @@
 """What a pickle would do if it were loaded, found out without loading it.
 
 A pickle is a program for a stack machine (the opcodes: CPython's Lib/pickletools.py). `examine` walks over one and knows
-each opcode that CPython's pickler writes for protocol 5 and plain data, with the exact length of its argument; anything
-else it refuses. So it sees every opcode that a load would carry out, and says
+each opcode that CPython's pickler writes for protocol 5, with the exact length of its argument, and where its frames end;
+anything else it refuses. So it sees every opcode that a load would carry out, and says
 
 - nothing (0): builds builtin containers and scalars and nothing else; it may be loaded as it is;
-- CALLS: it names globals (STACK_GLOBAL), and calls them (REDUCE). What they may be has to be decided at the load;
+- CALLS: it names globals (STACK_GLOBAL), and calls them (REDUCE). What they may be has to be decided at the load. The stack
+  is simulated: only a global is called, and only lists, dicts and sets that the pickle has made itself are added to, so that
+  what a call has returned stays as it is;
 - SETS: there is a set in it, whose order differs between processes;
 - REFUSED: opcodes that change what exists (BUILD), make objects without a call (NEWOBJ), look into registries (EXT), are
-  of older protocols, are cut off, or build tuples in tuples deeper than DEEPEST: hashing such a one, which CPython does by
-  recursion in C, would overflow the stack.
+  of older protocols, or are cut off. And what overflows CPython's stack or takes for ever, though it is plain: containers
+  nested deeper than DEEPEST (tuples are hashed, deques and defaultdicts freed, by recursion in C), and tuples or arguments
+  that hold the same parts so often that they would have more than MOST_PARTS for each byte of the pickle.
 
-What is left to a load is to fail with an exception, or to waste time and memory.
+What is left to a load is to fail with an exception, or to waste time and memory in proportion to what is there.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -30,6 +33,10 @@ REFUSED = <int>REFUSED_FOUND
 
 # Deeper than CPython's pickler goes before it raises RecursionError, and harmless for the stack.
 cdef int DEEPEST = 1000
+# Of so few tuples, 2 ** 20 parts can be made.
+cdef Py_ssize_t FEW = 20
+cdef double MOST_PARTS = 64.0
+cdef double MANY = 1e6
 
 cdef enum:
     MARK = 0x28             # (
@@ -91,12 +98,30 @@ cdef enum:
 
 cdef signed char ARGUMENT[256]
 
+cdef enum Kind:
+    ATOM
+    LIST
+    DICT
+    A_SET
+    A_TUPLE
+    GLOBAL
+    RESULT
+
+cdef struct Thing:
+    # How deep containers are nested in it, and how many parts it has, counted as often as they occur.
+    int depth
+    Kind kind
+    double parts
+
 cdef struct Machine:
-    # How deep each thing on the stack is, where marks were set, and what was remembered.
-    int* stack
+    # All things that were made; by their numbers: the stack, and what was remembered; and where marks were set.
+    Thing* things
+    Py_ssize_t* stack
+    Py_ssize_t* memo
     Py_ssize_t* marks
-    int* memo
-    Py_ssize_t room, height, marked, remembered
+    Py_ssize_t room, made, height, marked, remembered
+    # What calls are given, in parts.
+    double given
 
 
 cdef void fill_table() noexcept:
@@ -161,80 +186,126 @@ cdef const unsigned char* next_opcode(const unsigned char* at, const unsigned ch
 cdef int walk(const unsigned char* start, Py_ssize_t length) noexcept:
     cdef const unsigned char* end = start + length
     cdef const unsigned char* at = start
+    cdef const unsigned char* frame_end = NULL
+    cdef const unsigned char* behind
     cdef int found = 0
-    cdef Py_ssize_t tuples = 0, memoized = 0
+    cdef Py_ssize_t containers = 0, tuples = 0, memoized = 0, recalled = 0
     cdef unsigned char opcode
     while at < end:
         opcode = at[0]
+        behind = next_opcode(at, end)
+        if behind == NULL:
+            break
+        if frame_end != NULL:
+            # An unpickler that reads from a file would go on elsewhere.
+            if behind > frame_end or opcode == FRAME:
+                break
+            if behind == frame_end:
+                frame_end = NULL
+        elif opcode == FRAME:
+            if number_at(at + 1, 8) > <unsigned long long>(end - behind):
+                break
+            frame_end = behind + number_at(at + 1, 8) if number_at(at + 1, 8) else NULL
         if opcode == STOP:
-            if at + 1 != end or (tuples > DEEPEST and depth(start, memoized) > DEEPEST):
-                found |= REFUSED_FOUND
+            if behind != end:
+                break
+            if (found & CALLS_FOUND or containers > DEEPEST or (recalled and tuples > FEW)) and not found & REFUSED_FOUND:
+                if not is_harmless(start, length, memoized):
+                    break
             return found
         if opcode == MEMOIZE:
             memoized += 1
+        elif opcode == BINGET or opcode == LONG_BINGET:
+            recalled += 1
         elif opcode == STACK_GLOBAL:
             found |= CALLS_FOUND
-        elif opcode == EMPTY_SET or opcode == FROZENSET:
-            found |= SETS_FOUND
         elif opcode == REDUCE or opcode == TUPLE or TUPLE1 <= opcode <= TUPLE3:
             tuples += 1
+            containers += 1
+        elif opcode == EMPTY_LIST or opcode == EMPTY_DICT:
+            containers += 1
+        elif opcode == EMPTY_SET or opcode == FROZENSET:
+            found |= SETS_FOUND
+            containers += 1
         elif opcode == BUILD or opcode == NEWOBJ or EXT1 <= opcode <= EXT4 or opcode == NEWOBJ_EX:
             found |= REFUSED_FOUND
-        at = next_opcode(at, end)
-        if at == NULL:
-            break
+        at = behind
     return found | REFUSED_FOUND
 
 
-cdef int depth(const unsigned char* start, Py_ssize_t memoized) noexcept:
-    """How deep tuples are nested in tuples, found by simulating the stack; DEEPEST + 1 if that fails."""
+cdef bint is_harmless(const unsigned char* start, Py_ssize_t length, Py_ssize_t memoized) noexcept:
+    """Simulate the stack; False for what is refused, or if there is no memory for that."""
     cdef Machine machine
-    cdef int deepest = DEEPEST + 1
+    cdef bint harmless = False
     memset(&machine, 0, sizeof(machine))
-    machine.memo = <int*>PyMem_Malloc((memoized + 1) * sizeof(int))
+    machine.memo = <Py_ssize_t*>PyMem_Malloc((memoized + 1) * sizeof(Py_ssize_t))
     if machine.memo != NULL:
-        deepest = simulate(start, &machine)
+        harmless = simulate(start, &machine, MANY + MOST_PARTS * length)
+    PyMem_Free(machine.things)
     PyMem_Free(machine.stack)
     PyMem_Free(machine.marks)
     PyMem_Free(machine.memo)
-    return deepest
+    return harmless
 
 
 cdef bint make_room(Machine* machine) noexcept:
-    """For one more on the stack, and one more mark. False if there is none to be had."""
+    """For one thing more, on the stack, too, and one mark. False if there is none to be had."""
     cdef Py_ssize_t room
-    cdef int* stack
-    cdef Py_ssize_t* marks
-    if machine.height < machine.room and machine.marked < machine.room:
+    cdef void* larger
+    if machine.made < machine.room and machine.marked < machine.room:
         return True
     room = max(<Py_ssize_t>256, 2 * machine.room)
-    stack = <int*>PyMem_Realloc(machine.stack, room * sizeof(int))
-    if stack == NULL:
+    larger = PyMem_Realloc(machine.things, room * sizeof(Thing))
+    if larger == NULL:
         return False
-    machine.stack = stack
-    marks = <Py_ssize_t*>PyMem_Realloc(machine.marks, room * sizeof(Py_ssize_t))
-    if marks == NULL:
+    machine.things = <Thing*>larger
+    # The stack is no higher than things were made, but for those that were remembered: it has room of its own.
+    larger = PyMem_Realloc(machine.marks, room * sizeof(Py_ssize_t))
+    if larger == NULL:
         return False
-    machine.marks = marks
+    machine.marks = <Py_ssize_t*>larger
     machine.room = room
     return True
 
 
-cdef int simulate(const unsigned char* at, Machine* machine) noexcept:
+cdef bint push(Machine* machine, Py_ssize_t which) noexcept:
+    """Push a thing. The stack grows by itself, at powers of two."""
+    cdef void* larger
+    cdef Py_ssize_t height = machine.height
+    if height & (height - 1) == 0 and (height == 0 or height >= 256):
+        larger = PyMem_Realloc(machine.stack, max(<Py_ssize_t>256, 2 * height) * sizeof(Py_ssize_t))
+        if larger == NULL:
+            return False
+        machine.stack = <Py_ssize_t*>larger
+    machine.stack[height] = which
+    machine.height = height + 1
+    return True
+
+
+cdef bint make(Machine* machine, Kind kind, int depth, double parts) noexcept:
+    machine.things[machine.made].kind = kind
+    machine.things[machine.made].depth = depth
+    machine.things[machine.made].parts = parts
+    machine.made += 1
+    return push(machine, machine.made - 1)
+
+
+cdef bint simulate(const unsigned char* at, Machine* machine, double most) noexcept:
     """Walk over what was walked over already, so that it is known to have an end."""
     cdef Py_ssize_t taken, index
     cdef unsigned long long which
-    cdef int deepest = 0, inner
-    cdef bint pushes
     cdef unsigned char opcode
+    cdef Thing* target
+    cdef Thing* child
+    cdef int deepest
+    cdef double parts
+    cdef Kind kind
     while True:
         opcode = at[0]
-        taken = 0
-        pushes = False
         if opcode == STOP:
-            return deepest
+            return True
         if not make_room(machine):
-            return DEEPEST + 1
+            return False
         if opcode in (PROTO, FRAME, READONLY_BUFFER):
             pass
         elif opcode == MARK:
@@ -242,47 +313,74 @@ cdef int simulate(const unsigned char* at, Machine* machine) noexcept:
             machine.marked += 1
         elif opcode == MEMOIZE:
             if machine.height == 0:
-                return DEEPEST + 1
+                return False
             machine.memo[machine.remembered] = machine.stack[machine.height - 1]
             machine.remembered += 1
         elif opcode in (BINGET, LONG_BINGET):
             which = number_at(at + 1, 1 if opcode == BINGET else 4)
-            if which >= <unsigned long long>machine.remembered:
-                return DEEPEST + 1
-            machine.stack[machine.height] = machine.memo[which]
-            machine.height += 1
+            if which >= <unsigned long long>machine.remembered or not push(machine, machine.memo[which]):
+                return False
         elif opcode == POP and machine.marked and machine.marks[machine.marked - 1] == machine.height:
             machine.marked -= 1
-        elif opcode in (POP, APPEND):
-            taken = 1
-        elif opcode == SETITEM:
-            taken = 2
-        elif opcode in (POP_MARK, APPENDS, SETITEMS, ADDITEMS, FROZENSET, TUPLE):
-            if not machine.marked:
-                return DEEPEST + 1
-            machine.marked -= 1
-            taken = machine.height - machine.marks[machine.marked]
-            pushes = opcode == TUPLE or opcode == FROZENSET
-        elif opcode in (TUPLE1, TUPLE2, TUPLE3):
-            taken = opcode - TUPLE1 + 1
-            pushes = True
-        elif opcode in (REDUCE, STACK_GLOBAL):
-            taken = 2
-            pushes = True
+        elif opcode in (EMPTY_LIST, EMPTY_DICT, EMPTY_SET, EMPTY_TUPLE):
+            kind = LIST if opcode == EMPTY_LIST else DICT if opcode == EMPTY_DICT else A_SET
+            if not make(machine, A_TUPLE if opcode == EMPTY_TUPLE else kind, 0, 1):
+                return False
+        elif opcode in (POP, APPEND, SETITEM, POP_MARK, APPENDS, SETITEMS, ADDITEMS, FROZENSET, TUPLE, TUPLE1, TUPLE2,
+                        TUPLE3, REDUCE, STACK_GLOBAL):
+            if opcode in (POP_MARK, APPENDS, SETITEMS, ADDITEMS, FROZENSET, TUPLE):
+                if not machine.marked:
+                    return False
+                machine.marked -= 1
+                taken = machine.height - machine.marks[machine.marked]
+            elif opcode in (TUPLE1, TUPLE2, TUPLE3):
+                taken = opcode - TUPLE1 + 1
+            else:
+                taken = 1 if opcode in (POP, APPEND) else 2
+            # What lies below a mark belongs to others.
+            if taken < 0 or machine.height - taken < (machine.marks[machine.marked - 1] if machine.marked else 0):
+                return False
+            machine.height -= taken
+            deepest = -1
+            parts = 0
+            for index in range(machine.height, machine.height + taken):
+                child = &machine.things[machine.stack[index]]
+                deepest = max(deepest, child.depth)
+                parts += child.parts
+            if opcode in (APPEND, APPENDS, SETITEM, SETITEMS, ADDITEMS):
+                if machine.height == 0:
+                    return False
+                target = &machine.things[machine.stack[machine.height - 1]]
+                kind = DICT if opcode in (SETITEM, SETITEMS) else A_SET if opcode == ADDITEMS else LIST
+                if target.kind != kind:
+                    return False
+                target.depth = max(target.depth, deepest + 1)
+                target.parts += parts
+                deepest = target.depth
+                # That of a list does not matter before it is given to a call.
+                parts = 0
+            elif opcode == STACK_GLOBAL:
+                if not make(machine, GLOBAL, 0, 1):
+                    return False
+            elif opcode == REDUCE:
+                if machine.things[machine.stack[machine.height]].kind != GLOBAL:
+                    return False
+                if machine.things[machine.stack[machine.height + 1]].kind != A_TUPLE:
+                    return False
+                machine.given += parts
+                deepest += 1
+                if not make(machine, RESULT, deepest, parts):
+                    return False
+            elif opcode not in (POP, POP_MARK):
+                deepest += 1
+                if not make(machine, A_TUPLE if opcode != FROZENSET else RESULT, deepest, parts + 1):
+                    return False
+            if deepest > DEEPEST or parts > most or machine.given > most:
+                return False
         else:
-            machine.stack[machine.height] = 0
-            machine.height += 1
-        if taken < 0 or taken > machine.height:
-            return DEEPEST + 1
-        inner = 0
-        for index in range(machine.height - taken, machine.height):
-            inner = max(inner, machine.stack[index])
-        machine.height -= taken
-        if pushes:
-            # What hashes by recursion.
-            machine.stack[machine.height] = inner + 1 if opcode in (TUPLE, TUPLE1, TUPLE2, TUPLE3, REDUCE) else 0
-            deepest = max(deepest, machine.stack[machine.height])
-            machine.height += 1
+            # Of a text or bytes, the length counts, too.
+            if not make(machine, ATOM, 0, 1 + length_of(at) // 16):
+                return False
         at += length_of(at)
 
 

@@ -31,7 +31,7 @@ from fastcache.engine.keys cimport canonical_key, decode_key, encode_key, hash_p
 from fastcache.engine.queue cimport Generation, Place, Queue
 from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
 from fastcache.engine.values cimport (
-    CODEC_BUFFERS, CODEC_BYTES, CODEC_NATIVE, CODEC_ON_DISK, CODEC_SERIALIZED, CODEC_TEXT, COMPRESSION_SHIFT, Packed,
+    CODEC_BUFFERS, CODEC_BYTES, CODEC_NATIVE, CODEC_ON_DISK, CODEC_SERIALIZED, CODEC_TEXT, COMPRESSION_SHIFT, Apart, Packed,
     ValueFormat)
 
 from fastcache.engine import sql
@@ -45,7 +45,7 @@ cdef extern from "<limits.h>":
     long long LLONG_MAX, LLONG_MIN
 
 # A value of more bytes than this goes into a file of its own. Measured (bench/inline_limit.py).
-cdef long long INLINE_LIMIT = 32 * 1024
+cdef long long INLINE_LIMIT = 128 * 1024
 # A value of more bytes than this is written to the database without the GIL.
 cdef long long LARGE = 16 * 1024
 # How long maintenance leaves between two looks for what has expired, in seconds.
@@ -412,6 +412,8 @@ cdef class Store(Database):
         """Turn ``stored``, once it is admitted, into what is wanted of it."""
         if want != BYTES:
             return self.decode(entry, want == COPY)
+        if type(entry.stored) is Apart:
+            entry.stored = (<Apart>entry.stored).whole
         if type(entry.stored) is str:
             entry.stored = (<str>entry.stored).encode("utf-8", "surrogatepass")
         if entry.stored is None or type(entry.stored) in (int, float):

@@ -32,6 +32,12 @@ cdef class Packed:
     cdef int join(self, Cell* cell) except -1
 
 
+cdef class Apart:
+    cdef object whole
+    cdef bytes payload
+    cdef list buffers
+
+
 cdef class ValueFormat:
     cdef readonly object serializer
     # Whether the serializer has one, and which.
@@ -48,5 +54,6 @@ cdef class ValueFormat:
     cdef object compress_native(self, object owner, object value, Cell* cell, int* codec)
     cdef object admit(self, object stored, const Cell* key, int* codec)
     cdef object verified(self, object stored, const Cell* key, int codec)
+    cdef Apart apart(self, object view, const Cell* key, int codec)
     cdef bytes decompressed(self, object stored, int number)
     cdef object decode(self, int codec, object stored, bint copy)

@@ -41,7 +41,7 @@ cdef Py_ssize_t SIGNATURE_SIZE = 32
 cdef Py_ssize_t ALIGNMENT = 64
 # A value of fewer bytes is not compressed, nor one that would not shrink to this share. Measured (bench/compression.py).
 cdef Py_ssize_t SMALLEST_COMPRESSED = 1024
-cdef double WORTH_IT = 0.9
+cdef double WORTH_IT = 0.75
 
 
 cdef object encode_native(object value, Cell* cell, int* codec):
@@ -116,6 +116,10 @@ cdef class Packed:
                 self.known = self.payload if not self.known_codec & CODEC_VERIFIED else self.payload[ALIGNMENT:]
         blob(self.payload, cell)
         return 0
+
+
+cdef class Apart:
+    """A value with buffers that is a map of its file, where it may be changed at any time: what decides is a copy."""
 
 
 cdef class ValueFormat:
@@ -247,7 +251,9 @@ cdef class ValueFormat:
         if codec[0] & ~CODEC_ON_DISK or not isinstance(stored, (bytes, memoryview)) or (
                 codec[0] & 0xFF != CODEC_SERIALIZED and codec[0] & (CODEC_SIGNED | CODEC_BUFFERS)):
             refuse_codec(codec[0])
-        if signed:
+        if codec[0] & CODEC_BUFFERS and type(stored) is memoryview:
+            stored = self.apart(stored, key, codec[0])
+        elif signed:
             stored = self.verified(stored, key, codec[0])
         if number:
             stored = self.decompressed(stored, number)
@@ -258,20 +264,42 @@ cdef class ValueFormat:
 
     cdef object verified(self, object stored, const Cell* key, int codec):
         """What stands behind a signature that holds."""
-        cdef Py_ssize_t start = SIGNATURE_SIZE
+        cdef bint beside = codec & CODEC_BUFFERS and not codec >> COMPRESSION_SHIFT & 0xF
+        cdef Py_ssize_t start = ALIGNMENT if beside else SIGNATURE_SIZE
+        cdef bytes whole = stored if type(stored) is bytes else bytes(stored)
         if not self.trusts:
             raise DecodeError(
                 f"a stored value is signed, and serializer {self.serializer.name!r} knows nothing of signatures")
-        beside = codec & CODEC_BUFFERS and not codec >> COMPRESSION_SHIFT & 0xF
-        if beside:
-            start = ALIGNMENT
-        if len(stored) < start:
+        if len(whole) < start:
             raise DecodeError("a stored value ends before its signature does")
-        view = memoryview(stored)
-        rest = view[start:] if beside else bytes(view[start:])
-        covered = rest[:head_size(rest)] if beside else rest
-        self.rules().verify(bytes(view[:SIGNATURE_SIZE]), key_bytes(key), codec, covered)
+        rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(whole) + start, len(whole) - start)
+        covered = memoryview(rest)[:head_size(rest)] if beside else rest
+        signature = PyBytes_FromStringAndSize(PyBytes_AS_STRING(whole), SIGNATURE_SIZE)
+        self.rules().verify(signature, key_bytes(key), codec, covered)
         return rest
+
+    cdef Apart apart(self, object view, const Cell* key, int codec):
+        """The same for a map, with its head copied before it is looked at."""
+        cdef Apart found = Apart.__new__(Apart)
+        cdef bytes signature = b""
+        if codec & CODEC_SIGNED:
+            if not self.trusts:
+                raise DecodeError(
+                    f"a stored value is signed, and serializer {self.serializer.name!r} knows nothing of signatures")
+            if len(view) < ALIGNMENT:
+                raise DecodeError("a stored value ends before its signature does")
+            signature = bytes(view[:SIGNATURE_SIZE])
+            view = view[ALIGNMENT:]
+        cdef bytes start = bytes(view[:16])
+        head = bytes(view[:head_size(start, len(view))])
+        # It may have changed in between, but not any more.
+        if not head.startswith(start):
+            raise DecodeError("a value file is being written to by others")
+        if signature:
+            self.rules().verify(signature, key_bytes(key), codec, head)
+        found.whole = view
+        found.payload, found.buffers = taken_apart(head, view)
+        return found
 
     cdef bytes decompressed(self, object stored, int number):
         if len(stored) < 8:
@@ -302,11 +330,15 @@ cdef class ValueFormat:
                 if self.trusts:
                     return self.rules().unpack(stored, None, False, copy)
                 return self.serializer.loads(stored)
-            elif codec & 0xFF == CODEC_SERIALIZED and self.trusts and kind in (bytes, memoryview):
+            elif codec & 0xFF == CODEC_SERIALIZED and self.trusts and kind in (bytes, Apart):
                 buffers = None
-                if codec & CODEC_BUFFERS:
-                    stored, buffers = taken_apart(stored)
-                return self.rules().unpack(stored, buffers, codec & CODEC_VERIFIED != 0, copy)
+                if kind is Apart:
+                    payload, buffers = (<Apart>stored).payload, (<Apart>stored).buffers
+                elif codec & CODEC_BUFFERS:
+                    payload, buffers = taken_apart(stored, memoryview(stored))
+                else:
+                    payload = stored
+                return self.rules().unpack(payload, buffers, codec & CODEC_VERIFIED != 0, copy)
             elif codec == CODEC_BYTES and kind is bytes:
                 return stored
             elif codec == CODEC_TEXT and kind is bytes:
@@ -321,8 +353,8 @@ cdef class ValueFormat:
             raise
         except Exception as error:
             raise DecodeError(
-                f"a stored value (codec {codec & 0xFFFF}, {len(stored)} bytes) cannot be decoded by serializer "
-                f"{self.serializer.name!r}; delete the entry or set it anew"
+                f"a stored value (codec {codec & 0xFFFF}) cannot be decoded by serializer {self.serializer.name!r}; delete "
+                "the entry or set it anew"
             ) from error
         refuse_codec(codec)
 
@@ -339,7 +371,10 @@ cdef bytes key_bytes(const Cell* key):
         if -9.3e18 < key.real < 9.3e18 and key.real == <double><long long>key.real:
             return b"i%d" % <long long>key.real
         return b"f" + load("struct").pack("<d", key.real)
-    return (b"t" if key.kind == CELL_TEXT else b"b") + PyBytes_FromStringAndSize(key.data, key.size)
+    if key.kind == CELL_TEXT or key.kind == CELL_BLOB:
+        return (b"t" if key.kind == CELL_TEXT else b"b") + PyBytes_FromStringAndSize(key.data, key.size)
+    # Of a row that was planted.
+    return b"n"
 
 
 # -- a pickle and the buffers beside it ----------------------------------------------------------------------
@@ -360,10 +395,11 @@ cdef list laid_out(bytes payload, list buffers):
     return parts
 
 
-cdef Py_ssize_t head_size(object whole) except -1:
-    """Of what stands before the first buffer."""
-    cdef Py_ssize_t size = len(whole)
-    if size >= 16:
+cdef Py_ssize_t head_size(bytes whole, Py_ssize_t size=-1) except -1:
+    """Of what stands before the first buffer, told from its first 16 bytes, and the size of all."""
+    if size < 0:
+        size = len(whole)
+    if len(whole) >= 16:
         count = int.from_bytes(whole[:8], "little")
         length = int.from_bytes(whole[8:16], "little")
         if 16 + 8 * count + length <= size:
@@ -371,19 +407,18 @@ cdef Py_ssize_t head_size(object whole) except -1:
     raise DecodeError("a stored value ends before its buffers do")
 
 
-cdef tuple taken_apart(object stored):
+cdef tuple taken_apart(bytes head, object whole):
     """The pickle and the buffers (memoryviews, which keep what they look at)."""
-    whole = memoryview(stored)
-    cdef Py_ssize_t end = head_size(whole)
     cdef Py_ssize_t total = len(whole)
+    cdef Py_ssize_t end = head_size(head, total)
     cdef Py_ssize_t at
-    count = int.from_bytes(whole[:8], "little")
+    count = int.from_bytes(head[:8], "little")
     cdef Py_ssize_t start = 16 + 8 * count
-    payload = whole[start:end]
+    payload = head[start:end]
     cdef list buffers = []
     for index in range(count):
         at = 16 + 8 * index
-        length = int.from_bytes(whole[at:at + 8], "little")
+        length = int.from_bytes(head[at:at + 8], "little")
         end += -end % ALIGNMENT
         if length > total - end:
             raise DecodeError("a stored value ends before its buffers do")

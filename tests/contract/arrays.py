@@ -53,7 +53,7 @@ LARGE = list(arrays(60_000))
 EMPTY = [np.zeros(0), np.zeros((3, 0, 2)), np.zeros((0, 5), STRUCTURED), np.array([], "U5"), np.zeros(3, "S0")]
 ZERO_DIMENSIONAL = [np.array(5), np.array(2.5, ">f8"), np.array("2026-11-22", "M8[D]"), np.zeros((), STRUCTURED)]
 SCALARS = [
-    *(np.float64(1.5), np.float32("nan"), np.int8(-1), np.bool_(True), np.complex64(1 + 2j), np.datetime64("NaT")),
+    *(np.float64(1.5), np.float32("nan"), np.int8(-1), np.bool_(True), np.complex64(1 + 2j), np.datetime64("NaT", "s")),
     *(np.timedelta64(3, "h"), np.str_("a\0"), np.bytes_(b"\0"), np.zeros(1, STRUCTURED)[0], np.longdouble(1) / 3),
 ]
 DTYPES = [np.dtype(kind) for kind in ("f8", ">i2", "M8[7m]", "S0", "V3", STRUCTURED, ALIGNED, SPREAD, ("i4", (2, 2)))]

@@ -19,7 +19,7 @@ from .mapping import Lookup
 from .store import StoreContract, in_order, value_files
 from .values import PLAIN, SUBCLASSES, Selfish, no_pickle
 
-IN_A_FILE = b"file" * 20_000
+IN_A_FILE = b"file" * 40_000
 BIG = b"big!" * 500_000
 
 FORMS = {
@@ -196,7 +196,7 @@ class BulkContract(StoreContract):
 
     @pytest.mark.parametrize("method", STORE_MANY)
     def test_large_values_go_along_with_small_ones(self, store, open_store, directory, method):
-        sizes = [0, 10, 100, 32_767, 32_768, 32_769, 40_000, 1_000_000, 1_048_577, 3_000_000]
+        sizes = [0, 10, 100, 131_071, 131_072, 131_073, 140_000, 1_000_000, 1_048_577, 3_000_000]
         pairs = [((kind, size), make(size)) for size in sizes for kind, make in (("b", bytes), ("t", "t".__mul__))]
         assert getattr(store, method)(iter(pairs)) == len(pairs)
         assert in_order(store) == pairs
@@ -480,7 +480,7 @@ class BulkContract(StoreContract):
         assert len(store) == 0
 
     @pytest.mark.parametrize("memory", [0, 1 << 25])
-    @pytest.mark.parametrize("size", [10, 40_000])
+    @pytest.mark.parametrize("size", [10, 140_000])
     def test_get_many_sees_a_transaction_of_another_thread_whole_or_not_at_all(self, open_store, memory, size):
         store = open_store(memory=memory)
         keys = range(30)
@@ -511,7 +511,7 @@ class BulkContract(StoreContract):
 
     # processes
 
-    @pytest.mark.parametrize(("how", "size"), [("transact", 10), ("set_many", 10), ("transact", 40_000)])
+    @pytest.mark.parametrize(("how", "size"), [("transact", 10), ("set_many", 10), ("transact", 140_000)])
     def test_get_many_sees_what_another_process_commits_whole_or_not_at_all(self, store, directory, start, how, size):
         writer = start("write_generations", self.kind, str(directory), how, 40, size)
         all_at_once([writer])
@@ -618,7 +618,7 @@ class BulkContract(StoreContract):
         assert store.check(fix=True)
 
     def test_many_large_values_need_few_open_files(self, open_store, directory, start):
-        assert start("fill_with_few_files", self.kind, str(directory), 1500, 33_000, 100).finish() == 1500
+        assert start("fill_with_few_files", self.kind, str(directory), 1500, 133_000, 100).finish() == 1500
         store = open_store()
         assert len(store) == 1500
         assert store.check()

@@ -149,7 +149,7 @@ class ThreadContract(StoreContract):
         def write():
             try:
                 for number in range(150):
-                    store["a"] = described("a", 40_000) if number % 3 else number
+                    store["a"] = described("a", 140_000) if number % 3 else number
                     store["b"] = number
             finally:
                 done.set()
@@ -165,10 +165,10 @@ class ThreadContract(StoreContract):
     def test_threads_clear_while_others_write(self, store):
         def write(name):
             for number in range(100):
-                store[name, number] = b"x" * (number % 4 * 40_000)
+                store[name, number] = b"x" * (number % 4 * 140_000)
 
         together(lambda: write(1), lambda: write(2), lambda: [store.clear() for _ in range(30)])
-        assert all(len(value) % 40_000 == 0 for value in store.values())
+        assert all(len(value) % 140_000 == 0 for value in store.values())
         assert store.check(fix=True)
         store.clear()
         assert store.size() == 0
@@ -195,7 +195,7 @@ class ProcessContract(StoreContract):
         assert sorted(key for keys in won.values() for key in keys) == list(range(400))
         assert {key: pid for pid, keys in won.items() for key in keys} == store
 
-    @pytest.mark.parametrize("size", [10, 100_000])
+    @pytest.mark.parametrize("size", [10, 200_000])
     def test_pop_hands_each_entry_to_one_process(self, store, directory, start, size):
         store.update((key, f"{key:0{size}}") for key in range(200))
         processes = [start("pop", self.kind, str(directory), 200) for _ in range(4)]

@@ -265,7 +265,7 @@ class CheckContract(StoreContract):
     def plant(self, open_store, directory, start, *statements):
         with open_store() as store:
             store["small"] = "small"
-            store["large"] = b"x" * 50_000
+            store["large"] = b"x" * 150_000
         start("sql", str(directory), *statements).finish()
 
     @pytest.mark.parametrize("how", PLANTED)

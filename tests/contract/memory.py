@@ -51,7 +51,7 @@ IMMUTABLE = {
     "int beyond 64 bits": 1 << 200,
     "float": 0.5,
     "tuple": ("a", (1, 2.5, None), frozenset({b"b", True})),
-    "value in a file": b"x" * 100_000,
+    "value in a file": b"x" * 200_000,
 }
 MUTABLE = {
     "list": [1, [2]],
@@ -59,12 +59,12 @@ MUTABLE = {
     "set": {1, 2},
     "tuple with a list in it": (1, [2]),
     "bytearray": bytearray(b"abc"),
-    "list in a file": ["x" * 100_000],
+    "list in a file": ["x" * 200_000],
 }
 
 CHANGES = {
     "set": (lambda store: store.set("k", "new"), "new"),
-    "set large": (lambda store: store.set("k", "new" * 50_000), "new" * 50_000),
+    "set large": (lambda store: store.set("k", "new" * 150_000), "new" * 150_000),
     "[]=": (lambda store: store.__setitem__("k", ["new"]), ["new"]),
     "delete": (lambda store: store.delete("k"), None),
     "del": (lambda store: store.__delitem__("k"), None),
@@ -82,7 +82,7 @@ CHANGES_OF_A_NUMBER = {
 }
 CHANGES_OF_NOTHING = {
     "add": (lambda store: store.add("k", "new"), "new"),
-    "add large": (lambda store: store.add("k", "new" * 50_000), "new" * 50_000),
+    "add large": (lambda store: store.add("k", "new" * 150_000), "new" * 150_000),
     "setdefault": (lambda store: store.setdefault("k", "new"), "new"),
     "get_or_set": (lambda store: store.get_or_set("k", lambda: "new"), "new"),
     "incr": (lambda store: store.incr("k"), 1),
@@ -251,7 +251,7 @@ class MemoryContract(StoreContract):
         store = open_store(memory=600_000)
         known(store, "small")
         store["small"] = b"x" * 1000
-        store["large"] = b"x" * 110_000
+        store["large"] = b"x" * 210_000
         assert store["large"] == store["large"]
         assert asks_sqlite(store, "large")
         assert not asks_sqlite(store, "small")

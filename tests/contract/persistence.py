@@ -273,7 +273,7 @@ class PersistenceContract(StoreContract):
             def use(store=store):
                 with pytest.raises(fastcache.ClosedError):  # noqa: PT012
                     for number in range(1_000_000):
-                        store[number % 5] = b"x" * (number % 3 * 40_000)
+                        store[number % 5] = b"x" * (number % 3 * 140_000)
                         store.get(number % 5)
                         list(store)
 

@@ -52,7 +52,7 @@ WRITES = {
 # What is there after each of the ways to wait for a lock.
 WRITTEN = {
     "set": {"set": lambda name: f"{name} value"},
-    "set large": {"large": lambda name: name * 100_000},
+    "set large": {"large": lambda name: name * 200_000},
     "add": {"added": lambda name: f"{name} value"},
     "incr": {"counted": len},
     "update": {"updated": str, "updated, too": str},

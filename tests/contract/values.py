@@ -140,7 +140,7 @@ class ValueContract(StoreContract):
             assert store["a"] == value
 
     def test_a_value_may_change_its_type_and_size(self, store, directory):
-        values = [1, b"x" * 100_000, "text", None, [1] * 100_000, 1.5, "t" * 100_000, 2**80, b"", True]
+        values = [1, b"x" * 200_000, "text", None, [1] * 200_000, 1.5, "t" * 200_000, 2**80, b"", True]
         for first in values:
             for second in values:
                 store["a"] = first

@@ -465,7 +465,7 @@ class WriteBehindContract(StoreContract):
         assert store.incr("n") == 6
         assert "new" not in store
 
-    @pytest.mark.parametrize("size", [100, 60_000])
+    @pytest.mark.parametrize("size", [100, 160_000])
     def test_when_the_disk_takes_no_more_the_failure_comes_up_and_nothing_is_lost(
         self, open_store, directory, start, size
     ):
