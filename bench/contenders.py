@@ -171,12 +171,17 @@ FLOOR = FloorContender("floor", "fastcache", peer=False, extra=".")
 SNAPSHOT = FloorContender("floor, one snapshot", "fastcache", peer=False, extra=".", kind="FloorInSnapshot")
 DICT = BareContender("dict", "builtins", DictLoops, peer=False)
 DECODING = BareContender("pickle.loads", "pickle", DecodingLoops, peer=False)
+# References of bench_values.py, which opens them by itself.
+FILE = BareContender("file", "numpy", peer=False, extra="numpy")
+UNSIGNED = LimitedContender("as a plain dict", "fastcache", FastcacheLoops, peer=False, extra=".")
+ONE_THREAD = LimitedContender("one thread", "fastcache", FastcacheLoops, peer=False, extra=".")
 SCIQLOP_CACHE = Contender("sciqlop-cache", "pysciqlop_cache")
 DISKCACHE = Contender("diskcache", "diskcache")
 DISKCACHE_RS = Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops)
 CONTENDERS = (
     *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY, WRITE_BEHIND),
     *(FLOOR, SNAPSHOT, DICT, DECODING),
+    *(FILE, UNSIGNED, ONE_THREAD),
     *(SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS),
 )
 BY_NAME = {contender.name: contender for contender in CONTENDERS}
