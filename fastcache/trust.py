@@ -9,10 +9,10 @@ that reads it. Therefore:
 - **Everything else is signed** with a secret that is kept outside of the directory (signing.py), and loaded only if the
   signature holds. It covers the key, the codec and the payload, so that neither can be exchanged.
 - **Array bytes are data.** They travel beside the pickle (protocol 5, out of band), unsigned, and become arrays of a
-  type without objects, of which every content is a valid one. What else would travel so is kept in the pickle.
+  type without objects. What else would travel so is kept in the pickle.
 
 What an attacker can still do: delete entries, put plain data into the place of plain data, bring back an older value of
-the same key, and store what takes much time or memory to build.
+the same key, store what takes much time or memory to build, and truncate a file while a program has it mapped.
 """
 
 from __future__ import annotations
