@@ -777,6 +777,7 @@ cdef class Database:
     cdef int checkpoint_beside(self) except -1:
         """Copy what the WAL holds, on a connection of its own, while others write."""
         cdef Tick now
+        cdef Connection connection
         if self.clock != NULL and read(self.clock, &now) and wal_frames(&now) < <unsigned int>CHECKPOINT_FRAMES:
             # Another process was faster.
             self.restart_due = False
@@ -784,7 +785,13 @@ cdef class Database:
         self.opening.acquire()
         try:
             if self.tender is None:
-                self.tender = self.open_connection(False)
+                connection = self.open_connection(False)
+                with self.tending:
+                    # Opening takes a while, in which the store may have been closed.
+                    if self.closed:
+                        connection.close(False)
+                        return 0
+                    self.tender = connection
         finally:
             self.opening.release()
         with self.tending:

@@ -1333,6 +1333,9 @@ cdef class Store(Database):
             # Somebody has the turn for long.
             soonest = min(soonest, TENDING_PATIENCE)
         except (CacheError, OSError) as error:
+            # Of what was closed meanwhile, the directory may be gone.
+            if self.closed:
+                return None
             self.has_trash = True
             failure = failure or error
         if failure is not None:
