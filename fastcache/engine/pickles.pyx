@@ -22,11 +22,6 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.string cimport memset
 
-cdef enum:
-    CALLS_FOUND = 1
-    SETS_FOUND = 2
-    REFUSED_FOUND = 4
-
 CALLS = <int>CALLS_FOUND
 SETS = <int>SETS_FOUND
 REFUSED = <int>REFUSED_FOUND

@@ -43,6 +43,8 @@ cdef class ValueFormat:
     # Whether the serializer has one, and which.
     cdef bint trusts
     cdef object trust
+    # pickle's, of what is plain.
+    cdef object loads
     cdef object compressor
     cdef int compression
 

@@ -26,7 +26,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.unicode cimport PyUnicode_AsEncodedString, PyUnicode_AsUTF8String
 
-from fastcache.engine.connection cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, cell_of_plain
+from fastcache.engine.connection cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT
+from fastcache.engine.pickles cimport SETS_FOUND, walk
 
 from fastcache.engine.errors import CacheError, DecodeError, EncodeError
 from fastcache.engine.lazy import load
@@ -327,9 +328,14 @@ cdef class ValueFormat:
         kind = type(stored)
         try:
             if codec == CODEC_SERIALIZED and kind is bytes:
-                if self.trusts:
-                    return self.rules().unpack(stored, None, False, copy)
-                return self.serializer.loads(stored)
+                if not self.trusts:
+                    return self.serializer.loads(stored)
+                # What trust.unpack would do first, without the way there.
+                if walk(<const unsigned char*>PyBytes_AS_STRING(stored), PyBytes_GET_SIZE(stored)) & ~SETS_FOUND == 0:
+                    if self.loads is None:
+                        self.loads = load("pickle").loads
+                    return self.loads(stored)
+                return self.rules().unpack(stored, None, False, copy)
             elif codec & 0xFF == CODEC_SERIALIZED and self.trusts and kind in (bytes, Apart):
                 buffers = None
                 if kind is Apart:
