@@ -312,19 +312,20 @@ def build_binary(content: bytes) -> Any:
 
 def _describe(dtype: Any) -> Any:
     """What ``build_dtype`` makes the same dtype of; None if it is none that it makes."""
-    numpy = load("numpy")
-    if dtype.hasobject or dtype.metadata is not None or type(dtype).__module__ not in ("numpy", "numpy.dtypes"):
+    is_numpys = type(dtype).__module__ in ("numpy", "numpy.dtypes")
+    # Of no bytes, any number of items would fit.
+    if dtype.hasobject or dtype.metadata is not None or not dtype.itemsize or not is_numpys:
         return None
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         inner = _describe(base)
         return None if inner is None else (inner, tuple(map(int, shape)))
     if dtype.names is None:
-        described = dtype.str
-        # Of no bytes, any number of items would fit.
-        if not dtype.itemsize or not _DTYPE.fullmatch(described):
-            return None
-        return described if build_dtype(described) == dtype else None
+        return dtype.str if _DTYPE.fullmatch(dtype.str) and build_dtype(dtype.str) == dtype else None
+    return _describe_fields(dtype)
+
+
+def _describe_fields(dtype: Any) -> Any:
     fields = [dtype.fields[name] for name in dtype.names]
     titles = [field[2] if len(field) > 2 else None for field in fields]
     described = {
@@ -338,7 +339,10 @@ def _describe(dtype: Any) -> Any:
         described["titles"] = titles
     if None in described["formats"] or not all(title is None or type(title) is str for title in titles):
         return None
-    return described if numpy.dtype(dtype) == build_dtype(described) else None
+    try:
+        return described if build_dtype(described) == dtype else None
+    except (TypeError, ValueError):
+        return None
 
 
 def describe_array(array: Any) -> tuple[tuple[Any, tuple[int, ...], str], Any] | None:

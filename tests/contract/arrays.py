@@ -51,12 +51,15 @@ def arrays(length):
 SMALL = list(arrays(8))
 LARGE = list(arrays(60_000))
 EMPTY = [np.zeros(0), np.zeros((3, 0, 2)), np.zeros((0, 5), STRUCTURED), np.array([], "U5"), np.zeros(3, "S0")]
+NOTHING = [np.zeros(3, []), np.zeros(2, "V0"), np.zeros(3, {"names": ["a"], "formats": ["V0"], "itemsize": 4})]
 ZERO_DIMENSIONAL = [np.array(5), np.array(2.5, ">f8"), np.array("2026-11-22", "M8[D]"), np.zeros((), STRUCTURED)]
 SCALARS = [
     *(np.float64(1.5), np.float32("nan"), np.int8(-1), np.bool_(True), np.complex64(1 + 2j), np.datetime64("NaT", "s")),
     *(np.timedelta64(3, "h"), np.str_("a\0"), np.bytes_(b"\0"), np.zeros(1, STRUCTURED)[0], np.longdouble(1) / 3),
 ]
-DTYPES = [np.dtype(kind) for kind in ("f8", ">i2", "M8[7m]", "S0", "V3", STRUCTURED, ALIGNED, SPREAD, ("i4", (2, 2)))]
+DTYPES = [
+    np.dtype(kind) for kind in ("f8", ">i2", "M8[7m]", "S0", "V3", [], STRUCTURED, ALIGNED, SPREAD, ("i4", (2, 2)))
+]
 OBJECTS = [
     np.array([1, "a", None, [2]], dtype=object),
     np.array([(1, [2])], dtype=[("a", "i4"), ("b", object)]),
@@ -88,7 +91,9 @@ def is_writable(array):
 
 class ArrayContract(StoreContract):
     @pytest.mark.parametrize("memory", [0, 1 << 20])
-    @pytest.mark.parametrize("kind", ["SMALL", "LARGE", "EMPTY", "ZERO_DIMENSIONAL", "SCALARS", "DTYPES", "OBJECTS"])
+    @pytest.mark.parametrize(
+        "kind", ["SMALL", "LARGE", "EMPTY", "NOTHING", "ZERO_DIMENSIONAL", "SCALARS", "DTYPES", "OBJECTS"]
+    )
     def test_it_comes_back_exactly(self, open_store, kind, memory):
         values = globals()[kind]
         with open_store(memory=memory) as store:
