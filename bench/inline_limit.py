@@ -46,7 +46,7 @@ class InFile:
 
     def set(self, value: bytes) -> None:
         for number, key in enumerate(self.keys):
-            pending = self.files.write(value)
+            pending = self.files.write([value])
             self.floor.begin()
             pending.commit()
             self.floor.set(key, pending.name.encode())

@@ -45,7 +45,7 @@ cdef extern from "<limits.h>":
     long long LLONG_MAX, LLONG_MIN
 
 # A value of more bytes than this goes into a file of its own. Measured (bench/inline_limit.py).
-cdef long long INLINE_LIMIT = 128 * 1024
+cdef long long INLINE_LIMIT = 64 * 1024
 # A value of more bytes than this is written to the database without the GIL.
 cdef long long LARGE = 16 * 1024
 # How long maintenance leaves between two looks for what has expired, in seconds.
