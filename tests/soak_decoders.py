@@ -36,6 +36,7 @@ import mmap
 import os
 import pathlib
 import random
+import reprlib
 import signal
 import sqlite3
 import struct
@@ -501,7 +502,8 @@ def in_text(sample):
 def use(value):
     """What any program may do with a value: it may fail, but must not end the process."""
     with contextlib.suppress(Exception):
-        repr(value)
+        # Not all of it: what holds the same parts again and again has no end that one could wait for.
+        reprlib.repr(value)
         if isinstance(value, datetime.date):
             value.ctime()
 
