@@ -139,16 +139,9 @@ def _is(kind: type, part: Any) -> Any:
     return part
 
 
-def _reduce_date(part: Any) -> _Reduced:
-    return (build_date, *part.__reduce_ex__(5)[1:])
-
-
-def _reduce_time(part: Any) -> _Reduced:
-    return (build_time, *part.__reduce_ex__(5)[1:])
-
-
-def _reduce_datetime(part: Any) -> _Reduced:
-    return (build_datetime, *part.__reduce_ex__(5)[1:])
+def _reduce_state(builder: Callable[..., Any]) -> Callable[[Any], _Reduced]:
+    """For what pickles as the arguments of its own class."""
+    return lambda part: (builder, *part.__reduce_ex__(5)[1:])
 
 
 def _reduce_timezone(part: timezone) -> _Reduced:
@@ -181,9 +174,9 @@ def _reduce_defaultdict(part: defaultdict[Any, Any]) -> _Reduced | None:
 
 
 _REDUCERS: dict[type, Callable[[Any], _Reduced | None]] = {
-    date: _reduce_date,
-    time: _reduce_time,
-    datetime: _reduce_datetime,
+    date: _reduce_state(build_date),
+    time: _reduce_state(build_time),
+    datetime: _reduce_state(build_datetime),
     timedelta: lambda part: (build_timedelta, (part.days, part.seconds, part.microseconds)),
     timezone: _reduce_timezone,
     Decimal: lambda part: (build_decimal, (str(part),)),
@@ -272,9 +265,10 @@ def build_array(content: Any, description: Any, shape: Any, order: str) -> Any:
 
 
 def _has_text(dtype: Any) -> bool:
-    if dtype.names is None:
-        return bool(dtype.base.kind == "U") or (dtype.subdtype is not None and _has_text(dtype.base))
-    return any(_has_text(dtype[name]) for name in dtype.names)
+    base = dtype.base
+    if base.names is None:
+        return bool(base.kind == "U")
+    return any(_has_text(base[name]) for name in base.names)
 
 
 def _check_text(array: Any) -> None:

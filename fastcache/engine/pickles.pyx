@@ -62,14 +62,6 @@ cdef enum:
     TUPLE2 = 0x86
     TUPLE3 = 0x87
     NEWTRUE = 0x88
-    # These are refused.
-    BUILD = 0x62            # b
-    NEWOBJ = 0x81
-    EXT1 = 0x82
-    EXT2 = 0x83
-    EXT4 = 0x84
-    NEWOBJ_EX = 0x92
-    # These are not.
     NEWFALSE = 0x89
     LONG1 = 0x8A
     LONG4 = 0x8B
@@ -85,6 +77,13 @@ cdef enum:
     BYTEARRAY8 = 0x96
     NEXT_BUFFER = 0x97
     READONLY_BUFFER = 0x98
+    # These are refused.
+    BUILD = 0x62            # b
+    NEWOBJ = 0x81
+    EXT1 = 0x82
+    EXT2 = 0x83
+    EXT4 = 0x84
+    NEWOBJ_EX = 0x92
 
 # What follows an opcode: so many bytes, or a length of so many bytes and as much as it says.
 cdef enum:
@@ -150,15 +149,6 @@ cdef inline unsigned long long number_at(const unsigned char* at, int size) noex
     for index in range(size):
         number |= <unsigned long long>at[index] << (8 * index)
     return number
-
-
-cdef Py_ssize_t length_of(const unsigned char* at) noexcept nogil:
-    """Bytes of an opcode and its argument, which are known to be there."""
-    cdef int argument = ARGUMENT[at[0]]
-    if argument < SIZED:
-        return 1 + argument
-    argument -= SIZED
-    return 1 + argument + <Py_ssize_t>number_at(at + 1, argument)
 
 
 cdef const unsigned char* next_opcode(const unsigned char* at, const unsigned char* end) noexcept nogil:
@@ -235,7 +225,7 @@ cdef bint is_harmless(const unsigned char* start, Py_ssize_t length, Py_ssize_t 
     memset(&machine, 0, sizeof(machine))
     machine.memo = <Py_ssize_t*>PyMem_Malloc((memoized + 1) * sizeof(Py_ssize_t))
     if machine.memo != NULL:
-        harmless = simulate(start, &machine, MANY + MOST_PARTS * length)
+        harmless = simulate(start, start + length, &machine, MANY + MOST_PARTS * length)
     PyMem_Free(machine.things)
     PyMem_Free(machine.stack)
     PyMem_Free(machine.marks)
@@ -244,7 +234,7 @@ cdef bint is_harmless(const unsigned char* start, Py_ssize_t length, Py_ssize_t 
 
 
 cdef bint make_room(Machine* machine) noexcept:
-    """For one thing more, on the stack, too, and one mark. False if there is none to be had."""
+    """For one thing more, and one mark. False if there is none to be had."""
     cdef Py_ssize_t room
     cdef void* larger
     if machine.made < machine.room and machine.marked < machine.room:
@@ -254,7 +244,6 @@ cdef bint make_room(Machine* machine) noexcept:
     if larger == NULL:
         return False
     machine.things = <Thing*>larger
-    # The stack is no higher than things were made, but for those that were remembered: it has room of its own.
     larger = PyMem_Realloc(machine.marks, room * sizeof(Py_ssize_t))
     if larger == NULL:
         return False
@@ -264,7 +253,7 @@ cdef bint make_room(Machine* machine) noexcept:
 
 
 cdef bint push(Machine* machine, Py_ssize_t which) noexcept:
-    """Push a thing. The stack grows by itself, at powers of two."""
+    """Push a thing. The stack grows by itself, at powers of two: what was remembered makes it higher than things were made."""
     cdef void* larger
     cdef Py_ssize_t height = machine.height
     if height & (height - 1) == 0 and (height == 0 or height >= 256):
@@ -285,10 +274,11 @@ cdef bint make(Machine* machine, Kind kind, int depth, double parts) noexcept:
     return push(machine, machine.made - 1)
 
 
-cdef bint simulate(const unsigned char* at, Machine* machine, double most) noexcept:
+cdef bint simulate(const unsigned char* at, const unsigned char* end, Machine* machine, double most) noexcept:
     """Walk over what was walked over already, so that it is known to have an end."""
     cdef Py_ssize_t taken, index
     cdef unsigned long long which
+    cdef const unsigned char* behind
     cdef unsigned char opcode
     cdef Thing* target
     cdef Thing* child
@@ -297,6 +287,7 @@ cdef bint simulate(const unsigned char* at, Machine* machine, double most) noexc
     cdef Kind kind
     while True:
         opcode = at[0]
+        behind = next_opcode(at, end)
         if opcode == STOP:
             return True
         if not make_room(machine):
@@ -374,9 +365,9 @@ cdef bint simulate(const unsigned char* at, Machine* machine, double most) noexc
                 return False
         else:
             # Of a text or bytes, the length counts, too.
-            if not make(machine, ATOM, 0, 1 + length_of(at) // 16):
+            if not make(machine, ATOM, 0, 1 + (behind - at) // 16):
                 return False
-        at += length_of(at)
+        at = behind
 
 
 def examine(data):

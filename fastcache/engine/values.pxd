@@ -55,6 +55,7 @@ cdef class ValueFormat:
     cdef bint compress(self, Packed packed, int* codec, int itemsize) except -1
     cdef object compress_native(self, object owner, object value, Cell* cell, int* codec)
     cdef object admit(self, object stored, const Cell* key, int* codec)
+    cdef int expect_signature(self, Py_ssize_t size, Py_ssize_t needed) except -1
     cdef object verified(self, object stored, const Cell* key, int codec)
     cdef Apart apart(self, object view, const Cell* key, int codec)
     cdef bytes decompressed(self, object stored, int number)

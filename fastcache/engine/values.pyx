@@ -263,16 +263,21 @@ cdef class ValueFormat:
             codec[0] |= CODEC_VERIFIED
         return stored
 
+    cdef int expect_signature(self, Py_ssize_t size, Py_ssize_t needed) except -1:
+        """Raise DecodeError if nobody here knows of signatures, or there is no room for one."""
+        if not self.trusts:
+            raise DecodeError(
+                f"a stored value is signed, and serializer {self.serializer.name!r} knows nothing of signatures")
+        if size < needed:
+            raise DecodeError("a stored value ends before its signature does")
+        return 0
+
     cdef object verified(self, object stored, const Cell* key, int codec):
         """What stands behind a signature that holds."""
         cdef bint beside = codec & CODEC_BUFFERS and not codec >> COMPRESSION_SHIFT & 0xF
         cdef Py_ssize_t start = ALIGNMENT if beside else SIGNATURE_SIZE
         cdef bytes whole = stored if type(stored) is bytes else bytes(stored)
-        if not self.trusts:
-            raise DecodeError(
-                f"a stored value is signed, and serializer {self.serializer.name!r} knows nothing of signatures")
-        if len(whole) < start:
-            raise DecodeError("a stored value ends before its signature does")
+        self.expect_signature(len(whole), start)
         rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(whole) + start, len(whole) - start)
         covered = memoryview(rest)[:head_size(rest)] if beside else rest
         signature = PyBytes_FromStringAndSize(PyBytes_AS_STRING(whole), SIGNATURE_SIZE)
@@ -284,11 +289,7 @@ cdef class ValueFormat:
         cdef Apart found = Apart.__new__(Apart)
         cdef bytes signature = b""
         if codec & CODEC_SIGNED:
-            if not self.trusts:
-                raise DecodeError(
-                    f"a stored value is signed, and serializer {self.serializer.name!r} knows nothing of signatures")
-            if len(view) < ALIGNMENT:
-                raise DecodeError("a stored value ends before its signature does")
+            self.expect_signature(len(view), ALIGNMENT)
             signature = bytes(view[:SIGNATURE_SIZE])
             view = view[ALIGNMENT:]
         cdef bytes start = bytes(view[:16])
