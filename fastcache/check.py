@@ -81,7 +81,9 @@ class CheckResult:
     def __str__(self) -> str:
         if self.ok:
             return "ok"
-        lines = [f"{len(self.details)} problem(s)" + (", repaired" if self.fixed else "")]
+        left = self.untrusted_entries + self.undecodable_entries
+        repaired = ", repaired" + (f" but {left} of them" if left else "") if self.fixed else ""
+        lines = [f"{len(self.details)} problem(s){repaired}"]
         lines += [f"  {line}" for line in self.details]
         return "\n".join(lines)
 

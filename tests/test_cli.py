@@ -166,6 +166,8 @@ def test_check_counts_what_it_does_not_trust_and_sign_signs_it(tmp_path, capsys)
         cache["plain"], cache["other"] = [1], collections.Counter("aab")
     assert main(["check", str(tmp_path)]) == 1
     assert "untrusted entry" in capsys.readouterr().out
+    assert main(["check", str(tmp_path), "--fix"]) == 1
+    assert "1 problem(s), repaired but 1 of them\n" in capsys.readouterr().out
     assert main(["sign", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "1 entries were signed\n"
     assert main(["check", str(tmp_path)]) == 0
