@@ -119,6 +119,8 @@ cdef class Database:
     cdef int checkpoint_beside(self) except -1
     cdef int empty_trash(self, double patience) except -1
     cdef int forget_trash(self, list names, double patience) except -1
+    cdef int count_file(self, long long size) except -1
+    cdef int change_row(self, Session session, str text, long long parameter) except -1
 
 
 cdef int warn(str message, str directory, object error) except -1

@@ -33,7 +33,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from fastcache.engine.changes cimport (
     after_commit, announce, announce_nothing, before_commit, is_anyone_starving, starve, starve_no_more)
 from fastcache.engine.clock cimport Tick, read, stands, wal_frames
-from fastcache.engine.connection cimport STEP_BUSY
+from fastcache.engine.connection cimport STEP_BUSY, STEP_ROW
 
 from fastcache.engine import changes, process, sql
 from fastcache.engine.errors import (
@@ -252,6 +252,7 @@ cdef class Database:
         cdef bint ours = self.is_ours(connection)
         cdef bint wal
         if not ours:
+            connection.execute(sql.USE_INCREMENTAL_VACUUM)
             connection.execute(sql.USE_WAL)
         wal = connection.query(sql.GET_JOURNAL_MODE)[0][0] == "wal"
         if not wal or self.syncs:
@@ -831,6 +832,7 @@ cdef class Database:
         cdef Session session
         cdef Statement statement
         cdef int changed = 0
+        cdef long long freed = 0
         self.turn.take(patience)
         try:
             self.enter()
@@ -840,7 +842,11 @@ cdef class Database:
                 for name in names:
                     parameters = (name,)
                     statement.bind_all(parameters)
-                    changed += self.change_locked(session, statement, False)
+                    if statement.run() == STEP_ROW:
+                        changed += 1
+                        freed += max(0, statement.column_integer(0))
+                        self.change_locked(session, statement, False)
+                self.count_file(-freed)
             except BaseException:
                 self.leave(False)
                 raise
@@ -848,6 +854,20 @@ cdef class Database:
         finally:
             self.turn.give()
         return changed
+
+    cdef int count_file(self, long long size) except -1:
+        """Files have grown, or shrunk, by so many bytes."""
+        cdef Session session
+        if size:
+            session = self.writing()
+            self.change_row(session, sql.COUNT_FILE, size)
+        return 0
+
+    cdef int change_row(self, Session session, str text, long long parameter) except -1:
+        """Run a statement that has one parameter, a rowid or a number of bytes."""
+        cdef Statement statement = session.statement(text)
+        statement.bind_integer(1, parameter)
+        return self.change_locked(session, statement, False)
 
     # -- for the check ------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import os
 APPLICATION_ID = 0x66_63_61_63
 """Marks a database as ours (``PRAGMA application_id``): the letters "fcac"."""
 
-FORMAT = 2
+FORMAT = 3
 """The version of everything below and of the codecs; a newer one is refused."""
 
 # The schema. Rowid order is insertion order, which iteration promises. The small columns come before the
@@ -32,19 +32,21 @@ SCHEMA = (
     "CREATE UNIQUE INDEX entry_key ON entry (key)",
     "CREATE INDEX entry_expire ON entry (expire) WHERE expire IS NOT NULL",
     "CREATE INDEX entry_tag ON entry (tag) WHERE tag IS NOT NULL",
-    "CREATE TABLE trash (file TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE trash (file TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID",
+    "CREATE TABLE reserved (file TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID",
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
     # A file whose row goes is put into the trash in the same transaction, whoever deletes. No trigger on updates or
     # inserts, which every set would pay for (measured: a quarter of an insert, and more than half of SET_MANY): of our
     # statements only REPLACE updates a row that has a file, or gives it one, and INSERT, SET and ADD may insert one.
-    # The store counts it there.
+    # `file_bytes` in meta counts what files take, or are about to: those of the rows, of the trash, and the reserved.
     """
     CREATE TRIGGER file_dropped AFTER DELETE ON entry WHEN old.file IS NOT NULL BEGIN
-        INSERT OR IGNORE INTO trash (file) VALUES (old.file);
-        UPDATE meta SET value = value - old.size WHERE name = 'file_bytes';
+        INSERT OR IGNORE INTO trash (file, size) VALUES (old.file, old.size);
     END
     """,
 )
+# Pages that are free can be given back to the file system a few at a time. Before the first page is written.
+USE_INCREMENTAL_VACUUM = "PRAGMA auto_vacuum = INCREMENTAL"
 MARK_AS_OURS = f"PRAGMA application_id = {APPLICATION_ID}"
 PUT_META = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
 GET_META = "SELECT name, value FROM meta"
@@ -106,10 +108,10 @@ ADD = """
     ON CONFLICT (key) DO NOTHING
 """
 COUNT_FILE = "UPDATE meta SET value = value + ?1 WHERE name = 'file_bytes'"
-ROW_OF_KEY = "SELECT id, expire, file, size FROM entry WHERE key = ?1"
+ROW_OF_KEY = "SELECT id, expire, file FROM entry WHERE key = ?1"
 INSERT = "INSERT INTO entry (key, codec, size, expire, tag, file, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 REPLACE = "UPDATE entry SET codec = ?2, size = ?3, expire = ?4, tag = ?5, file = ?6, value = ?7 WHERE id = ?8"
-DROP_FILE = "INSERT OR IGNORE INTO trash (file) SELECT file FROM entry WHERE id = ?1"
+DROP_FILE = "INSERT OR IGNORE INTO trash (file, size) SELECT file, size FROM entry WHERE id = ?1"
 DELETE = f"DELETE FROM entry WHERE key = ?1 AND {LIVE}"
 DELETE_ROW = "DELETE FROM entry WHERE id = ?1"
 DELETE_DANGLING = "DELETE FROM entry WHERE id = ?1 AND file = ?2"
@@ -190,21 +192,19 @@ EVICT_TAG = "DELETE FROM entry WHERE tag = ?1 AND tag IS NOT NULL AND (expire IS
 
 # Files that no row names any more.
 LIST_TRASH = "SELECT file FROM trash LIMIT 256"
-EMPTY_TRASH = "DELETE FROM trash WHERE file = ?1"
+EMPTY_TRASH = "DELETE FROM trash WHERE file = ?1 RETURNING size"
 
 # The check.
 INTEGRITY = "PRAGMA integrity_check(100)"
 REINDEX = "REINDEX"
 FILE_ROWS = "SELECT id, file, size FROM entry WHERE file IS NOT NULL"
 ALL_TRASH = "SELECT file FROM trash"
-FILE_BYTES = """
-    SELECT (SELECT value FROM meta WHERE name = 'file_bytes'),
-           (SELECT coalesce(sum(size), 0) FROM entry WHERE file IS NOT NULL)
+COUNT_ALL_FILES = """
+    (SELECT coalesce(sum(size), 0) FROM entry WHERE file IS NOT NULL)
+    + (SELECT coalesce(sum(size), 0) FROM trash) + (SELECT coalesce(sum(size), 0) FROM reserved)
 """
-RECOUNT_FILE_BYTES = """
-    INSERT OR REPLACE INTO meta (name, value)
-    SELECT 'file_bytes', coalesce(sum(size), 0) FROM entry WHERE file IS NOT NULL
-"""
+FILE_BYTES = f"SELECT (SELECT value FROM meta WHERE name = 'file_bytes'), {COUNT_ALL_FILES}"
+RECOUNT_FILE_BYTES = f"INSERT OR REPLACE INTO meta (name, value) SELECT 'file_bytes', {COUNT_ALL_FILES}"
 SERIALIZED_ROWS = """
     SELECT id, key, codec, file, size, value FROM entry
     WHERE id > ?1 AND (codec NOT BETWEEN 0 AND 15 OR (typeof(key) = 'blob' AND substr(key, 1, 4) = x'fc666301'))

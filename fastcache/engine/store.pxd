@@ -123,8 +123,6 @@ cdef class Store(Database):
     cdef Entry pop_native(self, const Cell* key, long long now)
     cdef bint increment_native(
         self, const Cell* key, long long delta, long long start, long long now, long long* total) except -1
-    cdef int count_file(self, long long size) except -1
-    cdef int change_row(self, Session session, str text, long long row) except -1
 
     cdef object do_tend(self)
 

@@ -809,7 +809,6 @@ cdef class Store(Database):
         cdef Session session = self.writing()
         cdef Statement statement = session.statement(sql.ROW_OF_KEY)
         cdef long long row = 0
-        cdef long long old_size = 0
         cdef bint there = False
         cdef bint live = False
         cdef bint has_file = False
@@ -819,7 +818,6 @@ cdef class Store(Database):
             row = statement.column_integer(0)
             live = not statement.column_is_integer(1) or statement.column_integer(1) > now
             has_file = not statement.column_is_null(2)
-            old_size = statement.column_integer(3) if has_file else 0
             statement.reset()
         if live and only_if_absent:
             return False
@@ -831,27 +829,15 @@ cdef class Store(Database):
             self.bind_row(statement, key, codec, size, expire, tag, file, value)
             statement.bind_integer(8, row)
         else:
-            old_size = 0
             if there:
                 self.change_row(session, sql.DELETE_ROW, row)
             statement = session.statement(sql.INSERT)
             self.bind_row(statement, key, codec, size, expire, tag, file, value)
         self.change_locked(session, statement, False)
-        return self.count_file((size if file is not None else 0) - old_size) == 0
-
-    cdef int change_row(self, Session session, str text, long long row) except -1:
-        """Run a statement whose one parameter is a rowid."""
-        cdef Statement statement = session.statement(text)
-        statement.bind_integer(1, row)
-        return self.change_locked(session, statement, False)
-
-    cdef int count_file(self, long long size) except -1:
-        """Files have grown, or shrunk, by so many bytes."""
-        cdef Session session
-        if size:
-            session = self.writing()
-            self.change_row(session, sql.COUNT_FILE, size)
-        return 0
+        # What was there is in the trash, and counts until it is unlinked.
+        if file is not None:
+            self.count_file(size)
+        return True
 
     cdef int bind_row(
             self, Statement statement, const Cell* key, int codec, long long size, long long expire, const Cell* tag,

@@ -29,11 +29,11 @@ PLANTED = {
         for value in values
     },
     "expire of an int": ["UPDATE entry SET expire = 'abc', value = 7 WHERE key = 'small'"],
-    "trash that is not UTF-8": [f"INSERT INTO trash VALUES ({NOT_UTF8})"],
-    "trash that is a blob": ["INSERT INTO trash VALUES (x'ff')"],
+    "trash that is not UTF-8": [f"INSERT INTO trash (file) VALUES ({NOT_UTF8})"],
+    "trash that is a blob": ["INSERT INTO trash (file) VALUES (x'ff')"],
     "trash that stays": [
         "CREATE TRIGGER planted BEFORE DELETE ON trash BEGIN SELECT RAISE(IGNORE); END",
-        "INSERT INTO trash VALUES ('00000000000000000000000000000000')",
+        "INSERT INTO trash (file) VALUES ('00000000000000000000000000000000')",
     ],
     "entries that stay": ["CREATE TRIGGER planted BEFORE DELETE ON entry BEGIN SELECT RAISE(IGNORE); END"],
     "no count of bytes": ["DELETE FROM meta WHERE name = 'file_bytes'"],
