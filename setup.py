@@ -25,7 +25,7 @@ CONNECTION = "fastcache.engine.connection"
 OTHERS = [
     f"fastcache.engine.{name}"
     for name in (
-        *("keys", "values", "changes", "sieve", "memory", "queue", "turn", "session", "database", "store"),
+        *("keys", "values", "changes", "sieve", "memory", "queue", "turn", "session", "database", "recency", "eviction", "bounded", "store"),
         *("transaction", "bulk", "batch", "mapping", "pickles", "maps"),
     )
 ]

@@ -4,6 +4,7 @@ from fastcache.cache import Cache
 from fastcache.engine.connection import sqlite_version
 from fastcache.engine.errors import (
     CacheError,
+    CacheFullError,
     ClosedError,
     CorruptError,
     DecodeError,
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Cache",
     "CacheError",
+    "CacheFullError",
     "CheckResult",
     "ClosedError",
     "CorruptError",

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
-    from typing import Literal
+    from typing import Any, Literal
 
     from fastcache.check import CheckResult
     from fastcache.engine.store import Store
@@ -40,7 +40,16 @@ class Cache(CacheMapping):
     Args:
         directory: where it lives; made (for its owner alone) if absent. None makes a private temporary one, which
             is removed when the cache is closed, or collected, or the process that made it exits.
-        max_size: a limit in bytes, recorded with the cache; 0 leaves what is recorded. Nothing is evicted by it.
+        max_size: a limit in bytes for what the directory occupies (the write-ahead log aside), stored with the cache and
+            kept by every process; 0 for none, None for what is stored.
+        eviction: what goes first when the cache is full, stored with it, too; None for what is stored, "lru" for a new one.
+            "lru": what was used least recently. "lfu": least frequently. "sieve": what was not used since a hand passed it;
+            what is asked for once goes before what is asked for again. "fifo": what is oldest. "ttl": what expires first, and
+            then what is oldest. "none": nothing; a full cache raises CacheFullError. What has expired goes before
+            anything else.
+        on_evict: called as ``on_evict(key, reason)`` after an entry was removed by this object without having been asked for
+            by key. The reason is "evicted" (to make room), "expired" or "tag" (by ``evict_tag``). It is called a moment later,
+            in the thread of maintenance, outside of all locks; what it raises is logged.
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds.
         memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.
@@ -73,7 +82,9 @@ class Cache(CacheMapping):
         self,
         directory: str | os.PathLike[str] | None = None,
         *,
-        max_size: int = 0,
+        max_size: int | None = None,
+        eviction: Literal["lru", "lfu", "sieve", "fifo", "ttl", "none"] | None = None,
+        on_evict: Callable[[Any, Literal["evicted", "expired", "tag"]], object] | None = None,
         serializer: Serializer | None = None,
         timeout: float = 60.0,
         memory: int = 32 * 1024 * 1024,
@@ -84,10 +95,6 @@ class Cache(CacheMapping):
         secret: bytes | str | None = None,
         timer: Callable[[], float] | None = None,
     ) -> None:
-        if isinstance(max_size, bool) or not isinstance(max_size, int):
-            raise TypeError(f"max_size must be a number of bytes (int), not {type(max_size).__name__}")
-        if not 0 <= max_size < 1 << 63:
-            raise ValueError(f"max_size must be at least 0 bytes, not {max_size}")
         serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
             directory,
@@ -99,7 +106,8 @@ class Cache(CacheMapping):
             write_behind=write_behind,
             durability=durability,
             compression=compression,
-            settings={"max_size": max_size or None},
+            on_evict=on_evict,
+            settings={"max_size": max_size, "eviction": eviction},
         )
 
     def check(self, fix: bool = False) -> CheckResult:

@@ -66,6 +66,7 @@ class Index(IndexMapping):
             keeper=attend,
             durability=durability,
             compression=compression,
+            keeps_limit=False,
         )
         if mapping_or_pairs or items:
             self.update(mapping_or_pairs, **items)

@@ -133,6 +133,8 @@ cdef struct Question:
     Cell key
     # The tier has answered it.
     bint recalled
+    # Where the row is, as the tier is to know it.
+    unsigned int row
 
 
 cdef class Reading:
@@ -218,6 +220,8 @@ cdef class Reading:
                 node = self.store.memory.sieve.find(self.names[index], self.questions[index].key.hashed)
                 if node != NULL and node.kind != PRESENT:
                     node.visited = 1
+                    if self.store.recency is not None and node.kind != ABSENT:
+                        self.store.use(node)
                     self.questions[index].recalled = True
                     self.found[index] = recalled(node)
                     continue
@@ -225,6 +229,9 @@ cdef class Reading:
                 return False
             if statement.column_is_null(6):
                 continue
+            if self.store.recency is not None:
+                self.questions[index].row = <unsigned int>statement.column_integer(6)
+                self.store.use_stored(self.questions[index].row)
             if (statement.column_integer(0) == CODEC_NATIVE and statement.column_is_integer(0)
                     and statement.column_is_null(1) and statement.column_is_null(3)):
                 self.found[index] = statement.column_object(2)
@@ -291,7 +298,8 @@ cdef class Reading:
 
     cdef int keep(self, Py_ssize_t index, Kind kind, object value, int codec, long long expire) except -1:
         self.store.remember(
-            self.era, self.names[index], self.questions[index].key.hashed, kind, value, codec, expire)
+            self.era, self.names[index], self.questions[index].key.hashed, kind, value, codec, expire,
+            self.questions[index].row)
         return 0
 
 

@@ -22,7 +22,7 @@ set the clock back), it drops all that it knows. What never confirms:
 `head` is moved once a record is complete, `reserved` before the first word is written: a reader that finds its position
 overtaken by `reserved` has read what was being overwritten. Hashes it has handed out until then cost needless drops.
 
-One word of the file is no record: STARVING. SQLite's write lock goes to whoever asks for it in the right moment, and a
+Two words of the file are no records. SETTINGS is another one whenever a limit or a policy was changed. STARVING: SQLite's write lock goes to whoever asks for it in the right moment, and a
 writer that asks again and again asks best. Whoever has waited for too long therefore says so there, and the others stand
 back before they begin to write, until that one has written. It is a hint, with a time in it, so that one that dies
 delays the others by milliseconds.
@@ -43,7 +43,7 @@ from fastcache.engine import lazy
 
 cdef enum:
     # Words at the beginning of the file.
-    MAGIC, CAPACITY, RESERVED, HEAD, LATEST, STARVING, _UNUSED_6, _UNUSED_7, RECORDS
+    MAGIC, CAPACITY, RESERVED, HEAD, LATEST, STARVING, SETTINGS, _UNUSED_7, RECORDS
     # Words of a record before its hashes.
     RECORD_WORDS = 3
 
@@ -69,7 +69,11 @@ cdef class ChangeLog:
 
     def __init__(self, path):
         cdef Py_buffer view
-        self.mapping = _map(path)
+        cdef unsigned long long beginning[2]
+        beginning[0] = SIGNATURE
+        beginning[1] = capacity
+        content = (<const char*>beginning)[:sizeof(beginning)].ljust(8 * (RECORDS + capacity), b"\0")
+        self.mapping = map_shared(path, content)
         PyObject_GetBuffer(self.mapping, &view, PyBUF_WRITABLE)
         self.ring = <unsigned long long*>view.buf
         size = view.len
@@ -226,6 +230,18 @@ cdef void after_commit(void* witness, int frames) noexcept nogil:
             unconfirmed | <unsigned int>frames)
 
 
+cdef unsigned long long settings_version(unsigned long long* ring) noexcept nogil:
+    """Is another one when somebody has changed the settings."""
+    return load(&ring[SETTINGS])
+
+
+cdef void settings_changed(unsigned long long* ring) noexcept nogil:
+    """Say so, after the commit."""
+    cdef unsigned long long before = load(&ring[SETTINGS])
+    while not replace(&ring[SETTINGS], before, before + 1):
+        before = load(&ring[SETTINGS])
+
+
 # How long a word in STARVING counts that is not renewed, in microseconds; and the bits of it that are the time.
 cdef unsigned long long STARVING_FOR = 5000
 cdef unsigned long long TIME_BITS = 40
@@ -261,31 +277,27 @@ cdef void starve_no_more(unsigned long long* ring, unsigned long long token) noe
         replace(&ring[STARVING], word, 0)
 
 
-def _map(path):
-    """Map the file; make it first if need be, whoever else is doing the same."""
+def map_shared(path, content):
+    """Map a file that processes share; make it first, with this content, if need be, whoever else is doing the same."""
     flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     try:
         fd = os.open(path, flags)
     except FileNotFoundError:
-        fd = _make(path, flags)
+        fd = _make(path, flags, content)
     try:
         return lazy.load("mmap").mmap(fd, 0)
     finally:
         os.close(fd)
 
 
-def _make(path, flags):
+def _make(path, flags, content):
     """Make the file under another name first: nobody must map one that is not complete.
 
-    It is filled with zeros that take space: where a hole cannot be filled, writing to the map would kill the process."""
-    cdef unsigned long long beginning[2]
-    beginning[0] = SIGNATURE
-    beginning[1] = capacity
+    Its content takes space, zeros or not: where a hole cannot be filled, writing to the map would kill the process."""
     temporary = f"{path}.{os.urandom(8).hex()}"
     fd = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         try:
-            content = (<const char*>beginning)[:sizeof(beginning)].ljust(8 * (RECORDS + capacity), b"\0")
             written = os.write(fd, content)
             if written < len(content):
                 raise OSError("the disk is full")

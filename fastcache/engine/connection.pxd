@@ -42,6 +42,13 @@ ctypedef struct Row:
     RowKind kind
 
 
+cdef enum RowChange:
+    # SQLite's own numbers for what a statement has done to a row.
+    ROW_DELETED = 9
+    ROW_INSERTED = 18
+    ROW_UPDATED = 23
+
+
 # Milliseconds since the epoch that stand for "never expires".
 cdef extern from *:
     """
@@ -60,6 +67,8 @@ cdef enum Step:
 # it has, with the number of frames that the WAL then holds.
 ctypedef void (*BeforeCommit)(void* witness) noexcept nogil
 ctypedef void (*AfterCommit)(void* witness, int frames) noexcept nogil
+# Called for each row that is inserted, changed or deleted.
+ctypedef void (*RowChanged)(void* place, int change, long long row) noexcept nogil
 
 
 cdef struct Witness:
@@ -67,6 +76,10 @@ cdef struct Witness:
     AfterCommit after
     void* itself
     int frames
+    RowChanged changed
+    void* place
+    # The one that was inserted or changed last.
+    long long row
 
 
 cdef struct Offer:
@@ -105,6 +118,7 @@ cdef class Connection:
     cdef int checkpoint(self, bint restart=*) except -1
     cdef const unsigned long long* wal_index(self) noexcept
     cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* witness) noexcept
+    cdef void watch_rows(self, RowChanged changed, void* place) noexcept
     cdef int execute(self, str text) except -1
     cpdef list query(self, str text, tuple parameters=*, bint release_gil=*)
     cdef list rows_of(self, str text, tuple parameters, bint release_gil)

@@ -135,6 +135,14 @@ cdef int wal_hook(void* witness, sqlite3* db, const char* name, int frames) noex
     return SQLITE_OK
 
 
+cdef void update_hook(void* witness, int change, const char* base, const char* table, sqlite3_int64 row) noexcept nogil:
+    # Of our tables, SQLite tells of `entry` alone: the others have no rowids.
+    cdef Witness* told = <Witness*>witness
+    if change != ROW_DELETED:
+        told.row = row
+    told.changed(told.place, change, row)
+
+
 cdef int be_patient(void* nothing, int tries) noexcept nogil:
     cdef sqlite3_vfs* system = sqlite3_vfs_find(NULL)
     if tries >= RESTART_TRIES or system == NULL:
@@ -522,6 +530,16 @@ cdef class Connection:
         self.witness.after = after
         self.witness.itself = witness
         sqlite3_commit_hook(self.db, commit_hook, &self.witness)
+
+    cdef void watch_rows(self, RowChanged changed, void* place) noexcept:
+        """Have it called for each row that this connection inserts, changes or deletes; for NULL, not any more."""
+        self.witness.changed = changed
+        self.witness.place = place
+        self.witness.row = 0
+        if changed != NULL:
+            sqlite3_update_hook(self.db, update_hook, &self.witness)
+        else:
+            sqlite3_update_hook(self.db, NULL, NULL)
 
     cdef int execute(self, str text) except -1:
         """Run one statement whose results do not matter. The GIL is released: the caller holds the turn."""

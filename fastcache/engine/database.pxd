@@ -111,6 +111,7 @@ cdef class Database:
     cdef int carry_out(self) except -1
     cdef int forget_put_off(self) except -1
     cdef int flush_first(self) except -1
+    cdef int prepare(self, Session session) except -1
 
     cdef int settle(self) except -1
     cdef int tidy_up(self, Session session) except -1

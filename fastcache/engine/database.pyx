@@ -139,6 +139,10 @@ cdef class Database:
         """Write what waits, before something that must not come before it."""
         return 0
 
+    cdef int prepare(self, Session session) except -1:
+        """A session to write with was opened."""
+        return 0
+
     def flush(self):
         """Write what was put off, and wait for it."""
 
@@ -171,6 +175,7 @@ cdef class Database:
             self.commit.ring = NULL if log is None else log.ring
             self.commit.capacity = 0 if log is None else log.capacity
             session.connection.watch_commits(before_commit, after_commit, &self.commit)
+            self.prepare(session)
             self.writer = session
         finally:
             self.opening.release()
@@ -650,7 +655,7 @@ cdef class Database:
                 self.carry_out()
             if not session.connection.in_transaction():
                 # SQLite rolls back by itself after some errors (a full disk, for one).
-                self.undo_files(mark)
+                self.roll_back(session)
                 if keep:
                     raise TransactionError("an earlier error has rolled this transaction back; run its block again")
             elif self.depth > 1:

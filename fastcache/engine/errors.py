@@ -7,6 +7,7 @@ message names the thing, what was wrong with it and what to do; the library's ra
 
 __all__ = [
     "CacheError",
+    "CacheFullError",
     "ClosedError",
     "CorruptError",
     "DecodeError",
@@ -56,12 +57,16 @@ class FullError(CacheError, OSError):
     """The disk is full; the operation left nothing behind."""
 
 
+class CacheFullError(CacheError):
+    """The cache has reached its ``max_size``, and may evict nothing; nothing was stored."""
+
+
 class StorageError(CacheError, OSError):
     """The file system or SQLite reported an error that is none of the others."""
 
 
 class TooLargeError(CacheError, ValueError):
-    """The key or value is larger than SQLite can hold."""
+    """The key or value is larger than SQLite can hold, or than the cache's ``max_size``; nothing was evicted for it."""
 
 
 class TransactionError(CacheError, RuntimeError):

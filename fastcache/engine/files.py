@@ -63,8 +63,14 @@ class ValueFiles:
 
     def write(self, parts: list[bytes | memoryview]) -> PendingFile:
         """Write a temporary file of what follows each other; it is in nobody's way until ``commit``."""
+        pending = self.begin()
+        pending.write(parts)
+        return pending
+
+    def begin(self) -> PendingFile:
+        """Make an empty temporary file."""
         try:
-            return self._write(parts)
+            return PendingFile(self, *self._create())
         except FileNotFoundError:
             for folder in (self.folder, self.temporary):
                 try:
@@ -73,20 +79,7 @@ class ValueFiles:
                     continue
                 except OSError as error:
                     raise storage_error(error, "make the folder", folder) from error
-            return self._write(parts)
-
-    def _write(self, parts: list[bytes | memoryview]) -> PendingFile:
-        name, fd = self._create()
-        pending = PendingFile(self, name, fd)
-        try:
-            for group in _writable(parts):
-                _write_all(fd, group)
-        except BaseException as error:
-            pending.discard()
-            if isinstance(error, OSError):
-                raise storage_error(error, f"write a value of {sum(map(len, parts))} bytes to", self.folder) from error
-            raise
-        return pending
+            return PendingFile(self, *self._create())
 
     def _create(self) -> tuple[str, int]:
         while True:
@@ -223,6 +216,15 @@ class ValueFiles:
                 count += 1
         return count
 
+    def is_being_written(self, name: str) -> bool:
+        """Whether a living writer has a temporary file of this name."""
+        try:
+            self.path(name)
+        except MissingFileError:
+            return False
+        path = os.path.join(self.temporary, name)
+        return os.path.lexists(path) and not self._writer_is_dead(name, remove=not _HAS_FLOCK)
+
     def _writer_is_dead(self, name: str, *, remove: bool = False) -> bool:
         path = os.path.join(self.temporary, name)
         if not _HAS_FLOCK:
@@ -247,6 +249,18 @@ class PendingFile:
         self._files = files
         self._fd = fd
         self._path = os.path.join(files.temporary, name)
+
+    def write(self, parts: list[bytes | memoryview]) -> None:
+        """Write what follows each other; on failure there is no file any more."""
+        try:
+            for group in _writable(parts):
+                _write_all(self._fd, group)
+        except BaseException as error:
+            self.discard()
+            if isinstance(error, OSError):
+                size = sum(map(len, parts))
+                raise storage_error(error, f"write a value of {size} bytes to", self._files.folder) from error
+            raise
 
     def commit(self) -> None:
         """Give the file its final name; the caller holds the database's write lock."""

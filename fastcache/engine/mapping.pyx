@@ -76,6 +76,8 @@ cdef class StoreMapping:
             options["timer"] = store.timer
         if store.write_behind:
             options["write_behind"] = store.write_behind
+        if store.on_evict is not None:
+            options["on_evict"] = store.on_evict
         return _reopen, (type(self), store.directory, options)
 
     def __repr__(self):
@@ -287,8 +289,18 @@ cdef class StoreMapping:
         return self.store.size()
 
     def volume(self):
-        """Bytes on disk (int): the database file and the value files, the write-ahead log aside. Costs O(1)."""
+        """Bytes on disk (int): the database file and the value files, those that are yet to be unlinked, too; the
+        write-ahead log aside. Costs O(1)."""
         return self.store.volume()
+
+    def vacuum(self):
+        """Give free space in the database back to the file system, a little at a time, so that others wait for no longer
+        than that; returns how many bytes that were (int). Without it, free space is used again.
+
+        Raises:
+            TransactionError: inside ``transact``.
+        """
+        return self.store.vacuum()
 
     @property
     def directory(self):
@@ -489,6 +501,19 @@ cdef class CacheMapping(StoreMapping):
         """Remove the entries that have expired; returns how many (int)."""
         return self.store.expire()
 
+    def evict(self):
+        """Bring the cache under ``max_size`` now, rather than in the background; returns how many entries that has removed
+        (int).
+
+        >>> from fastcache import Cache
+        >>> with Cache(max_size=1_000_000, eviction="fifo") as cache:
+        ...     for number in range(3000):
+        ...         cache[number] = bytes(1000)
+        ...     cache.evict(), cache.volume() <= 1_000_000, 0 in cache, 2999 in cache
+        (0, True, False, True)
+        """
+        return self.store.evict()
+
     def evict_tag(self, tag):
         """Remove the entries that carry the tag; returns how many (int)."""
         return self.store.evict_tag(tag)
@@ -496,7 +521,8 @@ cdef class CacheMapping(StoreMapping):
     def stats(self):
         """Hits and misses of this object in this process, of ``get``, ``[]``, ``pop`` and what is built on them.
 
-        ``memory_hits`` are those hits for which SQLite was not asked.
+        ``memory_hits`` are those hits for which SQLite was not asked. ``evictions`` and ``expirations`` are the entries that
+        this object has removed for ``max_size``, and because they had expired.
 
         >>> from fastcache import Cache
         >>> with Cache() as cache:
@@ -504,16 +530,18 @@ cdef class CacheMapping(StoreMapping):
         ...     cache["k"], cache.get("absent")
         ...     cache.stats(), cache.stats().misses
         ('v', None)
-        ({'hits': 1, 'misses': 1, 'memory_hits': 1}, 1)
+        ({'hits': 1, 'misses': 1, 'memory_hits': 1, 'evictions': 0, 'expirations': 0}, 1)
         """
         store = self.store
-        return Stats(hits=store.hits, misses=store.misses, memory_hits=store.memory_hits)
+        return Stats(
+            hits=store.hits, misses=store.misses, memory_hits=store.memory_hits, evictions=store.evictions,
+            expirations=store.expirations)
 
     def reset_stats(self):
-        """Count hits and misses from zero."""
-        self.store.hits = 0
-        self.store.misses = 0
-        self.store.memory_hits = 0
+        """Count from zero."""
+        store = self.store
+        store.hits = store.misses = store.memory_hits = 0
+        store.evictions = store.expirations = 0
 
     @property
     def write_behind(self):
@@ -522,8 +550,27 @@ cdef class CacheMapping(StoreMapping):
 
     @property
     def max_size(self):
-        """The limit in bytes (int) that is stored with the cache; 0 for none."""
-        return self.store.settings["max_size"]
+        """The limit in bytes (int) of what the directory may occupy, the write-ahead log aside; 0 for none.
+
+        Setting it changes it for all processes, and for good. What is too much is evicted before that returns.
+
+        >>> from fastcache import Cache
+        >>> with Cache(max_size=10_000_000) as cache:
+        ...     _ = cache.set_many((number, bytes(1000)) for number in range(5000))
+        ...     cache.max_size = 1_000_000
+        ...     cache.volume() <= 1_000_000, 4999 in cache
+        (True, True)
+        """
+        return self.store.max_size
+
+    @max_size.setter
+    def max_size(self, max_size):
+        self.store.set_limit(max_size)
+
+    @property
+    def eviction(self):
+        """What goes first when the cache is full: "lru", "lfu", "sieve", "fifo", "ttl", or "none"."""
+        return self.store.eviction
 
 
 def _reopen(kind, directory, options):

@@ -23,7 +23,7 @@ cdef class Memory:
     cdef void forget(self, unsigned long long hashed) noexcept
     cdef bint keep(
         self, unsigned long long era, object key, unsigned long long hashed, Kind kind, object value, int codec,
-        long long expire) except -1
+        long long expire, unsigned int row) except -1
 
     cdef bint may_wait(self) noexcept
     cdef void start_over(self, const Tick* now) noexcept

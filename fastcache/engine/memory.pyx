@@ -118,7 +118,7 @@ cdef class Memory:
 
     cdef bint keep(
             self, unsigned long long era, object key, unsigned long long hashed, Kind kind, object value, int codec,
-            long long expire) except -1:
+            long long expire, unsigned int row) except -1:
         """Remember what SQLite has said since ``catch_up`` gave this era, if that is still so."""
         cdef unsigned long long value_cost, key_cost
         if era == 0:
@@ -128,7 +128,7 @@ cdef class Memory:
         key_cost = cost_of(key) + cost_of_utf8(key)
         if era != self.era or not self.is_current():
             return False
-        return self.sieve.keep(key, hashed, kind, value, codec, expire, key_cost, value_cost)
+        return self.sieve.keep(key, hashed, kind, value, codec, expire, key_cost, value_cost, row)
 
 
 cdef void forget(void* tier, bint everything, unsigned long long hashed) noexcept:

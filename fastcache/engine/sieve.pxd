@@ -20,6 +20,9 @@ cdef struct Node:
     unsigned int newer
     # In units of 16 bytes.
     unsigned int cost
+    # Its row in the table of recency, or 0, and when that was last told.
+    unsigned int row
+    unsigned int used_at
     unsigned short codec
     unsigned char kind
     unsigned char visited
@@ -41,7 +44,7 @@ cdef class Sieve:
     cdef Node* find(self, object key, unsigned long long hashed) noexcept
     cdef bint keep(
         self, object key, unsigned long long hashed, Kind kind, object value, int codec, long long expire,
-        unsigned long long key_cost, unsigned long long value_cost) noexcept
+        unsigned long long key_cost, unsigned long long value_cost, unsigned int row) noexcept
     cdef void become(self, object key, unsigned long long hashed, object encoded, object value) noexcept
     cdef void forget(self, unsigned long long hashed) noexcept
     cdef void clear(self) noexcept

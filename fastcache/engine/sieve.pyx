@@ -72,7 +72,7 @@ cdef class Sieve:
 
     cdef bint keep(
             self, object key, unsigned long long hashed, Kind kind, object value, int codec, long long expire,
-            unsigned long long key_cost, unsigned long long value_cost) noexcept:
+            unsigned long long key_cost, unsigned long long value_cost, unsigned int row) noexcept:
         """Enter a key, or replace what is known of it. Returns whether that was possible."""
         cdef unsigned long long cost = key_cost + value_cost
         cdef bint fits = 0 <= codec <= 0xFFFF and cost <= self.limit // LARGEST_SHARE
@@ -94,6 +94,8 @@ cdef class Sieve:
         node.expire = expire
         node.cost = <unsigned int>(cost // UNIT)
         node.codec = <unsigned short>codec
+        node.row = row
+        node.used_at = 0
         node.kind = kind
         node.visited = visited
         if not self.enter(place, hashed):

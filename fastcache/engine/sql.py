@@ -185,9 +185,30 @@ EXPIRE_FIRST = """
         SELECT id FROM entry WHERE expire IS NOT NULL AND expire <= ?1 ORDER BY expire, id LIMIT ?2
     )
 """
+# Eviction: rows in the order of insertion, after ?1 and up to ?2, or in that of their expiry; ?3 how many.
+ROWS_FROM = "SELECT id FROM entry WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3"
+ROWS_THAT_EXPIRE = "SELECT id FROM entry WHERE expire > ?1 AND expire < ?2 ORDER BY expire, id LIMIT ?3"
+NEWEST_ROW = "SELECT max(id) FROM entry"
+EXPIRED_ROW = "SELECT id FROM entry WHERE expire IS NOT NULL AND expire <= ?1 ORDER BY expire LIMIT 1"
+EVICT = "DELETE FROM entry WHERE id = ?1 RETURNING key, size, file IS NOT NULL"
+PAGE_COUNT = "PRAGMA page_count"
+FREE_PAGES = "PRAGMA freelist_count"
+PAGE_SIZE = "PRAGMA page_size"
+COUNTED_BYTES = "SELECT value FROM meta WHERE name = 'file_bytes'"
+TRASH_BYTES = "SELECT coalesce(sum(size), 0) FROM trash"
+# Files that somebody is about to write, for which room was made.
+RESERVE = "INSERT INTO reserved (file, size) VALUES (?1, ?2)"
+LIST_RESERVED = "SELECT file, size FROM reserved"
+COUNT_RESERVED = "SELECT count(*) FROM reserved"
+GIVE_BACK = "DELETE FROM reserved WHERE file = ?1 RETURNING size"
+# As many pages as there are, in one go.
+VACUUM_SOME = "PRAGMA incremental_vacuum(64)"
+
 FIRST_EXPIRY = "SELECT min(expire) FROM entry WHERE expire IS NOT NULL"
 NEXT_EXPIRY = "SELECT min(expire) FROM entry WHERE expire IS NOT NULL AND expire > ?1"
-KEYS_TAGGED = "SELECT key FROM entry WHERE tag = ?1 AND tag IS NOT NULL LIMIT ?2"
+KEYS_TAGGED = """
+    SELECT key FROM entry WHERE tag = ?1 AND tag IS NOT NULL AND (expire IS NULL OR expire > ?2) LIMIT ?3
+"""
 EVICT_TAG = "DELETE FROM entry WHERE tag = ?1 AND tag IS NOT NULL AND (expire IS NULL OR expire > ?2)"
 
 # Files that no row names any more.

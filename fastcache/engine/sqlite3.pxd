@@ -116,6 +116,8 @@ cdef extern from "sqlite3.h" nogil:
     int sqlite3_changes(sqlite3* db)
     int sqlite3_total_changes(sqlite3* db)
     int sqlite3_get_autocommit(sqlite3* db)
+    void* sqlite3_update_hook(
+        sqlite3* db, void (*hook)(void*, int, const char*, const char*, sqlite3_int64) noexcept nogil, void* argument)
     void* sqlite3_commit_hook(sqlite3* db, int (*hook)(void*) noexcept nogil, void* argument)
 
     # Write-ahead log

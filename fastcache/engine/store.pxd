@@ -5,7 +5,7 @@
 
 from fastcache.engine.clock cimport Tick
 from fastcache.engine.connection cimport NEVER, Cell, Row, Statement
-from fastcache.engine.database cimport Database
+from fastcache.engine.bounded cimport Bounded
 from fastcache.engine.queue cimport Generation, Place, Queue, Rows
 from fastcache.engine.session cimport Session
 from fastcache.engine.sieve cimport Kind, Node
@@ -34,7 +34,7 @@ cdef long long expiry(Store store, object expire) except? -1
 cdef Entry entry_of(Place place)
 
 
-cdef class Store(Database):
+cdef class Store(Bounded):
     cdef readonly object serializer
     cdef ValueFormat format
     cdef readonly object compression
@@ -69,7 +69,7 @@ cdef class Store(Database):
     cdef bint set_expiry(self, object key, long long expire) except -1
     cdef object increment(self, object key, object delta, object default)
     cdef object fetch_row(self, object key, object missing)
-    cdef object recall(self, object name, unsigned long long hashed, const Node* node, object missing)
+    cdef object recall(self, object name, unsigned long long hashed, Node* node, object missing)
     cdef bint recall_presence(self, const Node* node) except -1
     cdef Node* in_memory(self, object key, unsigned long long* hashed) except? NULL
     cdef bint contains_row(self, object key) except -1
@@ -77,7 +77,7 @@ cdef class Store(Database):
     cdef object name_of(self, object key, object owner, Cell* cell)
     cdef bint remember(
         self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,
-        long long expire) except -1
+        long long expire, unsigned int row) except -1
     cdef unsigned long long sight(self) noexcept
     cdef Statement look_up(self, bint whole, const Cell* key, unsigned long long* era)
     cdef object value_of(self, object key, object codec, object file, object size, object stored)
@@ -90,7 +90,6 @@ cdef class Store(Database):
     cdef int give(self, Entry entry, Want want) except -1
     cdef object encode_whole(self, object value, const Cell* key, Cell* cell, int* codec)
     cdef int keep_own(self, const Cell* key, object name, object known, int codec, long long expire) except -1
-    cdef int will_change_stored(self, object stored) except -1
     cdef bint put_row(
         self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
         const Cell* value, object name, object known, int known_codec) except -1
@@ -98,6 +97,9 @@ cdef class Store(Database):
         self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
         const Cell* value, list parts, object name, object known, int known_codec) except -1
     cdef bint write_row(
+        self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
+        str file, const Cell* value) except -1
+    cdef bint upsert(
         self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
         str file, const Cell* value) except -1
     cdef bint replace_row(
@@ -117,6 +119,10 @@ cdef class Store(Database):
     cdef Py_ssize_t write_rows(self, Rows rows, Py_ssize_t start, Py_ssize_t end, bint only_if_absent) except -1
     cdef bint is_large(self, const Cell* value) noexcept
     cdef Py_ssize_t write_run(self, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now) except -1
+    cdef Py_ssize_t write_run_within(
+        self, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now, long long need) except -1
+    cdef int make_room_for_number(self, const Cell* key) except -1
+    cdef int abandon_file(self, object pending, bint reserved) except -1
     cdef bint is_in_the_way(self, Session session, long long now) except -1
     cdef bint write_alone(self, const Row* row, bint only_if_absent) except -1
     cdef Py_ssize_t delete_run(self, const Row* rows, Py_ssize_t count, long long now) except -1
@@ -139,7 +145,7 @@ cdef class Store(Database):
     cdef bint can_wait(self) noexcept
     cdef int came_in(self, unsigned long long hashed) except -1
     cdef bint has_expired_waiting(self, object name) except -1
-    cdef bint make_room(self) except -1
+    cdef bint let_in(self) except -1
     cdef int raise_failure(self, Queue queue) except -1
     cdef int add_queue(self, Queue queue) except -1
     cdef int remove_queue(self, Queue queue) except -1
@@ -152,4 +158,5 @@ cdef class Store(Database):
     cdef list scan(self, bint items, bint backward, long long* last, int limit)
     cdef object scalar(self, str text, tuple parameters)
     cdef int bulk(self, str text, tuple parameters) except -1
-    cdef int bulk_of(self, str keys, tuple which, str text, tuple parameters) except -1
+    cdef int bulk_of(self, str keys, tuple which, str text, tuple parameters, str reason) except -1
+    cdef long long most_asked(self) noexcept

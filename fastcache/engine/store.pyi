@@ -4,13 +4,13 @@ from typing import Any, Literal
 
 from typing_extensions import disjoint_base
 
-from fastcache.engine.database import Database
+from fastcache.engine.bounded import Bounded
 
 @disjoint_base
 class Entry: ...
 
 @disjoint_base
-class Store(Database):
+class Store(Bounded):
     hits: int
     misses: int
     memory_hits: int
@@ -39,6 +39,8 @@ class Store(Database):
         write_behind: float | None = None,
         durability: Literal["normal", "full"] = "normal",
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
+        on_evict: Callable[[Any, str], object] | None = None,
+        keeps_limit: bool = True,
         settings: dict[str, Any] | None = None,
     ) -> None: ...
     def decode_row(self, key: Any, codec: Any, file: Any, size: Any, stored: Any) -> tuple[Any, Any]: ...

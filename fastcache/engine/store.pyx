@@ -1,7 +1,7 @@
 # cython: nonecheck=True
 """The entries of one directory: get, set, add, pop, delete, touch, incr, scan, and what waits to be written.
 
-What is always true, and who keeps it so (database.pyx has the rest):
+What is always true, and who keeps it so (database.pyx and bounded.pyx have the rest):
 
 - **What is known is not asked for.** The memory tier (memory.pyx) answers while the clock stands (clock.pxd), but never
   inside a transaction. What a read fills in was read from a snapshot that was chosen after the tier's era was taken.
@@ -26,7 +26,8 @@ from fastcache.engine.clock cimport Tick, is_backfilled, read, stands
 from fastcache.engine.connection cimport (
     CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_DONE, STEP_ROW, BusyWait,
     cell_object, cell_of_plain)
-from fastcache.engine.database cimport SNAPSHOT_PERIOD, TENDING_PATIENCE
+from fastcache.engine.bounded cimport Bounded, cost_of_row
+from fastcache.engine.database cimport SNAPSHOT_PERIOD, TENDING_PATIENCE, warn
 from fastcache.engine.keys cimport canonical_key, decode_key, encode_key, hash_plain
 from fastcache.engine.queue cimport Generation, Place, Queue
 from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
@@ -71,7 +72,7 @@ cdef class Entry:
     """What a row says of an entry. Not tracked by the garbage collector, so that making one runs nothing."""
 
 
-cdef class Store(Database):
+cdef class Store(Bounded):
     """The entries of one directory.
 
     Args:
@@ -85,6 +86,8 @@ cdef class Store(Database):
             its own; returns whether it will be. Without one, no snapshot is kept, and each does its own tidying.
         write_behind: for how many seconds a set or delete may wait to be written; None or 0 for not at all.
         durability: "normal", or "full" to have each commit synced to the disk before it returns.
+        on_evict: called with the key and the reason, by maintenance, of what the store has removed by itself.
+        keeps_limit: whether the ``max_size`` that is stored holds for this object.
         settings: kept in the database with the format: those of a new one; for one that exists, what is not
             None replaces what is stored.
     Raises:
@@ -93,13 +96,15 @@ cdef class Store(Database):
 
     def __init__(
             self, directory, *, serializer, timeout=60.0, timer=None, memory=0, keeper=None, write_behind=None,
-            durability="normal", compression=None, settings=None):
+            durability="normal", compression=None, on_evict=None, keeps_limit=True, settings=None):
         self.serializer = check_serializer(serializer)
         self.format = ValueFormat(serializer, compression)
         self.compression = compression
         super().__init__(
             directory, timeout=timeout, timer=timer, memory=memory, keeper=keeper, durability=durability,
-            settings={"format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0})
+            on_evict=on_evict, keeps_limit=keeps_limit,
+            settings={
+                "format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0, "eviction": "lru"})
         self.inline_limit = INLINE_LIMIT
         self.next_expiry = NEVER
         self.deferred = Rows()
@@ -118,7 +123,7 @@ cdef class Store(Database):
                 self.call_keeper(max(0.0, (self.next_expiry - self.now()) / 1000.0))
 
     cdef void forget_clock(self) noexcept:
-        Database.forget_clock(self)
+        Bounded.forget_clock(self)
         memset(&self.counted_at, 0, sizeof(self.counted_at))
 
     def renew(self):
@@ -153,6 +158,8 @@ cdef class Store(Database):
         if node == NULL or node.kind == PRESENT:
             return self.fetch_row(key, missing)
         if node.kind == OBJECT and node.expire == NEVER:
+            if self.recency is not None:
+                self.use(node)
             self.hits += 1
             self.memory_hits += 1
             return <object>node.value
@@ -169,7 +176,7 @@ cdef class Store(Database):
                 node.visited = 1
         return node
 
-    cdef object recall(self, object name, unsigned long long hashed, const Node* node, object missing):
+    cdef object recall(self, object name, unsigned long long hashed, Node* node, object missing):
         """The live value of what the tier knows, or ``missing``."""
         cdef int kind = node.kind
         cdef int codec = node.codec
@@ -179,6 +186,8 @@ cdef class Store(Database):
         if kind == ABSENT or (expire != NEVER and expire <= self.now()):
             self.misses += 1
             return missing
+        if self.recency is not None:
+            self.use(node)
         if kind != OBJECT:
             encoded = value
             value = self.format.decode(codec, encoded, False)
@@ -197,6 +206,7 @@ cdef class Store(Database):
         cdef unsigned long long era = 0
         cdef bint sighted
         cdef Place place
+        cdef unsigned int row = 0
         name = None
         owner = encode_key(key, self.serializer, &cell)
         if self.behind is not None:
@@ -215,16 +225,20 @@ cdef class Store(Database):
         if not sighted:
             era = 0
         if statement is None:
-            self.remember(era, name, cell.hashed, ABSENT, None, 0, NEVER)
+            self.remember(era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
             self.misses += 1
             return missing
+        if self.recency is not None:
+            row = <unsigned int>statement.column_integer(6)
         # The plainest row first: native, never expires, no file.
         if statement.column_integer(0) == CODEC_NATIVE and statement.column_is_null(1) and statement.column_is_integer(0):
             try:
                 value = statement.column_object(2)
             finally:
                 statement.reset()
-            self.remember(era, name, cell.hashed, OBJECT, value, CODEC_NATIVE, NEVER)
+            self.remember(era, name, cell.hashed, OBJECT, value, CODEC_NATIVE, NEVER, row)
+            if self.recency is not None:
+                self.use_stored(row)
             self.hits += 1
             return value
         try:
@@ -239,13 +253,15 @@ cdef class Store(Database):
             if entry is not None:
                 return entry.stored
             return missing
+        if self.recency is not None:
+            self.use_stored(entry.id)
         self.admit(entry, &cell)
         stored = entry.stored
         self.decode(entry, False)
         if entry.codec < CODEC_SERIALIZED:
-            self.remember(era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire)
+            self.remember(era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire, row)
         elif type(stored) is bytes and self.remember(
-                era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire):
+                era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire, row):
             self.memory.sieve.become(name, cell.hashed, stored, entry.stored)
         self.hits += 1
         return entry.stored
@@ -269,11 +285,11 @@ cdef class Store(Database):
 
     cdef bint remember(
             self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,
-            long long expire) except -1:
+            long long expire, unsigned int row) except -1:
         """Leave to the tier what SQLite has said, unless something newer waits to be written."""
         if self.behind is not None and self.behind.find(name) is not None:
             return False
-        return self.memory.keep(era, name, hashed, kind, value, codec, expire)
+        return self.memory.keep(era, name, hashed, kind, value, codec, expire, row)
 
     cdef unsigned long long sight(self) noexcept:
         """The tier's era, if this thread may use it now; else 0."""
@@ -321,6 +337,8 @@ cdef class Store(Database):
             self.misses += 1
         else:
             self.hits += 1
+            if self.recency is not None and entry.id:
+                self.use_stored(entry.id)
         return entry
 
     cdef Entry find_entry(self, object key, Want want=VALUE):
@@ -460,7 +478,7 @@ cdef class Store(Database):
         if not sighted:
             era = 0
         if statement is None:
-            self.remember(era, name, cell.hashed, ABSENT, None, 0, NEVER)
+            self.remember(era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
             return False
         try:
             expire = statement.column_integer(1) if statement.column_is_integer(1) else NEVER
@@ -469,7 +487,7 @@ cdef class Store(Database):
         finally:
             statement.reset()
         if file is None:
-            self.remember(era, name, cell.hashed, PRESENT, None, 0, expire)
+            self.remember(era, name, cell.hashed, PRESENT, None, 0, expire, 0)
         if expire != NEVER and expire <= self.now():
             return False
         if file is None:
@@ -504,6 +522,7 @@ cdef class Store(Database):
         key_owner = encode_key(key, self.serializer, &key_cell)
         name = self.name_of(key, key_owner, &key_cell)
         value_owner = self.format.encode(value, &key_cell, &value_cell, &codec)
+        self.refuse_too_large(&key_cell, value_cell.size)
         tag_owner = check_tag(tag, &tag_cell)
         cdef bint large = self.is_large(&value_cell)
         # What stays in the tier: what will be read, or what it is decoded from.
@@ -520,7 +539,7 @@ cdef class Store(Database):
         if not only_if_absent:
             while self.can_wait():
                 expired = self.has_expired_waiting(name)
-                if self.make_room():
+                if self.let_in():
                     self.behind.put(
                         name, &key_cell, key_owner, &value_cell, value_owner, known, known_codec, &tag_cell, tag_owner,
                         codec, expire, expired)
@@ -556,6 +575,7 @@ cdef class Store(Database):
         key_owner = encode_key(key, self.serializer, &key_cell)
         self.name_of(key, key_owner, &key_cell)
         value_owner = self.encode_whole(value, &key_cell, &value_cell, &codec)
+        self.refuse_too_large(&key_cell, value_cell.size)
         return rows.add(&key_cell, key_owner, &value_cell, value_owner, tag, tag_owner, codec, expire)
 
     cdef object encode_whole(self, object value, const Cell* key, Cell* cell, int* codec):
@@ -601,6 +621,7 @@ cdef class Store(Database):
         return self.deferred.count != 0
 
     cdef int forget_put_off(self) except -1:
+        Bounded.forget_put_off(self)
         return self.deferred.clear()
 
     cdef int carry_out(self) except -1:
@@ -619,6 +640,7 @@ cdef class Store(Database):
     cdef Py_ssize_t write_rows(self, Rows rows, Py_ssize_t start, Py_ssize_t end, bint only_if_absent) except -1:
         """Carry out some rows in their order, inside the transaction; returns how many entries that has changed."""
         cdef Py_ssize_t stop, changed = 0
+        cdef long long need, portion = max(1, self.low)
         cdef long long now = self.now()
         while start < end:
             stop = start + 1
@@ -631,10 +653,31 @@ cdef class Store(Database):
             elif self.is_large(&rows.rows[start].value):
                 changed += self.write_alone(&rows.rows[start], only_if_absent)
             else:
-                while stop < end and rows.rows[stop].kind == ROW_SET and not self.is_large(&rows.rows[stop].value):
+                need = cost_of_row(&rows.rows[start].key, rows.rows[start].value.size)
+                # With a limit, no more at once than there is kept free.
+                while (stop < end and rows.rows[stop].kind == ROW_SET and not self.is_large(&rows.rows[stop].value)
+                        and (self.max_size == 0 or need < portion)):
+                    need += cost_of_row(&rows.rows[stop].key, rows.rows[stop].value.size)
                     stop += 1
-                changed += self.write_run(&rows.rows[start], stop - start, only_if_absent, now)
+                if self.max_size == 0:
+                    changed += self.write_run(&rows.rows[start], stop - start, only_if_absent, now)
+                else:
+                    changed += self.write_run_within(&rows.rows[start], stop - start, only_if_absent, now, need)
             start = stop
+        return changed
+
+    cdef Py_ssize_t write_run_within(
+            self, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now, long long need) except -1:
+        """The same where there is a limit: room for so many bytes is made first."""
+        cdef Py_ssize_t changed
+        cdef bint fits = self.fits(need)
+        if not fits:
+            self.make_room(need)
+        cdef long long before = self.room
+        changed = self.write_run(rows, count, only_if_absent, now)
+        self.room -= need
+        if not fits and self.policy is None:
+            self.refuse_if_full(before)
         return changed
 
     cdef bint is_large(self, const Cell* value) noexcept:
@@ -716,7 +759,8 @@ cdef class Store(Database):
         if known is None and codec != CODEC_NATIVE:
             return 0
         self.remember(
-            self.own_era, name, key.hashed, UNDECODED if codec >= CODEC_SERIALIZED else OBJECT, known, codec, expire)
+            self.own_era, name, key.hashed, UNDECODED if codec >= CODEC_SERIALIZED else OBJECT, known, codec, expire,
+            self.row_written())
         return 0
 
     cdef bint put_file(
@@ -724,25 +768,35 @@ cdef class Store(Database):
             const Cell* value, list parts, object name, object known, int known_codec) except -1:
         """Store a value in a file: written before the lock is taken, and given its name under it."""
         cdef bint stored = False
+        # Inside a transaction, nobody else can take the room that is made there.
+        cdef bint reserved = self.max_size != 0 and (self.depth == 0 or not self.turn.is_mine())
         cdef Cell nothing
         nothing.kind = CELL_NULL
+        nothing.size = 0
         if codec == CODEC_NATIVE:
             codec = CODEC_TEXT if value.kind == CELL_TEXT else CODEC_BYTES
         if parts is None:
             parts = [PyMemoryView_FromMemory(<char*>value.data, value.size, PyBUF_READ)]
-        pending = self.files.write(parts)
+        pending = self.files.begin()
         try:
+            if reserved:
+                self.reserve_file(pending.name, value.size)
+            pending.write(parts)
             self.take_turn()
         except BaseException:
-            pending.discard()
+            self.abandon_file(pending, reserved)
             raise
         try:
             try:
                 self.enter()
             except BaseException:
-                pending.discard()
+                self.abandon_file(pending, reserved)
                 raise
             try:
+                if reserved:
+                    self.give_back(pending.name)
+                elif self.max_size and not self.make_room_for_file(value.size):
+                    self.raise_full()
                 self.created.append(pending)
                 pending.commit()
                 stored = self.write_row(
@@ -753,11 +807,55 @@ cdef class Store(Database):
             self.leave(stored)
             if stored and self.depth == 0:
                 self.keep_own(key, name, known, known_codec, expire)
+        except BaseException:
+            if reserved:
+                self.abandon_file(pending, True)
+            raise
         finally:
             self.turn.give()
+        if reserved and not stored:
+            self.abandon_file(pending, True)
         return stored
 
+    cdef int abandon_file(self, object pending, bint reserved) except -1:
+        """Remove a file that will not be named by a row, and give back the room that was made for it.
+
+        Should that fail, somebody else does it, since nobody holds the file any more."""
+        pending.discard()
+        if reserved:
+            try:
+                self.release_dead()
+            except (CacheError, OSError) as error:
+                warn("room that was reserved in %r is given back later: %s", self.directory, error)
+        return 0
+
     cdef bint write_row(
+            self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
+            str file, const Cell* value) except -1:
+        """Write a row, and where there is a limit make room for it. Returns whether it was written."""
+        cdef long long need, before
+        cdef bint written
+        if self.max_size == 0:
+            return self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
+        need = cost_of_row(key, size if file is None else 0)
+        if self.fits(need):
+            written = self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
+            self.room -= need
+            return written
+        self.enter()
+        try:
+            self.make_room(need)
+            before = self.room
+            written = self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
+            if written and self.policy is None:
+                self.refuse_if_full(before)
+        except BaseException:
+            self.leave(False)
+            raise
+        self.leave(True)
+        return written
+
+    cdef bint upsert(
             self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
             str file, const Cell* value) except -1:
         """Run the upsert, or the insert. Returns whether the row was written."""
@@ -901,7 +999,7 @@ cdef class Store(Database):
         while text is sql.DELETE and self.can_wait():
             if not self.contains(key):
                 return False
-            if self.make_room():
+            if self.let_in():
                 self.behind.remove(name, &cell, owner)
                 self.came_in(cell.hashed)
                 return True
@@ -910,7 +1008,7 @@ cdef class Store(Database):
             changed = self.run_keyed(text, &cell, expire, now) > 0
             if self.depth == 0:
                 if changed and text is sql.DELETE:
-                    self.remember(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER)
+                    self.remember(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
                 self.settle()
         finally:
             self.turn.give()
@@ -932,7 +1030,7 @@ cdef class Store(Database):
                 self.hits += 1
                 if self.depth == 0:
                     self.follow_commit()
-                    self.remember(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER)
+                    self.remember(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
                     self.settle()
                 return entry
             if not self.contains(key):
@@ -1006,8 +1104,10 @@ cdef class Store(Database):
         self.leave(True)
         return found
 
+    cdef object key_of_stored(self, object stored):
+        return decode_key(stored, self.serializer)
+
     cdef int will_change_stored(self, object stored) except -1:
-        """Have the commit to come announce a key, as a row has it."""
         cdef Cell cell
         if self.clock == NULL:
             return 0
@@ -1040,6 +1140,8 @@ cdef class Store(Database):
         cdef long long now = self.now()
         self.take_turn()
         try:
+            if self.max_size:
+                self.make_room_for_number(&cell)
             if (-(1 << 63) <= delta < 1 << 63 and -(1 << 63) <= start < 1 << 63
                     and self.increment_native(&cell, delta, start, now, &total)):
                 if self.depth == 0:
@@ -1065,6 +1167,22 @@ cdef class Store(Database):
             return value
         finally:
             self.turn.give()
+
+    cdef int make_room_for_number(self, const Cell* key) except -1:
+        """Before a number is added to, which may insert a row."""
+        cdef long long need = cost_of_row(key, 0)
+        if self.fits(need):
+            self.room -= need
+            return 0
+        self.enter()
+        try:
+            self.make_room(need)
+            if self.room < self.reserve and not self.contains(decode_key(cell_object(key), self.serializer)):
+                self.raise_full()
+        except BaseException:
+            self.leave(False)
+            raise
+        return self.leave(True)
 
     cdef bint increment_native(
             self, const Cell* key, long long delta, long long start, long long now, long long* total) except -1:
@@ -1098,8 +1216,8 @@ cdef class Store(Database):
         statement.bind_all(parameters)
         return self.change_locked(session, statement, True)
 
-    cdef int bulk_of(self, str keys, tuple which, str text, tuple parameters) except -1:
-        """The same as a transaction of its own, which announces each key if there are not too many."""
+    cdef int bulk_of(self, str keys, tuple which, str text, tuple parameters, str reason) except -1:
+        """The same as a transaction of its own, which announces each key if there are not too many, and tells of it."""
         cdef int changed = 0
         self.enter()
         try:
@@ -1111,6 +1229,7 @@ cdef class Store(Database):
                     self.will_change_stored(stored)
             if rows:
                 changed = self.bulk(text, parameters)
+            self.leave_together(changed, reason, rows)
         except BaseException:
             self.leave(False)
             raise
@@ -1133,13 +1252,18 @@ cdef class Store(Database):
     def expire(self):
         """Delete what has expired; returns how many rows that were."""
         now = self.now()
-        return self.bulk_of(sql.KEYS_EXPIRED, (now, MOST_LISTED + 1), sql.EXPIRE, (now,))
+        return self.bulk_of(sql.KEYS_EXPIRED, (now, self.most_asked()), sql.EXPIRE, (now,), "expired")
 
     def evict_tag(self, tag):
         """Delete what carries the tag; returns how many live entries that were."""
         cdef Cell cell
         check_tag(tag, &cell)
-        return self.bulk_of(sql.KEYS_TAGGED, (tag, MOST_LISTED + 1), sql.EVICT_TAG, (tag, self.now()))
+        now = self.now()
+        return self.bulk_of(sql.KEYS_TAGGED, (tag, now, self.most_asked()), sql.EVICT_TAG, (tag, now), "tag")
+
+    cdef long long most_asked(self) noexcept:
+        """Of how many keys it matters which they are: of all that are to be told."""
+        return MOST_LISTED + 1 if self.on_evict is None else LLONG_MAX
 
     # -- the whole table -------------------------------------------------------------------------------------
 
@@ -1312,6 +1436,7 @@ cdef class Store(Database):
             if self.checkpoint_due:
                 self.checkpoint_due = False
                 self.checkpoint_beside()
+            self.tend_room()
             soonest = min(soonest, self.tend_expiry())
         except ClosedError:
             return None
@@ -1324,6 +1449,7 @@ cdef class Store(Database):
                 return None
             self.has_trash = True
             failure = failure or error
+        self.tell()
         if failure is not None:
             raise failure
         return None if soonest == INFINITY else soonest
@@ -1364,7 +1490,7 @@ cdef class Store(Database):
             self.turn.take(TENDING_PATIENCE)
             try:
                 which = (self.now(), EXPIRED_AT_ONCE)
-                changed = self.bulk_of(sql.KEYS_EXPIRED_FIRST, which, sql.EXPIRE_FIRST, which)
+                changed = self.bulk_of(sql.KEYS_EXPIRED_FIRST, which, sql.EXPIRE_FIRST, which, "expired")
             finally:
                 self.turn.give()
         self.expired_at = monotonic()
@@ -1481,7 +1607,7 @@ cdef class Store(Database):
         cdef Place place = self.behind.find(name)
         return place is not None and place.expire != NEVER and place.expire <= self.now()
 
-    cdef bint make_room(self) except -1:
+    cdef bint let_in(self) except -1:
         """Before something is put off: raise what has gone wrong before, and wait if too much waits already.
 
         Returns whether something can be put off at once; else look anew, since others were let in."""

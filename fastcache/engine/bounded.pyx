@@ -1,0 +1,649 @@
+"""A database that keeps within a limit: how much room there is, and who makes it.
+
+What is always true, and who keeps it so:
+
+- **The directory occupies no more than max_size**: the pages of the database, the value files (those in the trash, until they
+  are unlinked, and those that are about to be written), and the table of recency; not the WAL and the change log. Who
+  writes knows before it does that there is room, or makes it in the same transaction. What may go beyond is what several
+  processes write between their looks, and `reserve` is kept for that.
+- **Room is counted in O(1)**: `room` is what is left, from the counts of pages and free pages in the database's header and
+  that of bytes in files. It holds while the clock stands at `room_at`, the number of the commit after which it was counted;
+  our own commits move both on, each taking off a little more than it needs. After another process's, it is counted anew.
+- **Eviction comes before the need.** Below `low`, maintenance is called, which evicts until `high` is left, some entries at
+  a time. Only where it is late does the writer evict, and no more than what it needs itself, or little.
+- **A file is reserved before it is written** (sql.RESERVE), so that what is being written counts, too. Whoever died leaves
+  its reservation, and a temporary file without a lock, by which the next one knows (files.py).
+- **What goes is told afterwards.** The keys that a transaction evicts are announced like all changes. `on_evict` is called
+  with them by maintenance, once that has committed, without any lock.
+
+Free pages are used again by whatever comes next in the database, but not by files: where these need them, and where the
+limit was lowered, pages go back to the file system a few at a time (https://sqlite.org/pragma.html#pragma_incremental_vacuum).
+"""
+
+import os
+from collections import deque
+
+from fastcache.engine.changes cimport settings_changed, settings_version
+from fastcache.engine.clock cimport Tick, commit_number, load, read
+from fastcache.engine.connection cimport CELL_BLOB, CELL_TEXT, STEP_ROW, BusyWait, Statement
+from fastcache.engine.database cimport TENDING_PATIENCE, warn
+from fastcache.engine.eviction cimport NO_ROW, meaning_of, policy_of
+from fastcache.engine.recency cimport RECENCY_MOVED, row_changed, use_row
+
+from fastcache.engine import sql
+from fastcache.engine.errors import CacheFullError, TooLargeError, TransactionError
+
+POLICIES = ("lru", "lfu", "sieve", "fifo", "ttl", "none")
+
+# The parts of the limit at which maintenance is called, until which it evicts, and that stay free for what several
+# processes write at the same time.
+cdef long long LOW_SHARE = 64
+cdef long long HIGH_SHARE = 32
+cdef long long RESERVE_SHARE = 256
+# More room than this in advance is of no use, in bytes.
+cdef long long MOST_LOW = 16 << 20
+# Pages of an empty database.
+cdef long long EMPTY_PAGES = 14
+# Entries that are evicted in one transaction of maintenance.
+cdef Py_ssize_t EVICTED_AT_ONCE = 64
+# What an entry takes beside its key and value, in bytes.
+cdef long long ROW_COST = 64
+
+
+cdef class Bounded(Database):
+    """The limit of one database; see Store for the arguments."""
+
+    def __init__(self, directory, *, on_evict=None, keeps_limit=True, **options):
+        super().__init__(directory, **options)
+        if on_evict is not None and not callable(on_evict):
+            raise TypeError(f"on_evict must be a callable that takes a key and a reason, not {type(on_evict).__name__}")
+        self.on_evict = on_evict
+        self.keeps_limit = keeps_limit
+        self.eviction = "lru"
+        self.leaving = []
+        self.gone = deque()
+
+    # What Store knows of keys.
+
+    cdef int will_change_stored(self, object stored) except -1:
+        """Have the commit to come announce a key, as a row has it."""
+        return self.will_change_all()
+
+    cdef object key_of_stored(self, object stored):
+        """The key itself."""
+        return stored
+
+    # -- the limit and the policy -------------------------------------------------------------------------------
+
+    cdef int open(self, dict asked) except -1:
+        if asked.get("max_size") is not None:
+            check_limit(asked["max_size"])
+        if asked.get("eviction") is not None and asked["eviction"] not in POLICIES:
+            raise ValueError(f"eviction must be one of {', '.join(map(repr, POLICIES))}, not {asked['eviction']!r}")
+        Database.open(self, asked)
+        if any(asked.get(name) is not None for name in ("max_size", "eviction")):
+            self.tell_settings()
+        elif self.commit.ring != NULL:
+            self.settings_seen = settings_version(self.commit.ring)
+        self.take_over_settings()
+        if self.writer is not None and self.release_dead():
+            self.room_at = 0
+        return 0
+
+    cdef void forget_clock(self) noexcept:
+        Database.forget_clock(self)
+        self.room_at = 0
+
+    cdef int tell_settings(self) except -1:
+        """Have the other objects look at the settings."""
+        if self.commit.ring != NULL:
+            settings_changed(self.commit.ring)
+            self.settings_seen = settings_version(self.commit.ring)
+        return 0
+
+    cdef int prepare(self, Session session) except -1:
+        if self.recency is not None:
+            session.connection.watch_rows(row_changed, <void*>&self.recency.table)
+        return 0
+
+    cdef Session writing(self):
+        cdef Session session = Database.writing(self)
+        if self.commit.ring != NULL and settings_version(self.commit.ring) != self.settings_seen:
+            self.follow_settings(session)
+        return session
+
+    cdef int follow_settings(self, Session session) except -1:
+        """Another object has changed the limit or the policy."""
+        self.settings_seen = settings_version(self.commit.ring)
+        stored = dict(session.connection.query(sql.GET_META))
+        self.settings = {**self.settings, **{name: stored.get(name) for name in ("max_size", "eviction")}}
+        return self.take_over_settings()
+
+    cdef int take_over_settings(self) except -1:
+        """Keep to the limit and the policy that are stored."""
+        cdef long long limit = 0
+        size, name = self.settings.get("max_size"), self.settings.get("eviction")
+        if self.keeps_limit and type(size) is int and 0 < size < 1 << 62:
+            limit = size
+        self.eviction = name if name in POLICIES else "lru"
+        self.max_size = limit
+        self.room_at = 0
+        self.called_for_room = False
+        self.low = min(limit // LOW_SHARE, MOST_LOW)
+        self.high = min(limit // HIGH_SHARE, 2 * MOST_LOW)
+        self.reserve = min(limit // RESERVE_SHARE, MOST_LOW)
+        self.page_size = 4096
+        self.use_recency(self.eviction if limit else "none")
+        if self.writer is not None and limit:
+            self.page_size = self.integer(self.writer, sql.PAGE_SIZE)
+        self.largest = limit - self.high - EMPTY_PAGES * self.page_size
+        if self.recency is not None:
+            self.largest -= self.recency.size()
+        if self.writer is not None and limit:
+            # Calls maintenance if the limit was lowered.
+            self.fits(0)
+        return 0
+
+    cdef int use_recency(self, str name) except -1:
+        """Begin with a policy, and with the table that it wants."""
+        cdef int meaning = meaning_of(name)
+        cdef Recency before = self.recency
+        if meaning == 0:
+            self.recency = None
+        elif before is None or <int>before.table.meaning != meaning:
+            try:
+                self.recency = Recency(os.path.join(self.directory, "cache.recency"), meaning, self.max_size)
+            except (OSError, ValueError) as error:
+                warn("%r has no table of recency, and evicts what is oldest: %s", self.directory, error)
+                self.recency = None
+                name = "fifo"
+        self.policy = policy_of(name, self.recency)
+        if self.writer is not None and self.recency is not before:
+            self.writer.connection.watch_rows(NULL, NULL)
+            self.prepare(self.writer)
+        return 0
+
+    def set_limit(self, max_size):
+        """Change the limit, for all processes; what is too much goes before this returns. 0 for none."""
+        max_size = check_limit(max_size)
+        self.turn.take(self.timeout)
+        try:
+            self.enter()
+            try:
+                self.writing().connection.query(sql.PUT_META, ("max_size", max_size))
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(True)
+            self.settings = {**self.settings, "max_size": max_size}
+            self.tell_settings()
+            self.take_over_settings()
+        finally:
+            self.turn.give()
+        if not self.turn.is_mine():
+            self.evict()
+
+    # -- use ----------------------------------------------------------------------------------------------------
+
+    cdef int use(self, Node* node) except -1:
+        """What the tier knows is used."""
+        cdef unsigned int now
+        if load(&self.recency.table.words[RECENCY_MOVED]):
+            self.recency.follow()
+        now = self.recency.now()
+        if node.row and node.used_at != now:
+            node.used_at = now
+            use_row(self.recency.table, node.row)
+        return 0
+
+    cdef int use_stored(self, long long row) except -1:
+        """A row is used."""
+        if load(&self.recency.table.words[RECENCY_MOVED]):
+            self.recency.follow()
+        use_row(self.recency.table, <unsigned int>row)
+        return 0
+
+    cdef unsigned int row_written(self) noexcept:
+        """What the tier is to know of the row that our last statement has written."""
+        return <unsigned int>self.writer.connection.witness.row if self.recency is not None else 0
+
+    # -- room ---------------------------------------------------------------------------------------------------
+
+    cdef int refuse_too_large(self, const Cell* key, long long size) except -1:
+        """Raise TooLargeError for what would not fit if nothing else was there."""
+        cdef long long need = size + cost_of_row(key, 0)
+        if self.max_size and need > self.largest:
+            raise TooLargeError(
+                f"{self.directory!r}: an entry of {need} bytes does not fit in a cache whose max_size is {self.max_size}; "
+                "nothing was evicted for it")
+        return 0
+
+    cdef long long integer(self, Session session, str text) except? -1:
+        """The one number that a statement without parameters tells; 0 for none."""
+        cdef Statement statement = session.statement(text)
+        cdef long long found = 0
+        if statement.run() == STEP_ROW:
+            found = statement.column_integer(0)
+            statement.reset()
+        return found
+
+    cdef int measure(self, Session session) except -1:
+        """Count the room there is."""
+        cdef Tick now
+        self.room_at = commit_number(&now) if self.clock != NULL and read(self.clock, &now) else 0
+        self.pages = self.integer(session, sql.PAGE_COUNT)
+        self.free_pages = self.integer(session, sql.FREE_PAGES)
+        self.counted = self.integer(session, sql.COUNTED_BYTES)
+        self.room = self.max_size - (self.pages - self.free_pages) * self.page_size - self.counted
+        if self.recency is not None:
+            if load(&self.recency.table.words[RECENCY_MOVED]):
+                self.recency.follow()
+            self.room -= self.recency.size()
+        return 0
+
+    cdef int follow_commit(self) except -1:
+        Database.follow_commit(self)
+        if self.room_at != 0 and self.commit.number == self.room_at + 1:
+            self.room_at = self.commit.number
+        return 0
+
+    cdef bint fits(self, long long need) except -1:
+        """Whether there is room for so many bytes in rows; calls maintenance if not for much more. The turn is held."""
+        if (self.room_at == 0 or self.room - need < self.reserve
+                or <unsigned int>load(&self.clock[1]) != self.room_at):
+            self.measure(self.writing())
+        if self.room - need < self.low and not self.called_for_room:
+            self.called_for_room = True
+            self.call_keeper(0.0)
+        return self.room - need >= self.reserve
+
+    cdef int make_room(self, long long need) except -1:
+        """In the open transaction, evict until there is room for so many bytes in rows.
+
+        Without a policy that evicts, whoever writes looks afterwards whether it has gone beyond (refuse_if_full)."""
+        cdef Session session = self.writing()
+        cdef long long before
+        cdef Py_ssize_t named
+        self.measure(session)
+        before = self.room
+        while self.room - need < self.reserve:
+            named = self.evict_some(session, 2 * need + self.reserve - self.room)
+            self.measure(session)
+            if named == 0:
+                break
+            # The limit was lowered, which is not for one writer to make up for.
+            if before < 0 and self.room - before > 2 * need:
+                return 0
+        if self.room - need < self.reserve and self.policy is not None:
+            self.raise_full()
+        return 0
+
+    cdef int refuse_if_full(self, long long before) except -1:
+        """In the open transaction, raise CacheFullError if what was written since has gone beyond the limit."""
+        self.measure(self.writing())
+        if self.room < self.reserve and self.room < before:
+            self.raise_full()
+        return 0
+
+    cdef int raise_full(self) except -1:
+        why = "nothing is ever evicted from it" if self.policy is None else "what is left cannot be evicted just now"
+        raise CacheFullError(
+            f"{self.directory!r}: the cache is full (max_size is {self.max_size} bytes), and {why}; delete something, or "
+            "raise max_size. Nothing was changed")
+
+    cdef Py_ssize_t evict_some(self, Session session, long long wanted) except -1:
+        """In the open transaction, remove entries of about so many bytes, those first that have expired; at most
+        EVICTED_AT_ONCE. Returns how many rows were named, some of which may have been gone."""
+        cdef Py_ssize_t named = 0
+        cdef long long freed = 0, row, now = self.now()
+        cdef bint expired = True
+        if self.recency is not None:
+            try:
+                self.recency.tidy()
+            except OSError as error:
+                warn("the table of recency of %r cannot grow: %s", self.directory, error)
+        if self.policy is not None:
+            self.policy.begin()
+        while freed < wanted and named < EVICTED_AT_ONCE:
+            row = NO_ROW
+            if expired:
+                row = self.expired_row(session, now)
+                expired = row != NO_ROW
+            if row == NO_ROW and self.policy is not None:
+                row = self.policy.choose(session)
+            if row == NO_ROW:
+                break
+            named += 1
+            freed += self.evict_row(session, row, "expired" if expired else "evicted")
+        return named
+
+    cdef long long expired_row(self, Session session, long long now) except? -1:
+        cdef Statement statement = session.statement(sql.EXPIRED_ROW)
+        cdef long long row = NO_ROW
+        statement.bind_integer(1, now)
+        if statement.step() == STEP_ROW:
+            row = statement.column_integer(0)
+        statement.reset()
+        return row
+
+    cdef long long evict_row(self, Session session, long long row, str reason) except? -2:
+        """Remove a row; returns about how many bytes it took, 0 if it was gone."""
+        cdef Statement statement = session.statement(sql.EVICT)
+        cdef long long freed = 0
+        stored = None
+        statement.bind_integer(1, row)
+        if statement.step() == STEP_ROW:
+            stored = statement.column_object(0)
+            freed = max(0, statement.column_integer(1)) + ROW_COST
+            if statement.column_integer(2):
+                self.has_trash = True
+            self.change_locked(session, statement, False)
+            self.will_change_stored(stored)
+            self.leaves(stored, reason)
+        else:
+            statement.reset()
+        return freed
+
+    cdef int leaves(self, object stored, str reason) except -1:
+        """The open transaction has removed an entry, which is to be counted and told if it commits."""
+        self.leaving.append((self.blocks[len(self.blocks) - 1], reason, stored))
+        return 0
+
+    cdef int leave_together(self, int count, str reason, list rows) except -1:
+        """The same for many: those that are told of, and the number of all."""
+        cdef Py_ssize_t index, told = len(rows) if self.on_evict is not None else 0
+        for index in range(max(told, count)):
+            self.leaves(rows[index][0] if index < told else None, reason)
+        return 0
+
+    cdef int forget_put_off(self) except -1:
+        """The innermost block is undone."""
+        block = self.blocks[len(self.blocks) - 1]
+        while self.leaving and self.leaving[len(self.leaving) - 1][0] >= block:
+            self.leaving.pop()
+        return 0
+
+    cdef int roll_back(self, Session session) except -1:
+        self.leaving.clear()
+        self.room_at = 0
+        return Database.roll_back(self, session)
+
+    cdef int settle(self) except -1:
+        if self.leaving:
+            leaving, self.leaving = self.leaving, []
+            for _, reason, stored in leaving:
+                if reason == "expired":
+                    self.expirations += 1
+                elif reason == "evicted":
+                    self.evictions += 1
+            if self.on_evict is not None:
+                self.gone.extend(leaving)
+                self.call_keeper(0.0)
+        return Database.settle(self)
+
+    cdef int tell(self) except -1:
+        """Call ``on_evict`` with what has gone; without any lock."""
+        if self.on_evict is None:
+            return 0
+        # What it evicts itself is for the next time.
+        for _ in range(len(self.gone)):
+            try:
+                _, reason, stored = self.gone.popleft()
+            except IndexError:
+                break
+            try:
+                self.on_evict(self.key_of_stored(stored), reason)
+            except Exception as error:
+                warn("on_evict of %r has failed: %s", self.directory, type(error).__name__)
+        return 0
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    cdef long long shortage(self, long long size) noexcept:
+        """Bytes that are missing for a file of this size. Free pages are no room for it."""
+        return size + self.reserve + self.free_pages * self.page_size - self.room
+
+    cdef bint make_room_for_file(self, long long size) except -1:
+        """In the open transaction, evict until a file of this size has room. Returns whether it has already; if not, what
+        was evicted has yet to be unlinked.
+
+        Inside a transaction of the user's, what it has evicted or replaced itself cannot be unlinked before its end, and
+        does not count."""
+        cdef Session session = self.writing()
+        cdef long long missing, trash
+        cdef Py_ssize_t named = 1
+        while True:
+            self.measure(session)
+            missing = self.shortage(size)
+            if missing <= 0:
+                return True
+            trash = self.integer(session, sql.TRASH_BYTES)
+            missing -= trash + self.free_pages * self.page_size
+            if missing <= 0:
+                return self.depth > 1
+            if named == 0:
+                return False
+            named = self.evict_some(session, missing)
+
+    cdef int reserve_file(self, str name, long long size) except -1:
+        """Make room for a file, and keep it until it is written."""
+        cdef BusyWait wait = None
+        cdef bint done = False
+        cdef Py_ssize_t evicted
+        while True:
+            if wait is not None:
+                # Not with the turn: what is waited for may be written by a thread of ours.
+                self.pause(wait)
+            self.turn.take(self.timeout)
+            try:
+                self.enter()
+                try:
+                    evicted = len(self.leaving)
+                    done = self.make_room_for_file(size)
+                    evicted = len(self.leaving) - evicted
+                    if done:
+                        self.writing().connection.query(sql.RESERVE, (name, size))
+                        self.count_file(size)
+                except BaseException:
+                    self.leave(False)
+                    raise
+                self.leave(True)
+                if done:
+                    return 0
+                # In this order: what is tidied has room at the next look.
+                if not self.tidy_for_room() and not evicted:
+                    if not self.integer(self.writing(), sql.COUNT_RESERVED):
+                        self.raise_full()
+                    wait = wait or BusyWait(self.timeout, "waiting for room that others have reserved")
+            finally:
+                self.turn.give()
+
+    cdef bint tidy_for_room(self) except -1:
+        """Unlink what is in the trash, give free pages back, and drop what the dead have reserved; no transaction is open.
+        Returns whether that was anything."""
+        cdef Session session
+        cdef bint any = False
+        if self.integer(self.writing(), sql.TRASH_BYTES):
+            self.empty_trash(self.timeout)
+            any = True
+        session = self.writing()
+        self.measure(session)
+        if self.free_pages and self.vacuum_some(session):
+            any = True
+        return self.release_dead() or any
+
+    cdef int give_back(self, str name) except -1:
+        """In the open transaction, drop a reservation."""
+        rows = self.writing().connection.query(sql.GIVE_BACK, (name,))
+        if rows:
+            self.count_file(-(rows[0][0] if type(rows[0][0]) is int else 0))
+        return 0
+
+    cdef bint release_dead(self) except -1:
+        """Drop what the dead have reserved. Returns whether there was anything."""
+        cdef bint any = False
+        self.turn.take(self.timeout)
+        try:
+            if not self.writing().connection.query(sql.LIST_RESERVED):
+                return False
+            self.enter()
+            try:
+                # Under the lock: a file that is written by now is reserved no more.
+                for name, _ in self.writing().connection.query(sql.LIST_RESERVED):
+                    if not self.files.is_being_written(name):
+                        self.give_back(name)
+                        any = True
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(True)
+        finally:
+            self.turn.give()
+        return any
+
+    # -- what people and maintenance ask for --------------------------------------------------------------------
+
+    cdef int tend_room(self) except -1:
+        """Evict ahead of need, if little room is left."""
+        cdef Session session
+        cdef Py_ssize_t named = 1
+        cdef long long goal = self.low
+        self.called_for_room = False
+        if self.max_size == 0 or self.policy is None:
+            return 0
+        while named:
+            self.turn.take(TENDING_PATIENCE)
+            try:
+                session = self.writing()
+                self.measure(session)
+                if self.room >= goal:
+                    break
+                goal = self.high
+                self.enter()
+                try:
+                    named = self.evict_some(session, goal - self.room)
+                except BaseException:
+                    self.leave(False)
+                    raise
+                self.leave(True)
+            finally:
+                self.turn.give()
+        if self.has_trash:
+            self.empty_trash(TENDING_PATIENCE)
+        # Where the limit was lowered.
+        while self.max_size and self.shortage(0) > self.reserve and self.free_pages:
+            self.turn.take(TENDING_PATIENCE)
+            try:
+                session = self.writing()
+                if not self.vacuum_some(session):
+                    break
+                self.measure(session)
+                self.checkpoint_due = True
+            finally:
+                self.turn.give()
+        return 0
+
+    def evict(self):
+        """Bring what is stored under the limit; returns how many entries that has removed."""
+        cdef Session session
+        cdef Py_ssize_t named = 1, removed = 0, before
+        while self.max_size and named:
+            self.turn.take(self.timeout)
+            try:
+                session = self.writing()
+                self.measure(session)
+                if self.room >= self.reserve:
+                    break
+                self.enter()
+                try:
+                    before = len(self.leaving)
+                    named = self.evict_some(session, self.reserve - self.room)
+                    removed += len(self.leaving) - before
+                except BaseException:
+                    self.leave(False)
+                    raise
+                self.leave(True)
+            finally:
+                self.turn.give()
+        while self.max_size and not self.turn.is_mine():
+            self.turn.take(self.timeout)
+            try:
+                self.measure(self.writing())
+                if self.shortage(0) <= self.reserve or not self.tidy_for_room():
+                    break
+                self.checkpoint_due = True
+            finally:
+                self.turn.give()
+        if self.checkpoint_due:
+            self.call_keeper(0.0)
+        return removed
+
+    cdef bint vacuum_some(self, Session session) except -1:
+        """Give some free pages back, as a transaction. Returns whether there were any."""
+        cdef Statement statement
+        cdef long long before = self.integer(session, sql.FREE_PAGES)
+        self.enter()
+        try:
+            statement = self.writing().statement(sql.VACUUM_SOME)
+            while statement.step(True) == STEP_ROW:
+                pass
+            statement.reset()
+        except BaseException:
+            self.leave(False)
+            raise
+        self.leave(True)
+        return self.integer(self.writing(), sql.FREE_PAGES) < before
+
+    def vacuum(self):
+        """Give the free pages back to the file system; returns how many bytes that were.
+
+        Raises:
+            TransactionError: inside a transaction.
+        """
+        cdef Session session
+        cdef long long before = -1
+        cdef bint left = True
+        while left:
+            self.turn.take(self.timeout)
+            try:
+                if self.depth:
+                    raise TransactionError("vacuum() is not for use inside transact()")
+                session = self.writing()
+                if before < 0:
+                    before = self.integer(session, sql.FREE_PAGES)
+                left = self.vacuum_some(session)
+            finally:
+                self.turn.give()
+        # Until then, the file is as long as it was.
+        self.checkpoint_beside()
+        self.turn.take(self.timeout)
+        try:
+            return (before - min(before, self.integer(self.writing(), sql.FREE_PAGES))) * self.page_size
+        finally:
+            self.turn.give()
+
+    def renew(self):
+        """Start anew in a child: what was evicted is the parent's to tell."""
+        super().renew()
+        self.leaving = []
+        self.gone = deque()
+        self.room_at = 0
+        self.called_for_room = False
+
+    def close(self):
+        super().close()
+        self.tell()
+
+
+cdef long long cost_of_row(const Cell* key, long long size) noexcept:
+    """Bytes that an entry takes in the database, a little too many: of overflowing rows the last page is theirs alone."""
+    cdef long long cost = size + 2 * (key.size if key.kind in (CELL_TEXT, CELL_BLOB) else 9) + ROW_COST
+    return cost if cost < 3000 else (cost + 3 * 4096 - 1) // 4092 * 4096
+
+
+cdef long long check_limit(object max_size) except -1:
+    if isinstance(max_size, bool) or not isinstance(max_size, int):
+        raise TypeError(f"max_size must be a number of bytes (int), not {type(max_size).__name__}")
+    if not 0 <= max_size < 1 << 62:
+        raise ValueError(f"max_size must be at least 0 bytes, not {max_size}")
+    return max_size
