@@ -24,14 +24,33 @@ from loops import Loops, double
 
 @dataclass(frozen=True)
 class Contender:
+    """A cache and how it is opened.
+
+    Args:
+        limit: its name for the most bytes that it may keep.
+        policy: its name for evicting what was not used the longest, if it has to be told.
+    """
+
     name: str
     module: str
     loops: Callable[..., Loops] = Loops
     peer: bool = True
     extra: str = ".[bench]"
+    limit: str = "max_size"
+    policy: str | None = None
+
+    def settings(self) -> dict[str, object]:
+        """What the cache is opened with beside its directory."""
+        return {}
 
     def open(self, directory: str) -> Loops:
-        return self.loops(import_module(self.module).Cache(directory))
+        return self.loops(import_module(self.module).Cache(directory, **self.settings()))
+
+    def open_bounded(self, directory: str, most_bytes: int, **settings: object) -> Loops:
+        """Under a limit. The peers then evict what was not used the longest, as far as they do what they say."""
+        policy = {"eviction_policy": self.policy} if self.policy else {}
+        settings = {self.limit: most_bytes, **policy, **self.settings(), **settings}
+        return self.loops(import_module(self.module).Cache(directory, **settings))
 
     def companion(self, directory: str) -> Loops | None:
         """What stays open beside the processes that are measured; caches need nothing."""
@@ -121,8 +140,8 @@ class LimitedContender(Contender):
 
     memory: int = 0
 
-    def open(self, directory: str) -> Loops:
-        return self.loops(import_module(self.module).Cache(directory, memory=self.memory))
+    def settings(self) -> dict[str, object]:
+        return {"memory": self.memory}
 
 
 @dataclass(frozen=True)
@@ -131,8 +150,8 @@ class DelayedContender(Contender):
 
     write_behind: float = 1.0
 
-    def open(self, directory: str) -> Loops:
-        return self.loops(import_module(self.module).Cache(directory, write_behind=self.write_behind))
+    def settings(self) -> dict[str, object]:
+        return {"write_behind": self.write_behind}
 
 
 @dataclass(frozen=True)
@@ -175,13 +194,17 @@ DECODING = BareContender("pickle.loads", "pickle", DecodingLoops, peer=False)
 FILE = BareContender("file", "numpy", peer=False, extra="numpy")
 UNSIGNED = LimitedContender("as a plain dict", "fastcache", FastcacheLoops, peer=False, extra=".")
 ONE_THREAD = LimitedContender("one thread", "fastcache", FastcacheLoops, peer=False, extra=".")
+# References of bench_bounded.py, where all others have a limit.
+UNBOUNDED = Contender("no limit", "fastcache", FastcacheLoops, peer=False, extra=".")
+UNBOUNDED_NO_MEMORY = LimitedContender("memory=0, no limit", "fastcache", FastcacheLoops, peer=False, extra=".")
 SCIQLOP_CACHE = Contender("sciqlop-cache", "pysciqlop_cache")
-DISKCACHE = Contender("diskcache", "diskcache")
-DISKCACHE_RS = Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops)
+DISKCACHE = Contender("diskcache", "diskcache", limit="size_limit", policy="least-recently-used")
+DISKCACHE_RS = Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops, limit="size_limit")
 CONTENDERS = (
     *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY, WRITE_BEHIND),
     *(FLOOR, SNAPSHOT, DICT, DECODING),
     *(FILE, UNSIGNED, ONE_THREAD),
+    *(UNBOUNDED, UNBOUNDED_NO_MEMORY),
     *(SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS),
 )
 BY_NAME = {contender.name: contender for contender in CONTENDERS}

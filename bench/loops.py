@@ -43,6 +43,16 @@ class Loops:
         for key in keys:
             get(key)
 
+    def replay(self, keys: Sequence[str], value: object) -> int:
+        """Get each, and set it if it is not there: how many were not."""
+        get, set_ = self.cache.get, self.cache.set
+        misses = 0
+        for key in keys:
+            if get(key) is None:
+                set_(key, value)
+                misses += 1
+        return misses
+
     def getitem(self, keys: Sequence[str]) -> None:
         cache = self.cache
         for key in keys:
