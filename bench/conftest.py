@@ -140,6 +140,13 @@ def measure(benchmark: Any, request: pytest.FixtureRequest, contender: Contender
     return run
 
 
+@pytest.fixture
+def record(request: pytest.FixtureRequest, contender: Contender, turn: int) -> Callable[[float], None]:
+    """Put one turn's number into the row by itself: a percentile in seconds, or what is no time at all."""
+    operation, table = operation_of(request.function), request.config.stash[TABLE]
+    return lambda number: table.record(operation, contender, turn, number)
+
+
 def measure_writes(
     loops: Loops,
     measure: Measure,
