@@ -227,7 +227,7 @@ cdef class LeastRecentlyUsed(ByUse):
             use = self.next_used()
         if row == NO_ROW and use == NULL:
             return self.first(session)
-        if row == NO_ROW or (use != NULL and use.place < self.recency.place_of_row(row)):
+        if row == NO_ROW or (use != NULL and not self.recency.is_older(row, <unsigned int>use.slot)):
             return self.take(use)
         self.move_to(row)
         self.next += 1

@@ -44,7 +44,6 @@ cdef class Recency:
     cdef bint stands(self, const Use* use) noexcept nogil
     cdef void forget(self, long long row) noexcept nogil
     cdef Py_ssize_t first(self, Use* uses, Py_ssize_t wanted) noexcept nogil
-    cdef unsigned int place_of_row(self, long long row) noexcept nogil
     cdef bint is_older(self, long long row, unsigned int time) noexcept nogil
     cdef long long row_of(self, const Use* use) noexcept nogil
     cdef void went(self, const Use* use) noexcept nogil

@@ -169,12 +169,8 @@ cdef class Recency:
         if self.table.meaning == USED_OFTEN:
             store(&self.table.words[RECENCY_FLOOR], <unsigned int>use.slot % PRIORITIES)
 
-    cdef unsigned int place_of_row(self, long long row) noexcept nogil:
-        """The place of a row that was never used."""
-        return place_of(self.table, <unsigned int>row)
-
     cdef bint is_older(self, long long row, unsigned int time) noexcept nogil:
-        """Whether a row that was never used was inserted before this time."""
+        """Whether a row that was never used was inserted at this time, or before."""
         return place_of(self.table, <unsigned int>row) <= place_of(self.table, time)
 
     cdef long long row_of(self, const Use* use) noexcept nogil:
