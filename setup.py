@@ -25,7 +25,21 @@ CONNECTION = "fastcache.engine.connection"
 OTHERS = [
     f"fastcache.engine.{name}"
     for name in (
-        *("keys", "values", "changes", "sieve", "memory", "queue", "turn", "session", "database", "recency", "eviction", "bounded", "store"),
+        *(
+            "keys",
+            "values",
+            "changes",
+            "sieve",
+            "memory",
+            "queue",
+            "turn",
+            "session",
+            "database",
+            "recency",
+            "eviction",
+            "bounded",
+            "store",
+        ),
         *("transaction", "bulk", "batch", "mapping", "pickles", "maps"),
     )
 ]

@@ -40,16 +40,21 @@ class Cache(CacheMapping):
     Args:
         directory: where it lives; made (for its owner alone) if absent. None makes a private temporary one, which
             is removed when the cache is closed, or collected, or the process that made it exits.
-        max_size: a limit in bytes for what the directory occupies (the write-ahead log aside), stored with the cache and
-            kept by every process; 0 for none, None for what is stored.
-        eviction: what goes first when the cache is full, stored with it, too; None for what is stored, "lru" for a new one.
-            "lru": what was used least recently. "lfu": least frequently. "sieve": what was not used since a hand passed it;
-            what is asked for once goes before what is asked for again. "fifo": what is oldest. "ttl": what expires first, and
-            then what is oldest. "none": nothing; a full cache raises CacheFullError. What has expired goes before
-            anything else.
-        on_evict: called as ``on_evict(key, reason)`` after an entry was removed by this object without having been asked for
-            by key. The reason is "evicted" (to make room), "expired" or "tag" (by ``evict_tag``). It is called a moment later,
-            in the thread of maintenance, outside of all locks; what it raises is logged.
+        max_size: a limit in bytes for what the directory occupies (the write-ahead log aside). It is stored with the
+            cache, and kept by every process. 0 for none; None for what is stored.
+        eviction: what goes first when the cache is full; stored with it, too. None for what is stored, "lru" at first.
+
+            - "lru": what was used least recently; exactly, whoever used it.
+            - "lfu": what was used least often, where use long ago counts less.
+            - "sieve": what was not used since a hand last passed it. Much that is asked for once does no harm.
+            - "fifo": what is oldest.
+            - "ttl": what expires first, and then what is oldest.
+            - "none": nothing; a full cache raises CacheFullError.
+
+            What has expired goes before anything else.
+        on_evict: called as ``on_evict(key, reason)`` after this object has removed an entry that nobody has asked it to
+            remove by key. The reason is "evicted" (to make room), "expired", or "tag" (by ``evict_tag``). It is called a
+            moment later, in the thread of maintenance, outside of all locks. What it raises is logged.
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds.
         memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.

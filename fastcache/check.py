@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastcache.engine import sql
+from fastcache.engine.bounded import usable_settings
 from fastcache.engine.connection import Connection
 from fastcache.engine.errors import CacheError, CorruptError, FormatError, UntrustedValueError
 from fastcache.engine.files import MissingFileError
@@ -151,7 +152,8 @@ def _salvage(store: Store) -> None:
     if name != store.serializer.name:
         raise FormatError(f"{store.directory!r} is stored with serializer {name!r}; repair it with that one")
     with tempfile.TemporaryDirectory(prefix="fastcache-salvage-") as folder:
-        fresh = Store(folder, serializer=store.serializer, settings={"max_size": stored.get("max_size")})
+        # What can be read stays, also what is beyond the limit: whoever writes next sees to that.
+        fresh = Store(folder, serializer=store.serializer, settings=usable_settings(stored), keeps_limit=False)
 
         def fill() -> None:
             with Transaction(fresh):

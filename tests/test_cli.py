@@ -61,13 +61,13 @@ class OwnSerializer:
 
 @pytest.mark.parametrize("serializer", [fastcache.MsgspecSerializer(), OwnSerializer()])
 def test_a_cache_with_another_serializer_is_read_as_it_is(tmp_path, capsys, serializer):
-    with fastcache.Cache(tmp_path, serializer=serializer, max_size=12_345) as cache:
+    with fastcache.Cache(tmp_path, serializer=serializer, max_size=12_345_678) as cache:
         cache["a"] = [1]
     assert main(["check", str(tmp_path)]) == 0
     assert main(["info", str(tmp_path)]) == 0
     assert f"serializer  {serializer.name}\n" in capsys.readouterr().out
     with fastcache.Cache(tmp_path, serializer=serializer) as cache:
-        assert cache.max_size == 12_345
+        assert cache.max_size == 12_345_678
 
 
 def test_check_passes_a_sound_cache(directory, capsys):

@@ -6,6 +6,9 @@ from typing_extensions import disjoint_base
 from fastcache.engine.database import Database
 
 POLICIES: tuple[str, ...]
+SMALLEST_LIMIT: int
+
+def usable_settings(stored: dict[str, Any]) -> dict[str, Any]: ...
 
 @disjoint_base
 class Bounded(Database):

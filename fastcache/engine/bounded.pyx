@@ -42,8 +42,10 @@ cdef long long HIGH_SHARE = 32
 cdef long long RESERVE_SHARE = 256
 # More room than this in advance is of no use, in bytes.
 cdef long long MOST_LOW = 16 << 20
-# Pages of an empty database.
-cdef long long EMPTY_PAGES = 14
+# Pages of an empty database, and some for the branches of its trees.
+cdef long long EMPTY_PAGES = 13
+# A limit that leaves room for something, in bytes.
+SMALLEST_LIMIT = 65536
 # Entries that are evicted in one transaction of maintenance.
 cdef Py_ssize_t EVICTED_AT_ONCE = 64
 # What an entry takes beside its key and value, in bytes.
@@ -121,11 +123,10 @@ cdef class Bounded(Database):
 
     cdef int take_over_settings(self) except -1:
         """Keep to the limit and the policy that are stored."""
-        cdef long long limit = 0
-        size, name = self.settings.get("max_size"), self.settings.get("eviction")
-        if self.keeps_limit and type(size) is int and 0 < size < 1 << 62:
-            limit = size
-        self.eviction = name if name in POLICIES else "lru"
+        cdef long long limit
+        usable = usable_settings(self.settings)
+        limit = usable["max_size"] if self.keeps_limit else 0
+        self.eviction = usable["eviction"]
         self.max_size = limit
         self.room_at = 0
         self.called_for_room = False
@@ -635,6 +636,14 @@ cdef class Bounded(Database):
         self.tell()
 
 
+def usable_settings(stored):
+    """The limit and the policy among settings that somebody may have damaged."""
+    size, name = stored.get("max_size"), stored.get("eviction")
+    return {
+        "max_size": size if type(size) is int and SMALLEST_LIMIT <= size < 1 << 62 else 0,
+        "eviction": name if name in POLICIES else "lru"}
+
+
 cdef long long cost_of_row(const Cell* key, long long size) noexcept:
     """Bytes that an entry takes in the database, a little too many: of overflowing rows the last page is theirs alone."""
     cdef long long cost = size + 2 * (key.size if key.kind in (CELL_TEXT, CELL_BLOB) else 9) + ROW_COST
@@ -644,6 +653,8 @@ cdef long long cost_of_row(const Cell* key, long long size) noexcept:
 cdef long long check_limit(object max_size) except -1:
     if isinstance(max_size, bool) or not isinstance(max_size, int):
         raise TypeError(f"max_size must be a number of bytes (int), not {type(max_size).__name__}")
-    if not 0 <= max_size < 1 << 62:
-        raise ValueError(f"max_size must be at least 0 bytes, not {max_size}")
+    if max_size != 0 and not SMALLEST_LIMIT <= max_size < 1 << 62:
+        raise ValueError(
+            f"max_size must be 0 for no limit, or at least {SMALLEST_LIMIT} bytes, of which an empty cache takes most; not "
+            f"{max_size}")
     return max_size

@@ -1,3 +1,5 @@
+from typing import Any
+
 from os import PathLike
 
 from typing_extensions import disjoint_base
@@ -7,3 +9,5 @@ capacity: int
 @disjoint_base
 class ChangeLog:
     def __init__(self, path: str | PathLike[str]) -> None: ...
+
+def map_shared(path: str, content: bytes) -> Any: ...

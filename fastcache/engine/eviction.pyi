@@ -3,7 +3,6 @@ from typing_extensions import disjoint_base
 @disjoint_base
 class Policy: ...
 
-@disjoint_base
 class SoonestToExpire(Policy): ...
 
 @disjoint_base

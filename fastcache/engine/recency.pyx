@@ -39,7 +39,7 @@ cdef enum:
 
 cdef unsigned long long SIGNATURE = 0x31636E6372636166ULL
 # A table of this many slots or fewer is never too large for a limit.
-cdef unsigned long long LEAST_CAPACITY = 1024
+cdef unsigned long long LEAST_CAPACITY = 128
 # The part of a limit that the table may take.
 cdef unsigned long long LARGEST_SHARE = 16
 
