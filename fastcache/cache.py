@@ -52,9 +52,9 @@ class Cache(CacheMapping):
             - "none": nothing; a full cache raises CacheFullError.
 
             What has expired goes before anything else.
-        on_evict: called as ``on_evict(key, reason)`` after this object has removed an entry that nobody has asked it to
-            remove by key. The reason is "evicted" (to make room), "expired", or "tag" (by ``evict_tag``). It is called a
-            moment later, in the thread of maintenance, outside of all locks. What it raises is logged.
+        on_evict: called as ``on_evict(key, reason)`` after this object has removed an entry that nobody has told it to
+            remove by key. The reason is "evicted" (to make room), "expired", or "tag" (by ``evict_tag``). It is called
+            a moment later, in the thread of maintenance, outside of all locks. What it raises is logged.
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds.
         memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.

@@ -37,6 +37,8 @@ cdef class Bounded(Database):
     cdef long long reserve
     cdef long long largest
     cdef bint called_for_room
+    # Bytes in the trash that were counted as room.
+    cdef long long counts_on_trash
 
     # What the open transaction has evicted, and what is evicted and not told yet: (block or None, reason, key).
     cdef list leaving
@@ -50,6 +52,8 @@ cdef class Bounded(Database):
     cdef int tell_settings(self) except -1
     cdef int follow_settings(self, Session session) except -1
     cdef int use_recency(self, str name) except -1
+    cdef Recency open_recency(self, str path, int meaning)
+    cdef int notice_settings(self) except -1
     cdef int use(self, Node* node) except -1
     cdef int use_stored(self, long long row) except -1
     cdef unsigned int row_written(self) noexcept
@@ -59,6 +63,8 @@ cdef class Bounded(Database):
     cdef int measure(self, Session session) except -1
     cdef long long integer(self, Session session, str text) except? -1
     cdef int make_room(self, long long need) except -1
+    cdef int measure_with_trash(self, Session session) except -1
+    cdef int make_good(self) except -1
     cdef int refuse_if_full(self, long long before) except -1
     cdef int raise_full(self) except -1
     cdef Py_ssize_t evict_some(self, Session session, long long wanted) except -1

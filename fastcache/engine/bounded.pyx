@@ -9,6 +9,8 @@ What is always true, and who keeps it so:
 - **Room is counted in O(1)**: `room` is what is left, from the counts of pages and free pages in the database's header and
   that of bytes in files. It holds while the clock stands at `room_at`, the number of the commit after which it was counted;
   our own commits move both on, each taking off a little more than it needs. After another process's, it is counted anew.
+- **What is evicted from files has room only when they are unlinked.** Who evicts for a row counts on that, and unlinks them
+  right after its commit; who evicts for a file unlinks them before.
 - **Eviction comes before the need.** Below `low`, maintenance is called, which evicts until `high` is left, some entries at
   a time. Only where it is late does the writer evict, and no more than what it needs itself, or little.
 - **A file is reserved before it is written** (sql.RESERVE), so that what is being written counts, too. Whoever died leaves
@@ -31,7 +33,7 @@ from fastcache.engine.eviction cimport NO_ROW, meaning_of, policy_of
 from fastcache.engine.recency cimport RECENCY_MOVED, row_changed, use_row
 
 from fastcache.engine import sql
-from fastcache.engine.errors import CacheFullError, TooLargeError, TransactionError
+from fastcache.engine.errors import CacheError, CacheFullError, TooLargeError, TransactionError
 
 POLICIES = ("lru", "lfu", "sieve", "fifo", "ttl", "none")
 
@@ -152,11 +154,8 @@ cdef class Bounded(Database):
         if meaning == 0:
             self.recency = None
         elif before is None or <int>before.table.meaning != meaning:
-            try:
-                self.recency = Recency(os.path.join(self.directory, "cache.recency"), meaning, self.max_size)
-            except (OSError, ValueError) as error:
-                warn("%r has no table of recency, and evicts what is oldest: %s", self.directory, error)
-                self.recency = None
+            self.recency = self.open_recency(os.path.join(self.directory, "cache.recency"), meaning)
+            if self.recency is None:
                 name = "fifo"
         self.policy = policy_of(name, self.recency)
         if self.writer is not None and self.recency is not before:
@@ -164,25 +163,33 @@ cdef class Bounded(Database):
             self.prepare(self.writer)
         return 0
 
+    cdef Recency open_recency(self, str path, int meaning):
+        """The table of recency; one that is damaged is replaced. None if there is none to be had."""
+        try:
+            try:
+                return Recency(path, meaning, self.max_size)
+            except ValueError:
+                os.unlink(path)
+                return Recency(path, meaning, self.max_size)
+        except (OSError, ValueError) as error:
+            warn("%r has no table of recency, and evicts what is oldest: %s", self.directory, error)
+            return None
+
     def set_limit(self, max_size):
         """Change the limit, for all processes; what is too much goes before this returns. 0 for none."""
         max_size = check_limit(max_size)
         self.turn.take(self.timeout)
         try:
-            self.enter()
-            try:
-                self.writing().connection.query(sql.PUT_META, ("max_size", max_size))
-            except BaseException:
-                self.leave(False)
-                raise
-            self.leave(True)
+            if self.depth:
+                raise TransactionError("max_size is not to be set inside transact()")
+            # Not after what waits to be written, for which there may be no room yet.
+            self.writing().connection.query(sql.PUT_META, ("max_size", max_size))
             self.settings = {**self.settings, "max_size": max_size}
             self.tell_settings()
             self.take_over_settings()
         finally:
             self.turn.give()
-        if not self.turn.is_mine():
-            self.evict()
+        self.evict()
 
     # -- use ----------------------------------------------------------------------------------------------------
 
@@ -195,6 +202,16 @@ cdef class Bounded(Database):
         if node.row and node.used_at != now:
             node.used_at = now
             use_row(self.recency.table, node.row)
+        return 0
+
+    cdef int notice_settings(self) except -1:
+        """Before a read: what another object has changed decides on whether use is told."""
+        if (self.commit.ring != NULL and settings_version(self.commit.ring) != self.settings_seen
+                and self.turn.take_if_free()):
+            try:
+                self.writing()
+            finally:
+                self.turn.give()
         return 0
 
     cdef int use_stored(self, long long row) except -1:
@@ -259,19 +276,17 @@ cdef class Bounded(Database):
         return self.room - need >= self.reserve
 
     cdef int make_room(self, long long need) except -1:
-        """In the open transaction, evict until there is room for so many bytes in rows.
+        """In the open transaction, evict until there is room for so many bytes in rows, once the trash is empty.
 
         Without a policy that evicts, whoever writes looks afterwards whether it has gone beyond (refuse_if_full)."""
         cdef Session session = self.writing()
         cdef long long before
-        cdef Py_ssize_t named
-        self.measure(session)
+        self.measure_with_trash(session)
         before = self.room
         while self.room - need < self.reserve:
-            named = self.evict_some(session, 2 * need + self.reserve - self.room)
-            self.measure(session)
-            if named == 0:
+            if not self.evict_some(session, 2 * need + self.reserve - self.room):
                 break
+            self.measure_with_trash(session)
             # The limit was lowered, which is not for one writer to make up for.
             if before < 0 and self.room - before > 2 * need:
                 return 0
@@ -279,9 +294,25 @@ cdef class Bounded(Database):
             self.raise_full()
         return 0
 
+    cdef int measure_with_trash(self, Session session) except -1:
+        """Count the room there will be when the trash is empty."""
+        self.measure(session)
+        self.counts_on_trash = self.integer(session, sql.TRASH_BYTES)
+        self.room += self.counts_on_trash
+        return 0
+
+    cdef int make_good(self) except -1:
+        """After the commit, which stands: unlink the files whose room was used."""
+        self.counts_on_trash = 0
+        try:
+            self.empty_trash(self.timeout)
+        except (CacheError, OSError) as error:
+            warn("the files that were evicted from %r are unlinked later: %s", self.directory, error)
+        return 0
+
     cdef int refuse_if_full(self, long long before) except -1:
         """In the open transaction, raise CacheFullError if what was written since has gone beyond the limit."""
-        self.measure(self.writing())
+        self.measure_with_trash(self.writing())
         if self.room < self.reserve and self.room < before:
             self.raise_full()
         return 0
@@ -380,6 +411,8 @@ cdef class Bounded(Database):
             if self.on_evict is not None:
                 self.gone.extend(leaving)
                 self.call_keeper(0.0)
+        if self.counts_on_trash:
+            self.make_good()
         return Database.settle(self)
 
     cdef int tell(self) except -1:
@@ -529,8 +562,8 @@ cdef class Bounded(Database):
                 self.leave(True)
             finally:
                 self.turn.give()
-        if self.has_trash:
-            self.empty_trash(TENDING_PATIENCE)
+            if self.has_trash:
+                self.empty_trash(TENDING_PATIENCE)
         # Where the limit was lowered.
         while self.max_size and self.shortage(0) > self.reserve and self.free_pages:
             self.turn.take(TENDING_PATIENCE)
@@ -553,6 +586,8 @@ cdef class Bounded(Database):
             try:
                 session = self.writing()
                 self.measure(session)
+                if self.depth:
+                    self.measure_with_trash(session)
                 if self.room >= self.reserve:
                     break
                 self.enter()
@@ -564,6 +599,8 @@ cdef class Bounded(Database):
                     self.leave(False)
                     raise
                 self.leave(True)
+                if self.has_trash and self.depth == 0:
+                    self.empty_trash(self.timeout)
             finally:
                 self.turn.give()
         while self.max_size and not self.turn.is_mine():

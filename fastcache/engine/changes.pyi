@@ -1,6 +1,5 @@
-from typing import Any
-
 from os import PathLike
+from typing import Any
 
 from typing_extensions import disjoint_base
 

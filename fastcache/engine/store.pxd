@@ -143,6 +143,7 @@ cdef class Store(Bounded):
     cdef int write_generation(self, Queue queue, Generation generation) except -1
     cdef int take_turn(self) except -1
     cdef bint can_wait(self) noexcept
+    cdef bint must_refuse_soon(self) noexcept
     cdef int came_in(self, unsigned long long hashed) except -1
     cdef bint has_expired_waiting(self, object name) except -1
     cdef bint let_in(self) except -1

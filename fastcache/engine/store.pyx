@@ -208,6 +208,7 @@ cdef class Store(Bounded):
         cdef Place place
         cdef unsigned int row = 0
         name = None
+        self.notice_settings()
         owner = encode_key(key, self.serializer, &cell)
         if self.behind is not None:
             name = canonical_key(key, owner, self.serializer, &cell.hashed)
@@ -1587,7 +1588,13 @@ cdef class Store(Bounded):
 
     cdef bint can_wait(self) noexcept:
         """Whether a set or delete may be put off. Not past a transaction, which could not see it."""
-        return self.behind is not None and not self.entering and not self.closing and (self.depth == 0 or self.behind.flushing)
+        return (self.behind is not None and not self.entering and not self.closing
+                and (self.depth == 0 or self.behind.flushing) and not self.must_refuse_soon())
+
+    cdef bint must_refuse_soon(self) noexcept:
+        """Whether nothing is evicted and little room is left, so that a set should know at once whether it fits."""
+        return (self.max_size != 0 and self.policy is None
+                and self.room - self.behind.filling.size < self.high)
 
     cdef int came_in(self, unsigned long long hashed) except -1:
         """After something was put off: the tier does not know it, and somebody has to write it."""
