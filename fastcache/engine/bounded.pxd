@@ -37,8 +37,6 @@ cdef class Bounded(Database):
     cdef long long reserve
     cdef long long largest
     cdef bint called_for_room
-    # Bytes in the trash that were counted as room.
-    cdef long long counts_on_trash
 
     # What the open transaction has evicted, and what is evicted and not told yet: (block or None, reason, key).
     cdef list leaving
@@ -62,9 +60,7 @@ cdef class Bounded(Database):
     cdef bint fits(self, long long need) except -1
     cdef int measure(self, Session session) except -1
     cdef long long integer(self, Session session, str text) except? -1
-    cdef int make_room(self, long long need) except -1
-    cdef int measure_with_trash(self, Session session) except -1
-    cdef int make_good(self) except -1
+    cdef bint make_room(self, long long need) except -1
     cdef int refuse_if_full(self, long long before) except -1
     cdef int raise_full(self) except -1
     cdef Py_ssize_t evict_some(self, Session session, long long wanted) except -1

@@ -9,8 +9,8 @@ What is always true, and who keeps it so:
 - **Room is counted in O(1)**: `room` is what is left, from the counts of pages and free pages in the database's header and
   that of bytes in files. It holds while the clock stands at `room_at`, the number of the commit after which it was counted;
   our own commits move both on, each taking off a little more than it needs. After another process's, it is counted anew.
-- **What is evicted from files has room only when they are unlinked.** Who evicts for a row counts on that, and unlinks them
-  right after its commit; who evicts for a file unlinks them before.
+- **What is evicted from files is room only when they are unlinked**, which comes after the commit that evicts and before
+  the one that writes. (Inside a transaction of the user's there is no such place; there it is the other way round.)
 - **Eviction comes before the need.** Below `low`, maintenance is called, which evicts until `high` is left, some entries at
   a time. Only where it is late does the writer evict, and no more than what it needs itself, or little.
 - **A file is reserved before it is written** (sql.RESERVE), so that what is being written counts, too. Whoever died leaves
@@ -42,6 +42,9 @@ POLICIES = ("lru", "lfu", "sieve", "fifo", "ttl", "none")
 cdef long long LOW_SHARE = 64
 cdef long long HIGH_SHARE = 32
 cdef long long RESERVE_SHARE = 256
+# Processes that may write at the same time, each without knowing of the others. With more, or without so much room, who
+# writes looks for it under the write lock.
+cdef long long AT_THE_SAME_TIME = 8
 # More room than this in advance is of no use, in bytes.
 cdef long long MOST_LOW = 16 << 20
 # Pages of an empty database, and some for the branches of its trees.
@@ -52,6 +55,9 @@ SMALLEST_LIMIT = 65536
 cdef Py_ssize_t EVICTED_AT_ONCE = 64
 # What an entry takes beside its key and value, in bytes.
 cdef long long ROW_COST = 64
+# SQLite's pages, and what they have room for.
+cdef long long PAGE = 4096
+cdef long long USABLE = 4080
 
 
 cdef class Bounded(Database):
@@ -266,54 +272,47 @@ cdef class Bounded(Database):
         return 0
 
     cdef bint fits(self, long long need) except -1:
-        """Whether there is room for so many bytes in rows; calls maintenance if not for much more. The turn is held."""
-        if (self.room_at == 0 or self.room - need < self.reserve
+        """Whether there is room for so many bytes in rows, also if others write as much at the same time; calls maintenance
+        if not for much more. The turn is held."""
+        if (self.room_at == 0 or self.room - AT_THE_SAME_TIME * need < self.reserve
                 or <unsigned int>load(&self.clock[1]) != self.room_at):
             self.measure(self.writing())
         if self.room - need < self.low and not self.called_for_room:
             self.called_for_room = True
             self.call_keeper(0.0)
-        return self.room - need >= self.reserve
+        return self.room - AT_THE_SAME_TIME * need >= self.reserve
 
-    cdef int make_room(self, long long need) except -1:
-        """In the open transaction, evict until there is room for so many bytes in rows, once the trash is empty.
+    cdef bint make_room(self, long long need) except -1:
+        """In the open transaction, evict until there is room for so many bytes in rows. False if files that were evicted
+        have to be unlinked for that, after which it is to be tried anew.
 
-        Without a policy that evicts, whoever writes looks afterwards whether it has gone beyond (refuse_if_full)."""
+        Inside a transaction of the user's they cannot be, and do not count. Without a policy that evicts, whoever writes
+        looks afterwards whether it has gone beyond (refuse_if_full)."""
         cdef Session session = self.writing()
-        cdef long long before
-        self.measure_with_trash(session)
+        cdef long long before, trash = 0
+        self.measure(session)
         before = self.room
         while self.room - need < self.reserve:
-            if not self.evict_some(session, 2 * need + self.reserve - self.room):
+            trash = self.integer(session, sql.TRASH_BYTES)
+            if self.room + trash - need >= self.reserve:
+                return self.depth > 1
+            if not self.evict_some(session, 2 * need + self.reserve - self.room - trash):
                 break
-            self.measure_with_trash(session)
+            self.measure(session)
             # The limit was lowered, which is not for one writer to make up for.
-            if before < 0 and self.room - before > 2 * need:
-                return 0
-        if self.room - need < self.reserve and self.policy is not None:
+            if before < 0 and self.room + trash - before > 2 * need:
+                return True
+        if (self.room - need < self.reserve and self.policy is not None
+                and not self.integer(session, sql.COUNT_RESERVED)):
             self.raise_full()
-        return 0
-
-    cdef int measure_with_trash(self, Session session) except -1:
-        """Count the room there will be when the trash is empty."""
-        self.measure(session)
-        self.counts_on_trash = self.integer(session, sql.TRASH_BYTES)
-        self.room += self.counts_on_trash
-        return 0
-
-    cdef int make_good(self) except -1:
-        """After the commit, which stands: unlink the files whose room was used."""
-        self.counts_on_trash = 0
-        try:
-            self.empty_trash(self.timeout)
-        except (CacheError, OSError) as error:
-            warn("the files that were evicted from %r are unlinked later: %s", self.directory, error)
-        return 0
+        # All the rest is reserved for files, which can be evicted soon.
+        return True
 
     cdef int refuse_if_full(self, long long before) except -1:
         """In the open transaction, raise CacheFullError if what was written since has gone beyond the limit."""
-        self.measure_with_trash(self.writing())
-        if self.room < self.reserve and self.room < before:
+        cdef Session session = self.writing()
+        self.measure(session)
+        if self.room < self.reserve and self.room + self.integer(session, sql.TRASH_BYTES) < before:
             self.raise_full()
         return 0
 
@@ -411,8 +410,9 @@ cdef class Bounded(Database):
             if self.on_evict is not None:
                 self.gone.extend(leaving)
                 self.call_keeper(0.0)
-        if self.counts_on_trash:
-            self.make_good()
+        if self.max_size and self.has_trash:
+            # Until these are unlinked, there is less room.
+            self.call_keeper(0.0)
         return Database.settle(self)
 
     cdef int tell(self) except -1:
@@ -456,25 +456,22 @@ cdef class Bounded(Database):
             if missing <= 0:
                 return self.depth > 1
             if named == 0:
-                return False
+                if not self.integer(session, sql.COUNT_RESERVED):
+                    self.raise_full()
+                # Others have reserved what is left.
+                return self.depth > 1
             named = self.evict_some(session, missing)
 
     cdef int reserve_file(self, str name, long long size) except -1:
         """Make room for a file, and keep it until it is written."""
-        cdef BusyWait wait = None
+        cdef BusyWait wait = BusyWait(self.timeout, "waiting for room that others have reserved")
         cdef bint done = False
-        cdef Py_ssize_t evicted
         while True:
-            if wait is not None:
-                # Not with the turn: what is waited for may be written by a thread of ours.
-                self.pause(wait)
             self.turn.take(self.timeout)
             try:
                 self.enter()
                 try:
-                    evicted = len(self.leaving)
                     done = self.make_room_for_file(size)
-                    evicted = len(self.leaving) - evicted
                     if done:
                         self.writing().connection.query(sql.RESERVE, (name, size))
                         self.count_file(size)
@@ -484,13 +481,12 @@ cdef class Bounded(Database):
                 self.leave(True)
                 if done:
                     return 0
-                # In this order: what is tidied has room at the next look.
-                if not self.tidy_for_room() and not evicted:
-                    if not self.integer(self.writing(), sql.COUNT_RESERVED):
-                        self.raise_full()
-                    wait = wait or BusyWait(self.timeout, "waiting for room that others have reserved")
+                done = self.tidy_for_room()
             finally:
                 self.turn.give()
+            if not done:
+                # Not with the turn: what is waited for may be written by a thread of ours.
+                self.pause(wait)
 
     cdef bint tidy_for_room(self) except -1:
         """Unlink what is in the trash, give free pages back, and drop what the dead have reserved; no transaction is open.
@@ -504,6 +500,8 @@ cdef class Bounded(Database):
         self.measure(session)
         if self.free_pages and self.vacuum_some(session):
             any = True
+            # Until the WAL is copied, the file is as long as it was.
+            self.writing().connection.checkpoint()
         return self.release_dead() or any
 
     cdef int give_back(self, str name) except -1:
@@ -587,7 +585,7 @@ cdef class Bounded(Database):
                 session = self.writing()
                 self.measure(session)
                 if self.depth:
-                    self.measure_with_trash(session)
+                    self.room += self.integer(session, sql.TRASH_BYTES)
                 if self.room >= self.reserve:
                     break
                 self.enter()
@@ -682,9 +680,15 @@ def usable_settings(stored):
 
 
 cdef long long cost_of_row(const Cell* key, long long size) noexcept:
-    """Bytes that an entry takes in the database, a little too many: of overflowing rows the last page is theirs alone."""
-    cdef long long cost = size + 2 * (key.size if key.kind in (CELL_TEXT, CELL_BLOB) else 9) + ROW_COST
-    return cost if cost < 3000 else (cost + 3 * 4096 - 1) // 4092 * 4096
+    """Bytes that an entry takes in the database: its share of a page of rows, or pages of its own, and of one of the index of
+    keys, two thirds of which are used (https://sqlite.org/fileformat.html#b_tree_pages)."""
+    cdef long long key_size = key.size if key.kind in (CELL_TEXT, CELL_BLOB) else 9
+    cdef long long cell = size + key_size + 24
+    if cell <= USABLE:
+        cell = PAGE // (USABLE // cell)
+    else:
+        cell = (cell // USABLE + 2) * PAGE
+    return cell + 3 * (key_size + 12) // 2
 
 
 cdef long long check_limit(object max_size) except -1:

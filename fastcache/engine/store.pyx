@@ -835,7 +835,8 @@ cdef class Store(Bounded):
             str file, const Cell* value) except -1:
         """Write a row, and where there is a limit make room for it. Returns whether it was written."""
         cdef long long need, before
-        cdef bint written
+        cdef bint written = False
+        cdef bint ready
         if self.max_size == 0:
             return self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
         need = cost_of_row(key, size if file is None else 0)
@@ -843,18 +844,23 @@ cdef class Store(Bounded):
             written = self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
             self.room -= need
             return written
-        self.enter()
-        try:
-            self.make_room(need)
-            before = self.room
-            written = self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
-            if written and self.policy is None:
-                self.refuse_if_full(before)
-        except BaseException:
-            self.leave(False)
-            raise
-        self.leave(True)
-        return written
+        while True:
+            self.enter()
+            try:
+                ready = self.make_room(need)
+                if ready:
+                    before = self.room
+                    written = self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
+                    self.room -= need
+                    if written and self.policy is None:
+                        self.refuse_if_full(before)
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(True)
+            if ready:
+                return written
+            self.tidy_for_room()
 
     cdef bint upsert(
             self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
@@ -1172,18 +1178,24 @@ cdef class Store(Bounded):
     cdef int make_room_for_number(self, const Cell* key) except -1:
         """Before a number is added to, which may insert a row."""
         cdef long long need = cost_of_row(key, 0)
+        cdef bint ready = False
         if self.fits(need):
             self.room -= need
             return 0
-        self.enter()
-        try:
-            self.make_room(need)
-            if self.room < self.reserve and not self.contains(decode_key(cell_object(key), self.serializer)):
-                self.raise_full()
-        except BaseException:
-            self.leave(False)
-            raise
-        return self.leave(True)
+        while not ready:
+            self.enter()
+            try:
+                ready = self.make_room(need)
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(True)
+            if not ready:
+                self.tidy_for_room()
+        if (self.policy is None and self.room - need < self.reserve
+                and not self.contains(decode_key(cell_object(key), self.serializer))):
+            self.raise_full()
+        return 0
 
     cdef bint increment_native(
             self, const Cell* key, long long delta, long long start, long long now, long long* total) except -1:
