@@ -850,7 +850,8 @@ cdef class Database:
                     if statement.run() == STEP_ROW:
                         changed += 1
                         freed += max(0, statement.column_integer(0))
-                        self.change_locked(session, statement, False)
+                        statement.step()
+                        statement.reset()
                 self.count_file(-freed)
             except BaseException:
                 self.leave(False)
