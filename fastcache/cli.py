@@ -141,6 +141,7 @@ def _info(arguments: argparse.Namespace) -> int:
             "entries": f"{cache.count():,}",
             "size": f"{cache.size():,} bytes of values",
             "volume": f"{cache.volume():,} bytes on disk",
+            "limit": f"{cache.max_size:,} bytes, eviction {cache.eviction}" if cache.max_size else "none",
             "format": str(cache.store.settings["format"]),
             "serializer": cache.serializer.name,
         }

@@ -36,6 +36,7 @@ def test_info_shows_what_a_cache_holds(directory, capsys):
         assert shown["entries"] == "3"
         assert shown["size"] == f"{cache.size():,} bytes of values"
         assert shown["volume"] == f"{cache.volume():,} bytes on disk"
+        assert shown["limit"] == "none"
         assert shown["serializer"] == "pickle"
         assert int(shown["format"]) >= 1
 
@@ -65,7 +66,9 @@ def test_a_cache_with_another_serializer_is_read_as_it_is(tmp_path, capsys, seri
         cache["a"] = [1]
     assert main(["check", str(tmp_path)]) == 0
     assert main(["info", str(tmp_path)]) == 0
-    assert f"serializer  {serializer.name}\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"serializer  {serializer.name}\n" in shown
+    assert "limit       12,345,678 bytes, eviction lru\n" in shown
     with fastcache.Cache(tmp_path, serializer=serializer) as cache:
         assert cache.max_size == 12_345_678
 
