@@ -5,6 +5,7 @@ import pytest
 import fastcache
 from tests.contract.arrays import ArrayContract
 from tests.contract.batch import BatchContract, CacheBatchContract
+from tests.contract.bounded import LimitContract, ReadingContract, TooLargeContract
 from tests.contract.bulk import BulkContract, CacheBulkContract
 from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
@@ -136,6 +137,18 @@ class TestMaintenance(IsCache, MaintenanceContract):
 
 
 class TestMaintenanceOfExpiry(IsCache, CacheMaintenanceContract):
+    pass
+
+
+class TestLimit(IsCache, LimitContract):
+    pass
+
+
+class TestTooLarge(IsCache, TooLargeContract):
+    pass
+
+
+class TestReadingWithinALimit(IsCache, ReadingContract):
     pass
 
 

@@ -1558,5 +1558,28 @@ def fork_and_replace(kind, directory):
     say([left, os.waitstatus_to_exitcode(status)])
 
 
+# caches under a limit
+
+
+@command
+def answer_with(kind, directory, options):
+    """The same as ``answer``, of a store with options."""
+    with open_store(kind, directory, **options) as store:
+        while (question := hear()) is not None:
+            name, *arguments = question
+            say(getattr(store, name)(*arguments))
+
+
+@command
+def fill(kind, directory, name, size, times):
+    """Set so many keys of its own to values of one size."""
+    chance = random.Random(name)
+    with open_store(kind, directory) as store:
+        say("ready")
+        hear()
+        for number in range(times):
+            store[f"{name} {number}"] = chance.randbytes(size)
+
+
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*json.loads(sys.argv[2]))
