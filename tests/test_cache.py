@@ -5,7 +5,16 @@ import pytest
 import fastcache
 from tests.contract.arrays import ArrayContract
 from tests.contract.batch import BatchContract, CacheBatchContract
-from tests.contract.bounded import LimitContract, ReadingContract, TooLargeContract
+from tests.contract.bounded import (
+    CountingContract,
+    FullContract,
+    HotSetContract,
+    LimitContract,
+    OrderContract,
+    ReadingContract,
+    SettingContract,
+    TooLargeContract,
+)
 from tests.contract.bulk import BulkContract, CacheBulkContract
 from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
@@ -149,6 +158,26 @@ class TestTooLarge(IsCache, TooLargeContract):
 
 
 class TestReadingWithinALimit(IsCache, ReadingContract):
+    pass
+
+
+class TestOrderOfEviction(IsCache, OrderContract):
+    pass
+
+
+class TestFullCache(IsCache, FullContract):
+    pass
+
+
+class TestHotSet(IsCache, HotSetContract):
+    pass
+
+
+class TestLimitAsASetting(IsCache, SettingContract):
+    pass
+
+
+class TestCountingOfEviction(IsCache, CountingContract):
     pass
 
 

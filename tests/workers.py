@@ -1581,5 +1581,16 @@ def fill(kind, directory, name, size, times):
             store[f"{name} {number}"] = chance.randbytes(size)
 
 
+@command
+def read_hot(kind, directory, keys):
+    """Go through some keys at each message, and say so."""
+    with open_store(kind, directory) as store:
+        say("ready")
+        while hear() is not None:
+            for key in range(keys):
+                store.get(key)
+            say("read")
+
+
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](*json.loads(sys.argv[2]))
