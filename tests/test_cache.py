@@ -7,13 +7,19 @@ from tests.contract.arrays import ArrayContract
 from tests.contract.batch import BatchContract, CacheBatchContract
 from tests.contract.bounded import (
     CountingContract,
+    EvictContract,
+    FileRoomContract,
+    ForkContract,
     FullContract,
     HotSetContract,
     LimitContract,
     OrderContract,
     ReadingContract,
+    RecencyContract,
     SettingContract,
+    TellingContract,
     TooLargeContract,
+    VacuumContract,
 )
 from tests.contract.bulk import BulkContract, CacheBulkContract
 from tests.contract.compression import CompressionContract
@@ -178,6 +184,30 @@ class TestLimitAsASetting(IsCache, SettingContract):
 
 
 class TestCountingOfEviction(IsCache, CountingContract):
+    pass
+
+
+class TestTelling(IsCache, TellingContract):
+    pass
+
+
+class TestEvict(IsCache, EvictContract):
+    pass
+
+
+class TestVacuum(IsCache, VacuumContract):
+    pass
+
+
+class TestRoomOfFiles(IsCache, FileRoomContract):
+    pass
+
+
+class TestTableOfRecency(IsCache, RecencyContract):
+    pass
+
+
+class TestForksWithinALimit(IsCache, ForkContract):
     pass
 
 

@@ -5,6 +5,7 @@ import pytest
 import fastcache
 from tests.contract.arrays import ArrayContract
 from tests.contract.batch import BatchContract
+from tests.contract.bounded import VacuumContract
 from tests.contract.bulk import BulkContract
 from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
@@ -89,6 +90,10 @@ class TestThreads(IsIndex, ThreadContract):
 
 
 class TestProcesses(IsIndex, ProcessContract):
+    pass
+
+
+class TestVacuum(IsIndex, VacuumContract):
     pass
 
 
