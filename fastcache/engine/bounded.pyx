@@ -552,7 +552,8 @@ cdef class Bounded(Database):
             try:
                 session = self.writing()
                 self.measure(session)
-                if self.room >= goal:
+                # What is evicted makes room when it is unlinked.
+                if self.room + self.integer(session, sql.TRASH_BYTES) >= goal:
                     break
                 goal = self.high
                 self.enter()
@@ -588,9 +589,7 @@ cdef class Bounded(Database):
             try:
                 session = self.writing()
                 self.measure(session)
-                if self.depth:
-                    self.room += self.integer(session, sql.TRASH_BYTES)
-                if self.room >= self.reserve:
+                if self.room + self.integer(session, sql.TRASH_BYTES) >= self.reserve:
                     break
                 self.enter()
                 try:
