@@ -147,6 +147,8 @@ cdef class Bounded(Database):
         self.use_recency(self.eviction if limit else "none")
         if self.writer is not None and limit:
             self.page_size = self.integer(self.writer, sql.PAGE_SIZE)
+            if self.recency is not None:
+                self.recency.begin_at(self.integer(self.writer, sql.NEWEST_ROW))
         self.largest = limit - self.high - EMPTY_PAGES * self.page_size
         if self.recency is not None:
             self.largest -= self.recency.size()

@@ -47,6 +47,7 @@ cdef class Recency:
     cdef bint is_older(self, long long row, unsigned int time) noexcept nogil
     cdef long long row_of(self, const Use* use) noexcept nogil
     cdef void went(self, const Use* use) noexcept nogil
+    cdef void begin_at(self, long long newest) noexcept nogil
     cdef void start_over(self, long long newest) noexcept nogil
     cdef unsigned long long size(self) noexcept nogil
 

@@ -179,6 +179,11 @@ cdef class Recency:
         cdef unsigned long long row = (clock >> 32 << 32) | (use.slot >> 32)
         return <long long>(row if row <= clock or row < 1ULL << 32 else row - (1ULL << 32))
 
+    cdef void begin_at(self, long long newest) noexcept nogil:
+        """The newest row there is: a table that is new knows nothing of it, and its clock would count use as ancient."""
+        if load(&self.table.words[RECENCY_CLOCK]) < <unsigned long long>newest:
+            store(&self.table.words[RECENCY_CLOCK], <unsigned long long>newest)
+
     cdef void start_over(self, long long newest) noexcept nogil:
         """Forget everything; the newest row is given."""
         cdef Table* table = self.table
@@ -322,6 +327,9 @@ cdef void row_changed(void* place, int change, long long row) noexcept nogil:
     cdef unsigned long long* slot
     if change == ROW_INSERTED:
         store(&table.words[RECENCY_CLOCK], <unsigned long long>row)
+        # Rowids started over, or the newest was given out again: it is beyond the hand.
+        if load(&table.words[RECENCY_HAND]) >= <unsigned long long>row:
+            store(&table.words[RECENCY_HAND], <unsigned long long>row - 1)
         if table.meaning == USED_OFTEN:
             use_row(table, <unsigned int>row)
     elif change == ROW_DELETED:
