@@ -69,7 +69,8 @@ cdef class Bounded(Database):
     cdef int leave_together(self, int count, str reason, list rows) except -1
     cdef int leaves(self, object stored, str reason) except -1
 
-    cdef bint make_room_for_file(self, long long size) except -1
+    cdef bint make_room_for_file(self, long long size, bint strictly) except -1
+    cdef long long tail(self) except -1
     cdef int reserve_file(self, str name, long long size) except -1
     cdef int give_back(self, str name) except -1
     cdef bint release_dead(self) except -1

@@ -35,7 +35,7 @@ from fastcache.engine.eviction cimport NO_ROW, meaning_of, policy_of
 from fastcache.engine.recency cimport RECENCY_MOVED, row_changed, use_row
 
 from fastcache.engine import sql
-from fastcache.engine.errors import CacheError, CacheFullError, TooLargeError, TransactionError
+from fastcache.engine.errors import CacheError, CacheFullError, StorageError, TooLargeError, TransactionError
 
 POLICIES = ("lru", "lfu", "sieve", "fifo", "ttl", "none")
 
@@ -49,6 +49,8 @@ cdef long long RESERVE_SHARE = 256
 cdef long long AT_THE_SAME_TIME = 8
 # More room than this in advance is of no use, in bytes.
 cdef long long MOST_LOW = 16 << 20
+# For how long a file waits for the database's to get shorter, in seconds.
+cdef double TAIL_PATIENCE = 0.05
 # Pages of an empty database, and some for the branches of its trees.
 cdef long long EMPTY_PAGES = 13
 # A limit that leaves room for something, in bytes.
@@ -443,22 +445,30 @@ cdef class Bounded(Database):
         """Bytes that are missing for a file of this size. Free pages are no room for it."""
         return size + self.reserve + self.free_pages * self.page_size - self.room
 
-    cdef bint make_room_for_file(self, long long size) except -1:
+    cdef long long tail(self) except -1:
+        """Bytes that the database file has beyond its pages: what was vacuumed leaves it when all of the WAL was copied."""
+        try:
+            return max(0, os.stat(self.path).st_size - self.pages * self.page_size)
+        except OSError as error:
+            raise StorageError(f"cannot look at {self.path!r}: {error.strerror}") from error
+
+    cdef bint make_room_for_file(self, long long size, bint strictly) except -1:
         """In the open transaction, evict until a file of this size has room. Returns whether it has already; if not, what
-        was evicted has yet to be unlinked.
+        was evicted has yet to be unlinked, or to leave the database file (if that counts, ``strictly``).
 
         Inside a transaction of the user's, what it has evicted or replaced itself cannot be unlinked before its end, and
         does not count."""
         cdef Session session = self.writing()
-        cdef long long missing, trash
+        cdef long long missing, trash, tail
         cdef Py_ssize_t named = 1
         while True:
             self.measure(session)
-            missing = self.shortage(size)
+            tail = self.tail() if strictly else 0
+            missing = self.shortage(size) + tail
             if missing <= 0:
                 return True
             trash = self.integer(session, sql.TRASH_BYTES)
-            missing -= trash + self.free_pages * self.page_size
+            missing -= trash + self.free_pages * self.page_size + tail
             if missing <= 0:
                 return self.depth > 1
             if named == 0:
@@ -477,7 +487,8 @@ cdef class Bounded(Database):
             try:
                 self.enter()
                 try:
-                    done = self.make_room_for_file(size)
+                    # A reader of another program may keep the file from getting shorter for as long as it likes.
+                    done = self.make_room_for_file(size, wait.waited < TAIL_PATIENCE)
                     if done:
                         self.writing().connection.query(sql.RESERVE, (name, size))
                         self.count_file(size)
@@ -506,8 +517,12 @@ cdef class Bounded(Database):
         self.measure(session)
         if self.free_pages and self.vacuum_some(session):
             any = True
-            # Until the WAL is copied, the file is as long as it was.
+            self.measure(self.writing())
+        if self.tail():
+            # Our own snapshots must not be in the way.
+            self.let_go_of_all()
             self.writing().connection.checkpoint()
+            any = any or self.tail() == 0
         return self.release_dead() or any
 
     cdef int give_back(self, str name) except -1:

@@ -796,7 +796,7 @@ cdef class Store(Bounded):
             try:
                 if reserved:
                     self.give_back(pending.name)
-                elif self.max_size and not self.make_room_for_file(value.size):
+                elif self.max_size and not self.make_room_for_file(value.size, False):
                     self.raise_full()
                 self.created.append(pending)
                 pending.commit()
