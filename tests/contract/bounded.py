@@ -189,7 +189,12 @@ class LimitContract(StoreContract):
         store = open_store(max_size=LIMIT, **({"write_behind": 0.005} if way == "write_behind" else {}))
         write, _ = WRITES[way]
         every = 1 if size in SIZES[2:] else 25
-        write(store, values_of(size), Within(store, directory, 1 if write is in_one_call else every))
+        try:
+            write(store, values_of(size), Within(store, directory, 1 if write is in_one_call else every))
+        except fastcache.CacheFullError:
+            # Or else what waits to be written could not be when it is closed.
+            open_store(max_size=4 * LIMIT)
+            raise
         assert store.stats().evictions > 0
         assert store.check()
 
