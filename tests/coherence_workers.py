@@ -17,6 +17,8 @@ import time
 from histories import (
     ABSENT,
     BYTES,
+    FILE_LIST,
+    FILE_TEXT,
     INT,
     KEYS,
     KINDS,
@@ -25,6 +27,7 @@ from histories import (
     NO,
     NO_INT,
     ORDERS,
+    STATS,
     STOP,
     TAGS,
     TEXT,
@@ -34,6 +37,7 @@ from histories import (
     Log,
     MangledError,
     clock,
+    family,
     make_token,
     tag_of,
     token_of,
@@ -61,20 +65,39 @@ WRITING = {
     "clear": 0.3,
     "expire": 0.6,
 }
+# Beside these, where there is a limit, on other keys: what makes and keeps it full.
+PEEKING = {"peek": 10}
+FILLING = {"fill": 40}
+FILLERS = 1000
+FILLER_KINDS = (TEXT, LARGE_BYTES, FILE_TEXT, FILE_LIST)
+FILLER_WEIGHTS = (3, 4, 2, 1)
+# So many in one transaction: even several of these are less than a limit, since nothing else has room for them.
+FILLED_TOGETHER = 3
+# How many values at once, most of which are more than all the keys of the pairs together.
+FILLED_AT_ONCE = (1, FILLED_TOGETHER, 24)
+FILLED_WEIGHTS = (6, 3, 1)
 READS_OF_100 = (100, 99.5, 98, 95, 90, 80, 60, 20)
 PHASE_WEIGHTS = (3, 3, 3, 3, 3, 2, 1, 1)
+FILLING_PHASE_WEIGHTS = (1, 1, 1, 2, 3, 4, 4, 4)
 KIND_WEIGHTS = (30, 15, 10, 15, 8, 3, 2, 1)
 EXPIRIES = (NEVER,) * 12 + (0, 1, 2, 5, 10, 20, 50, 3_600_000)
 # Drawn once, and used over and over: choosing must not cost more than what is chosen.
 DRAWN = 499
+NO_STATS = (0,) * len(STATS)
 
 
-def phase(seed, turn):
+def acts_of(mode):
+    """What reads and what writes in a mode, each with its weight."""
+    return (READING | PEEKING, WRITING | FILLING) if mode == "bounded" else (READING, WRITING)
+
+
+def phase(seed, turn, mode):
     """What all threads do for a while: the acts with their weights, and the keys."""
+    reading, writing = acts_of(mode)
     chance = random.Random(f"{seed} phase {turn}")
-    reads = chance.choices(READS_OF_100, PHASE_WEIGHTS)[0]
+    reads = chance.choices(READS_OF_100, FILLING_PHASE_WEIGHTS if mode == "bounded" else PHASE_WEIGHTS)[0]
     weights = {}
-    for acts, share in ((READING, reads), (WRITING, 100 - reads)):
+    for acts, share in ((reading, reads), (writing, 100 - reads)):
         for act, weight in acts.items():
             weights[act] = weight * share / sum(acts.values())
     return weights, chance.sample(range(len(KEYS)), chance.choice((2, 4, len(KEYS))))
@@ -106,10 +129,21 @@ class Actor:
         return make_token(kind, next(self.tags) if tag is None else tag, self.writer, self.written)
 
 
+def filler_of(token):
+    """The key that this token's value alone is stored at."""
+    return f"filler {family(token) % FILLERS}"
+
+
 class Client(Actor):
     """A thread that uses a cache."""
 
     cache = None
+
+    def __init__(self, log, writer, seed, mode):
+        super().__init__(log, writer, seed)
+        self.inside = 0
+        self.reading, self.writing = acts_of(mode)
+        self.filler_kinds = self.cycle(FILLER_KINDS, FILLER_WEIGHTS)
 
     def get(self, key):
         called = clock()
@@ -252,6 +286,28 @@ class Client(Actor):
         expired = self.cache.expire()
         self.log.result(at, clock(), expired)
 
+    # On other keys.
+
+    def fill(self, _):
+        count = FILLED_TOGETHER if self.inside else self.chance.choices(FILLED_AT_ONCE, FILLED_WEIGHTS)[0]
+        tokens = [self.fresh(next(self.filler_kinds), 0) for _ in range(count)]
+        at = self.log.call(Action.FILL)
+        if count == FILLED_TOGETHER:
+            self.cache.update({filler_of(token): value_of(token) for token in tokens})
+        else:
+            for token in tokens:
+                self.cache[filler_of(token)] = value_of(token)
+        self.log.result(at, clock(), YES)
+
+    def peek(self, _):
+        key = f"filler {self.chance.randrange(FILLERS)}"
+        called = clock()
+        value = self.cache.get(key)
+        returned = clock()
+        if value is not None and filler_of(token_of(value)) != key:
+            raise MangledError(f"the value {value!r:.200} was not stored at {key!r}")
+        self.log.read(Action.PEEK, 0, called, returned, YES)
+
     # What a transaction is made of.
 
     def transact(self, key):
@@ -264,7 +320,9 @@ class Client(Actor):
         at = log.call(Action.BEGIN)
         with contextlib.suppress(Undo), self.cache.transact():
             log.result(at, clock(), YES)
+            self.inside += 1
             body()
+            self.inside -= 1
             at = log.call(Action.ROLLBACK if undo else Action.COMMIT)
             if undo:
                 raise Undo
@@ -284,7 +342,8 @@ class Client(Actor):
             spoil(value)
 
     def do_several(self, pair):
-        acts, weights = [*READING, *WRITING], [*([1] * len(READING)), *WRITING.values()]
+        acts = [*self.reading, *self.writing]
+        weights = [*([1] * len(self.reading)), *self.writing.values()]
         for act in self.chance.choices(acts, weights, k=self.chance.randrange(1, 5)):
             # Mostly on the pair, so that what happens to one of it depends on the other.
             key = pair + self.chance.randrange(2) if self.chance.random() < 0.8 else self.chance.randrange(len(KEYS))
@@ -391,8 +450,8 @@ class Stage:
                 time.sleep(0.0005)
 
 
-def open_cache(directory, mode, memory=32 << 20):
-    """Open the cache as a mode of the run wants it."""
+def open_cache(directory, mode, memory=32 << 20, **settings):
+    """Open the cache as a mode of the run wants it. A limit is stored with it."""
     import fastcache
     from fastcache.engine import changes
 
@@ -402,7 +461,7 @@ def open_cache(directory, mode, memory=32 << 20):
         changes.capacity = 0
     elif mode == "overrun":
         changes.capacity = 64
-    return fastcache.Cache(directory, memory=memory)
+    return fastcache.Cache(directory, memory=memory, **settings)
 
 
 def use(*, folder, mode, seed, number, threads, objects, memory, capacity, interval):
@@ -414,15 +473,15 @@ def use(*, folder, mode, seed, number, threads, objects, memory, capacity, inter
 
     def stats():
         counters = [cache.stats() for cache in caches]
-        return [sum(counter[name] for counter in counters) for name in ("hits", "misses", "memory_hits")]
+        return [sum(counter[name] for counter in counters) for name in STATS]
 
     def run(thread):
         log = stage.log(f"{number}-{thread}", capacity)
-        client = Client(log, 4 * number + thread, seed)
+        client = Client(log, 4 * number + thread, seed, mode)
         orders = stage.orders
         try:
             for turn, order in stage.turns():
-                weights, keys = phase(seed, turn)
+                weights, keys = phase(seed, turn, mode)
                 chance = client.chance = random.Random(f"{seed} turn {turn} of {client.writer}")
                 log.object = chance.randrange(objects)
                 client.cache = caches[log.object]
@@ -437,12 +496,12 @@ def use(*, folder, mode, seed, number, threads, objects, memory, capacity, inter
                         getattr(client, act)(key)
                     if log.at >= log.full_at:
                         return
-                    log.report(stats() if thread == 0 else (0, 0, 0))
+                    log.report(stats() if thread == 0 else NO_STATS)
         except BaseException as failure:
             failures.append(failure)
             raise
         finally:
-            log.report(stats() if thread == 0 else (0, 0, 0))
+            log.report(stats() if thread == 0 else NO_STATS)
 
     running = [threading.Thread(target=run, args=(thread,)) for thread in range(threads)]
     for thread in running:
@@ -455,7 +514,7 @@ def use(*, folder, mode, seed, number, threads, objects, memory, capacity, inter
         cache.close()
 
 
-def interfere(*, folder, seed, number, stored_keys, capacity, pace):
+def interfere(*, folder, mode, seed, number, stored_keys, capacity, pace):
     """Write, checkpoint and vacuum now and then, as a foreign program."""
     stage = Stage(folder)
     log = stage.log(f"{number}-foreign", capacity)
@@ -464,13 +523,13 @@ def interfere(*, folder, seed, number, stored_keys, capacity, pace):
     with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as database:
         foreigner = Foreigner(log, 4 * number, seed, database, stored_keys)
         for turn, order in stage.turns():
-            weights, keys = phase(seed, turn)
+            weights, keys = phase(seed, turn, mode)
             chance = foreigner.chance = random.Random(f"{seed} turn {turn} of {foreigner.writer}")
             # In a phase of reading alone, nobody writes.
             while weights["set"] and stage.orders[0] == order:
                 act = chance.choices([*FOREIGN], FOREIGN.values())[0]
                 getattr(foreigner, act)(chance.choice(keys))
-                log.report((0, 0, 0))
+                log.report(NO_STATS)
                 if log.at >= log.full_at:
                     return
                 time.sleep(chance.random() * pace)
@@ -481,7 +540,7 @@ def look(folder, mode, number):
     stage = Stage(folder)
     log = stage.log(f"{number}-last", 1000)
     with open_cache(stage.directory, mode) as cache:
-        client = Client(log, 4 * number, 0)
+        client = Client(log, 4 * number, 0, mode)
         client.cache = cache
         for key in range(len(KEYS)):
             client.get(key)
@@ -489,18 +548,32 @@ def look(folder, mode, number):
         client.set_item(0)
         for key in range(len(KEYS)):
             client.get(key)
-        result = cache.check()
-        assert not result.dangling_rows, result
-        assert not result.size_mismatches, result
-        assert result.counters_consistent, result
-        assert result.sqlite_integrity_ok, result
-    log.report((0, 0, 0))
+        assert_whole(cache)
+        cache.check(fix=True)
+        assert cache.check(), cache.check()
+    log.report(NO_STATS)
 
 
-def prepare(folder, mode, number):
+def inspect(folder, mode, number):
+    """See that it is whole, while others use it."""
+    with open_cache(Stage(folder).directory, mode) as cache:
+        assert_whole(cache)
+
+
+def assert_whole(cache):
+    """Check the cache; only files without a row may be left, by those who were killed."""
+    result = cache.check()
+    assert not result.dangling_rows, result
+    assert not result.size_mismatches, result
+    assert not result.undecodable_entries, result
+    assert result.counters_consistent, result
+    assert result.sqlite_integrity_ok, result
+
+
+def prepare(folder, mode, number, settings):
     """Make the cache; say how it stores the keys."""
     directory = os.path.join(folder, "cache")
-    with open_cache(directory, mode) as cache:
+    with open_cache(directory, mode, **settings) as cache:
         for key in KEYS:
             cache[key] = 0
         with cache.transact():
@@ -509,7 +582,7 @@ def prepare(folder, mode, number):
     print(json.dumps([{"bytes": key.hex()} if isinstance(key, bytes) else key for key in stored]))
 
 
-ROLES = {"use": use, "interfere": interfere, "look": look, "prepare": prepare}
+ROLES = {"use": use, "interfere": interfere, "inspect": inspect, "look": look, "prepare": prepare}
 
 if __name__ == "__main__":
     ROLES[sys.argv[1]](**json.loads(sys.argv[2]))

@@ -19,6 +19,9 @@ function from an entry to the entries that may be there afterwards: none if it c
 A transaction that commits is one operation, and takes place while its block is being left, because it holds the write
 lock from its beginning. One that is rolled back takes place at any time within its block: it saw one state, and
 changed none.
+
+**Eviction.** In a cache with a limit any entry may go at any moment: a deletion that nobody asked for. That is all such
+a cache may do beyond what others may (``with_evictions``).
 """
 
 import bisect
@@ -47,7 +50,7 @@ TAGS = (None, "red", b"blue", 7)
 
 KINDS = INT, TEXT, BYTES, LIST, TUPLE, LARGE_BYTES, FILE_TEXT, FILE_LIST = range(8)
 LARGE_FILLING = b"\x00\xff" * 10_000
-FILE_FILLING = "fill" * 35_000
+FILE_FILLING = "fill" * 17_500
 DIGITS = 19
 COUNTS = 0xFFFF
 
@@ -127,12 +130,15 @@ ORDERS = struct.Struct("<B3xI")
 Action = enum.IntEnum(
     "Action",
     "NOTHING GET GET_ITEM GET_EXTRAS IN EXISTS SET SET_ITEM ADD DELETE DELETE_ITEM POP INCR TOUCH GET_OR_SET "
-    "SETDEFAULT UPDATE CLEAR EVICT_TAG EXPIRE BEGIN COMMIT ROLLBACK SQL_UPDATE SQL_INSERT SQL_DELETE CHECKPOINT VACUUM",
+    "SETDEFAULT UPDATE CLEAR EVICT_TAG EXPIRE BEGIN COMMIT ROLLBACK SQL_UPDATE SQL_INSERT SQL_DELETE CHECKPOINT VACUUM "
+    "FILL PEEK",
     start=0,
 )
 READS = frozenset({Action.GET, Action.GET_ITEM, Action.GET_EXTRAS, Action.IN, Action.EXISTS})
 BLOCKS = frozenset({Action.BEGIN, Action.COMMIT, Action.ROLLBACK})
-WITHOUT_KEY = BLOCKS | {Action.CLEAR, Action.EXPIRE, Action.CHECKPOINT, Action.VACUUM}
+# What does nothing to the keys that are watched.
+ELSEWHERE = frozenset({Action.CHECKPOINT, Action.VACUUM, Action.FILL, Action.PEEK})
+WITHOUT_KEY = BLOCKS | ELSEWHERE | {Action.CLEAR, Action.EXPIRE}
 TELLS_VALUE = (READS - {Action.IN, Action.EXISTS}) | {Action.POP, Action.INCR, Action.GET_OR_SET, Action.SETDEFAULT}
 # What commits for certain once it has returned.
 SURE_WRITES = frozenset({Action.SET, Action.SET_ITEM, Action.UPDATE})
@@ -150,8 +156,9 @@ CALL = struct.Struct("<BBxxiqqB7x")
 RESULT = struct.Struct("<qqB7x")
 RECORD = struct.Struct("<BBxxiqqB7xqqB7x")
 SIZE = RECORD.size
-# Records, and the hits, misses and hits in memory of the caches.
-HEADER = struct.Struct("<qqqq")
+# Records, and of the caches:
+STATS = ("hits", "misses", "memory_hits", "evictions")
+HEADER = struct.Struct("<qqqqq")
 
 
 class Record(typing.NamedTuple):
@@ -203,7 +210,7 @@ def read_header(path):
         with open(path, "rb") as file:
             return HEADER.unpack(file.read(HEADER.size))
     except (FileNotFoundError, struct.error):
-        return (0, 0, 0, 0)
+        return (0,) * (1 + len(STATS))
 
 
 def read_records(path):
@@ -294,6 +301,11 @@ def add_one(entry, step):
     return outcomes
 
 
+def vanish(entry, step):
+    """It may have been evicted."""
+    return (entry, None) if entry is not None else (None,)
+
+
 # A foreign program looks at rows: at what has expired, too, unless somebody has removed it, and never at value files.
 
 
@@ -351,12 +363,21 @@ class Act(Operation):
             return [(after, state[1]) for after in entries]
         return [(state[0], after) for after in entries]
 
+    def after_eviction(self, eviction, **options):
+        """The act, after an eviction if it can take place where nothing is, and that would show."""
+        if self.total or not self.act(None, self):
+            return (self,)
+        return (Act(eviction, self.place, self.called, self.returned, **options), self)
+
 
 class Mark(Operation):
     """Where a transaction's block begins or ends."""
 
     def __init__(self, kind):
         self.kind = kind
+
+    def after_eviction(self, eviction):
+        return (self,)
 
 
 OPEN, KEEP, UNDO = Mark("open"), Mark("keep"), Mark("undo")
@@ -397,6 +418,28 @@ class Transaction(Operation):
                 if not ways:
                     return ()
         return {now for now, _ in ways}
+
+    def with_evictions(self):
+        steps = [one for step in self.steps for one in step.after_eviction(vanish)]
+        return Transaction(steps, self.called, self.returned, self.source, self.optional)
+
+
+# Eviction.
+
+
+def with_evictions(operations):
+    """The same history of a cache in which any entry may be evicted at any time.
+
+    An eviction shows in nothing but the absence that somebody sees, or builds on. So it is enough to allow for one just
+    before each such act: what was evicted earlier, and not looked at until then, may as well go then. A transaction may
+    evict, too, what it has written itself included; if it is rolled back, that is."""
+    allowed = []
+    for operation in operations:
+        if type(operation) is Transaction:
+            allowed.append(operation.with_evictions())
+        else:
+            allowed += operation.after_eviction(remove_any, optional=True)
+    return allowed
 
 
 # From records to operations.
@@ -475,15 +518,18 @@ def acts_of(record, returned, pending=False, source=None):
 
 
 def pairs_of(record):
+    if record.action in BLOCKS | ELSEWHERE:
+        return ()
     if record.action in (Action.CLEAR, Action.EVICT_TAG, Action.EXPIRE):
         return range(PAIRS)
     return (record.key // 2,)
 
 
 class Histories:
-    """The histories of all pairs, from the logs of a run."""
+    """The histories of all pairs, from the logs of a run; with ``evicts``, of a cache that has a limit."""
 
-    def __init__(self):
+    def __init__(self, evicts=False):
+        self.evicts = evicts
         self.of_pair = [[] for _ in range(PAIRS)]
         self.counts = dict.fromkeys(Action, 0)
         self.committed = self.rolled_back = self.pending = 0
@@ -509,7 +555,7 @@ class Histories:
                 depth -= 1
                 if depth == 0:
                     self._transaction(records[first : index + 1], (name, first, index + 1), died)
-            elif depth or action in (Action.CHECKPOINT, Action.VACUUM) or (action in READS and not record.done):
+            elif depth or action in ELSEWHERE or (action in READS and not record.done):
                 # A step, or nothing that changes an entry, or a read that was cut off while it was recorded.
                 pass
             elif record.done:
@@ -535,6 +581,10 @@ class Histories:
             add(record, deadlines[bisect.bisect_right(called, died)], True, source)
         return self
 
+    def of(self, pair):
+        """The operations on a pair, and the evictions that may have come between."""
+        return with_evictions(self.of_pair[pair]) if self.evicts else self.of_pair[pair]
+
     def records(self, name):
         """All records of a log by its name."""
         return read_records(self.logs[name])
@@ -557,7 +607,7 @@ class Histories:
         commits = end.action == Action.COMMIT
         self.committed += commits
         self.rolled_back += not commits
-        pairs = {pair for record in records if record.action not in BLOCKS for pair in pairs_of(record)}
+        pairs = {pair for record in records for pair in pairs_of(record)}
         for pair in pairs:
             steps = [OPEN]
             nested = not commits

@@ -10,6 +10,10 @@ is lost, nothing stale is returned, no transaction is seen in halves, nothing ou
 The modes are those of the memory tier: ``off``; ``whole``, which drops everything when another process commits;
 ``log``, which drops what the change log names; and ``overrun``, whose change log is too small for what happens.
 
+In the mode ``bounded`` the cache has a limit, which other keys fill all the time, so that any entry may be evicted at
+any time; whatever else is wrong in the other modes is wrong there, too. What the directory occupies is looked at again
+and again while all processes are stopped, so that it is exact. The policy depends on the seed.
+
 What the random choices are depends on the seed; how the operations meet does not.
 """
 
@@ -32,7 +36,7 @@ else:
     import histories
     import linearizability
 
-MODES = ("off", "whole", "log", "overrun")
+MODES = ("off", "whole", "log", "overrun", "bounded")
 WORKERS = pathlib.Path(__file__).with_name("coherence_workers.py")
 PATIENCE_SECONDS = 120
 MS = 1_000_000
@@ -43,6 +47,16 @@ OBJECTS = (1, 2, 1)
 INTERVALS = (0.005, 0.0001, 0.00001)
 # Bytes of the memory tier: more than enough, and less.
 MEMORY = (32 << 20, 32 << 20, 100_000)
+# Of the mode bounded: the limit in bytes (of which what one transaction writes to files is little, since what it evicts
+# for that is unlinked only after it), the policies, how far it may be exceeded, and how often that is looked at.
+LIMIT = 6 << 20
+POLICIES = ("lru", "ttl", "lfu", "sieve", "fifo")
+MOST_OCCUPIED = 1.05
+BETWEEN_SAMPLES = 0.03
+# What is not counted: the write-ahead log and its index, and the change log.
+NOT_OCCUPIED = ("-wal", "-shm", "cache.changes")
+# After so many kills, the cache is inspected while it is used.
+KILLS_BETWEEN_INSPECTIONS = 3
 # A process ends when its logs are full, and another one takes its place.
 LONGEST_LOG = 30_000
 # However busy the machine is, and however few operations there are to be.
@@ -80,8 +94,9 @@ class Process:
         return len(list(self.logs())) == (THREADS if self.role == "use" else 1)
 
     def counters(self):
-        """How much is recorded, and its caches' hits, misses and hits in memory."""
-        return [sum(column) for column in zip((0, 0, 0, 0), *map(histories.read_header, self.logs()), strict=True)]
+        """How much is recorded, and its caches' statistics."""
+        nothing = (0,) * (1 + len(histories.STATS))
+        return [sum(column) for column in zip(nothing, *map(histories.read_header, self.logs()), strict=True)]
 
     def kill(self):
         """Kill it, unless it has come to its end meanwhile; returns whether that was so."""
@@ -89,6 +104,15 @@ class Process:
         if self.popen.wait() == -signal.SIGKILL:
             self.died = time.monotonic_ns()
         return self.died is not None
+
+    def stop(self):
+        """Stop it for a while, unless it has come to its end."""
+        self.popen.send_signal(signal.SIGSTOP)
+        if self.popen.returncode is None:
+            os.waitid(os.P_PID, self.popen.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+    def go_on(self):
+        self.popen.send_signal(signal.SIGCONT)
 
     def finish(self):
         """Wait for its end, which must come without a complaint; return what it has said."""
@@ -120,6 +144,10 @@ class Outcome:
     hits: int
     misses: int
     memory_hits: int
+    evictions: int
+    evicted_pairs: int
+    samples: int
+    occupied: float
     recording_seconds: float
     checking_seconds: float
     violations: list
@@ -134,7 +162,16 @@ class Outcome:
             f"  {self.committed} transactions committed, {self.rolled_back} rolled back; {self.kills} kills, "
             f"{self.pending} operations with unknown outcome\n"
             f"  {self.memory_hits} hits in memory, {self.memory_hits / max(reads, 1):.1%} of {reads} reads, "
-            f"{self.hits / max(reads, 1):.1%} of which were hits\n" + "\n".join(self.violations or ["  no violation"])
+            f"{self.hits / max(reads, 1):.1%} of which were hits\n{self.bounds()}"
+            + "\n".join(self.violations or ["  no violation"])
+        )
+
+    def bounds(self):
+        if not self.samples:
+            return ""
+        return (
+            f"  {self.evictions} evictions, seen in {self.evicted_pairs} pairs of keys; at most {self.occupied:.4f} "
+            f"of the limit in {self.samples} samples\n"
         )
 
 
@@ -152,6 +189,11 @@ class Run:
         self.numbers = iter(range(1 << 16))
         self.orders = open(os.path.join(folder, "orders"), "x+b", buffering=0)  # noqa: SIM115
         self.turn = 0
+        self.bounded = mode == "bounded"
+        self.settings = {"max_size": LIMIT, "eviction": POLICIES[seed % len(POLICIES)]} if self.bounded else {}
+        self.samples = 0
+        self.occupied = 0
+        self.excesses = []
 
     def start(self, role, **arguments):
         process = Process(self.folder, next(self.numbers), role, **arguments)
@@ -173,6 +215,7 @@ class Run:
     def start_foreigner(self):
         return self.start(
             "interfere",
+            mode=self.mode,
             seed=self.seed,
             stored_keys=self.stored_keys,
             capacity=LONGEST_LOG,
@@ -191,7 +234,7 @@ class Run:
         """Let the processes operate until enough is done; some are killed meanwhile."""
         offset = clock_offset()
         self.tell(histories.WAIT)
-        self.stored_keys = json.loads(self.start("prepare", mode=self.mode).finish())
+        self.stored_keys = json.loads(self.start("prepare", mode=self.mode, settings=self.settings).finish())
         running = [self.start_user(which) for which in range(len(OBJECTS))] + [self.start_foreigner()]
         while not all(process.is_ready() for process in running):
             time.sleep(0.001)
@@ -203,8 +246,20 @@ class Run:
         finished = 0
         progressed = time.monotonic()
         seen = 0
+        next_sample = progressed
+        inspector = None
+        next_inspection = KILLS_BETWEEN_INSPECTIONS
         while True:
             time.sleep(0.005)
+            if self.bounded and time.monotonic() >= next_sample:
+                self.sample([*running, *([inspector] if inspector else [])])
+                next_sample = time.monotonic() + BETWEEN_SAMPLES
+            if inspector is not None and inspector.popen.poll() is not None:
+                inspector.finish()
+                inspector = None
+            elif self.bounded and inspector is None and self.kills >= next_inspection:
+                next_inspection = self.kills + KILLS_BETWEEN_INSPECTIONS
+                inspector = self.start("inspect", mode=self.mode)
             live = [process.counters()[0] for process in running]
             done = finished + sum(live)
             if done != seen:
@@ -234,12 +289,30 @@ class Run:
                 finished += process.counters()[0]
                 running[which] = self.start_user(which) if which < len(OBJECTS) else self.start_foreigner()
         self.tell(histories.STOP)
-        for process in running:
+        for process in (*running, *([inspector] if inspector else [])):
             process.finish()
         self.start("look", mode=self.mode).finish()
         assert abs(clock_offset() - offset) < MS, (
             "the system's clock was set meanwhile, which expiry notices: run again"
         )
+
+    def sample(self, running):
+        """See how much the directory occupies at one instant."""
+        for process in running:
+            process.stop()
+        try:
+            files = occupied(os.path.join(self.folder, "cache"))
+        finally:
+            for process in running:
+                process.go_on()
+        total = sum(files.values())
+        self.samples += 1
+        if total > MOST_OCCUPIED * LIMIT and total > self.occupied:
+            self.excesses = [
+                f"  VIOLATION: {total} bytes are occupied, {total / LIMIT:.4f} of the limit, "
+                f"in sample {self.samples} after {self.kills} kills: {files}"
+            ]
+        self.occupied = max(self.occupied, total)
 
     def end(self):
         for process in self.processes:
@@ -248,16 +321,34 @@ class Run:
 
     def check(self):
         """The histories, and an account of each violation in them."""
-        recorded = histories.Histories()
+        recorded = histories.Histories(evicts=self.bounded)
         for process in self.processes:
             for path in process.logs():
                 recorded.read(path, process.died)
         recorded.finish()
-        accounts = []
-        for pair, operations in enumerate(recorded.of_pair):
-            if linearizability.find_violation(operations, [histories.NOTHING]) is not None:
+        accounts = list(self.excesses)
+        for pair in range(histories.PAIRS):
+            if linearizability.find_violation(recorded.of(pair), [histories.NOTHING]) is not None:
                 accounts.append(account(recorded, pair))
         return recorded, accounts
+
+
+def occupied(directory):
+    """The bytes of a cache directory that a limit is about, by what they are for."""
+    files = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            if not name.endswith(NOT_OCCUPIED):
+                kind = os.path.relpath(folder, directory) if folder != directory else name
+                files[kind] = files.get(kind, 0) + os.lstat(os.path.join(folder, name)).st_size
+    return files
+
+
+def count_evicted(recorded):
+    """How many pairs have a history that only eviction explains."""
+    return sum(
+        linearizability.find_violation(operations, [histories.NOTHING]) is not None for operations in recorded.of_pair
+    )
 
 
 def clock_offset():
@@ -277,7 +368,9 @@ def soak(mode, folder, *, operations, seed):
         run.end()
     ended = time.monotonic()
     recorded, violations = run.check()
-    _, hits, misses, memory_hits = map(sum, zip(*(process.counters() for process in run.processes), strict=True))
+    _, hits, misses, memory_hits, evictions = map(
+        sum, zip(*(process.counters() for process in run.processes), strict=True)
+    )
     return Outcome(
         mode=mode,
         operations=sum(recorded.counts.values()),
@@ -289,6 +382,10 @@ def soak(mode, folder, *, operations, seed):
         hits=hits,
         misses=misses,
         memory_hits=memory_hits,
+        evictions=evictions,
+        evicted_pairs=count_evicted(recorded) if run.bounded else 0,
+        samples=run.samples,
+        occupied=run.occupied / LIMIT,
         recording_seconds=ended - began,
         checking_seconds=time.monotonic() - ended,
         violations=violations,
@@ -297,7 +394,7 @@ def soak(mode, folder, *, operations, seed):
 
 def account(recorded, pair):
     """A violation, told for people: what cannot have been, what was possible, and what happened around it."""
-    operations, violation = linearizability.shrink(recorded.of_pair[pair], [histories.NOTHING])
+    operations, violation = linearizability.shrink(recorded.of(pair), [histories.NOTHING])
     culprit = violation.operation
     origin = culprit.called
     told_apart = [culprit, *(operation for operation in operations if operation.observes)]
@@ -325,6 +422,7 @@ def account(recorded, pair):
     lines = [
         line(operation.source, operation.called, operation.returned, ">>" if operation is culprit else "")
         for operation in around
+        if operation.source is not None
     ]
     states = [f"    {' and '.join(told(entry, origin) for entry in state)}" for state in violation.states]
     keys = " and ".join(map(repr, histories.KEYS[2 * pair : 2 * pair + 2]))

@@ -7,6 +7,7 @@ import pytest
 
 from . import soak_coherence
 from .histories import (
+    ABSENT,
     INT,
     KEEP,
     KINDS,
@@ -41,6 +42,8 @@ from .histories import (
     token_of,
     touch,
     value_of,
+    vanish,
+    with_evictions,
 )
 from .linearizability import find_violation, shrink
 
@@ -234,6 +237,71 @@ NOT_EXPLAINED = {
 }
 
 
+EVICTED = {
+    "gone without anybody's doing": [Some(1, 2).sets(ONE), Some(3, 4).sees(None), Some(5, 6).sees(None)],
+    "seen, then gone": [Some(1, 2).sets(ONE), Some(3, 4).sees(ONE), Some(5, 6).sees(None)],
+    "gone while somebody looks": [Some(1, 2).sets(ONE), Some(3, 9).sees(ONE), Some(3, 9).sees(None)],
+    "added over what is gone": [Some(1, 2).sets(ONE), Some(3, 4).adds(TWO), Some(5, 6).sees(TWO)],
+    "counted from the start": [
+        Some(1, 2).sets(ONE),
+        Some(3, 4).counts(ONE + 1),
+        Some(5, 6).counts(TWO + 1, TWO),
+        Some(7, 8).counts(TWO + 2),
+    ],
+    "half of a transaction": [
+        together(1, 2, *steps(("sets", ONE, A), ("sets", ONE, B))),
+        together(3, 4, *steps(("sees", ONE, A), ("sees", None, B))),
+    ],
+    "gone inside of a transaction": [together(1, 2, *steps(("sets", ONE), ("sees", ONE), ("sees", None)))],
+    "evicted by what was rolled back": [
+        Some(1, 2).sets(ONE),
+        together(3, 4, OPEN, *steps(("sees", ONE), ("sees", None)), UNDO),
+        Some(5, 6).sees(ONE),
+    ],
+}
+
+NEVER_EXPLAINED = {
+    "a stale read": NOT_EXPLAINED["a stale read"],
+    "a value that nobody has written": NOT_EXPLAINED["a value that nobody has written"],
+    "new, then old, while it is written": NOT_EXPLAINED["new, then old, while it is written"],
+    "a lost update": [
+        Some(1, 2).sets(ONE),
+        Some(3, 9).counts(ONE + 1, THREE),
+        Some(3, 9).counts(ONE + 1, THREE),
+    ],
+    "a value handed out twice": NOT_EXPLAINED["a value handed out twice"],
+    "a deleted value that is back": NOT_EXPLAINED["a deleted value that is back"],
+    "what was not committed yet": NOT_EXPLAINED["what was not committed yet"],
+    "an evicted value that is back": [Some(1, 2).sets(ONE), Some(3, 4).sees(None), Some(5, 6).sees(ONE)],
+    "an older value instead of an evicted one": [
+        Some(1, 2).sets(ONE),
+        Some(3, 4).sets(TWO),
+        Some(5, 6).sees(TWO),
+        Some(7, 8).sees(ONE),
+    ],
+    "what was there when it was added over": [Some(1, 2).sets(ONE), Some(3, 4).adds(TWO), Some(5, 6).sees(ONE)],
+    "counted on from an older value": [
+        Some(1, 2).sets(ONE),
+        Some(3, 4).sets(TWO),
+        Some(5, 6).counts(ONE + 1, THREE),
+    ],
+    "counted on from what was seen gone": [
+        Some(1, 2).sets(ONE),
+        Some(3, 4).sees(None),
+        Some(5, 6).counts(ONE + 1, THREE),
+    ],
+    "deleted after it was seen gone": [Some(1, 2).sets(ONE), Some(3, 4).sees(None), Some(5, 6).act(remove)],
+    "half of a transaction, and half of what was there before": [
+        together(1, 2, *steps(("sets", ONE, A), ("sets", ONE, B))),
+        together(3, 4, *steps(("sets", TWO, A), ("sets", TWO, B))),
+        together(5, 6, *steps(("sees", TWO, A), ("sees", ONE, B))),
+    ],
+    "gone and back inside of a transaction": [
+        together(1, 2, *steps(("sets", ONE), ("sees", None), ("sees", ONE))),
+    ],
+}
+
+
 @pytest.mark.parametrize("history", EXPLAINED)
 def test_what_an_order_explains_is_accepted(history):
     assert find_violation(EXPLAINED[history], [NOTHING]) is None
@@ -244,6 +312,22 @@ def test_what_no_order_explains_is_refused(history):
     assert find_violation(NOT_EXPLAINED[history], [NOTHING]) is not None
 
 
+@pytest.mark.parametrize("history", EXPLAINED)
+def test_what_an_order_explains_is_accepted_where_entries_are_evicted(history):
+    assert find_violation(with_evictions(EXPLAINED[history]), [NOTHING]) is None
+
+
+@pytest.mark.parametrize("history", EVICTED)
+def test_what_an_eviction_explains_is_accepted_only_where_entries_are_evicted(history):
+    assert find_violation(EVICTED[history], [NOTHING]) is not None
+    assert find_violation(with_evictions(EVICTED[history]), [NOTHING]) is None
+
+
+@pytest.mark.parametrize("history", NEVER_EXPLAINED)
+def test_what_no_eviction_explains_is_refused(history):
+    assert find_violation(with_evictions(NEVER_EXPLAINED[history]), [NOTHING]) is not None
+
+
 def test_an_account_leaves_out_the_reads_that_do_not_matter():
     stale = Some(21, 22).sees(ONE)
     reads = [Some(time, time + 1).sees(TWO) for time in range(5, 20)]
@@ -252,9 +336,11 @@ def test_an_account_leaves_out_the_reads_that_do_not_matter():
     assert [operation for operation in kept if operation.observes] == [stale]
 
 
-def any_order_explains(operations, state):
-    """Whether an order does: by trying all of them."""
+def any_order_explains(operations, state, evicts=False):
+    """Whether an order does: by trying all of them; with ``evicts``, with evictions before whatever is done."""
     tried = set()
+    if evicts:
+        operations = [with_any_eviction(operation) for operation in operations]
 
     def go_on(state, left):
         if all(operations[index].optional for index in left):
@@ -274,6 +360,15 @@ def any_order_explains(operations, state):
     return go_on(state, frozenset(range(len(operations))))
 
 
+def with_any_eviction(operation):
+    """The same, with evictions of either entry before each step."""
+    steps = []
+    for step in getattr(operation, "steps", [operation]):
+        steps += [Some(operation.called, operation.returned, place).act(vanish) for place in (A, B)]
+        steps.append(step)
+    return Transaction(steps, operation.called, operation.returned, optional=operation.optional)
+
+
 # fmt: off
 ACTS = (
     found, found, found, found, found_none, found_none, found_some, found_no_int, found_row, put, put, put,
@@ -282,12 +377,14 @@ ACTS = (
 # fmt: on
 
 
-def some_history(chance):
+def some_history(chance, evicts=False):
     """A few operations that overlap. Often there is an order; some have seen what was there at a point within."""
     operations = []
     state = NOTHING
     width = chance.choice((3, 5, 9, 16))
     for point in range(0, 3 * chance.randrange(3, 8), 3):
+        if evicts and chance.random() < 0.3:
+            state = chance.choice(((None, state[B]), (state[A], None)))
         for _ in range(20):
             called, returned = point - chance.randrange(1, width), point + chance.randrange(1, width)
             if chance.random() < 0.25:
@@ -348,6 +445,19 @@ def test_the_search_agrees_with_trying_every_order():
         assert (find_violation(history, [NOTHING]) is None) == expected, f"of the history with seed {seed}"
         explained += expected
     assert 1000 < explained < 3900
+
+
+def test_the_search_agrees_with_trying_every_order_where_entries_are_evicted():
+    explained = by_eviction = 0
+    for seed in range(2000):
+        history = some_history(random.Random(seed), evicts=True)
+        expected = any_order_explains(history, NOTHING, evicts=True)
+        found = find_violation(with_evictions(history), [NOTHING]) is None
+        assert found == expected, f"of the history with seed {seed}"
+        explained += expected
+        by_eviction += expected and find_violation(history, [NOTHING]) is not None
+    assert 500 < explained < 1950
+    assert by_eviction > 50
 
 
 # What is recorded
@@ -413,6 +523,23 @@ def test_a_killed_transaction_may_have_been_committed_only_if_it_was_about_to(lo
     assert [operation.optional for operation in operations] == ([True] if end == Action.COMMIT else [])
 
 
+def test_a_recorded_absence_is_an_eviction_only_in_a_history_with_evictions(log, tmp_path):
+    log.result(log.call(Action.SET, A, WORD), clock(), 1)
+    log.read(Action.GET, A, clock(), clock(), ABSENT)
+    for evicts in (False, True):
+        histories = Histories(evicts=evicts)
+        histories.read(tmp_path / "1-0.log")
+        assert (find_violation(histories.finish().of(0), [NOTHING]) is None) == evicts
+
+
+def test_what_happens_elsewhere_is_no_part_of_a_history(log, tmp_path):
+    log.result(log.call(Action.BEGIN), 10, 1)
+    log.result(log.call(Action.FILL), 20, 1)
+    log.result(log.call(Action.COMMIT), 30, 1)
+    log.read(Action.PEEK, A, 40, 50, 1)
+    assert history_of(log, tmp_path) == []
+
+
 def test_each_kind_of_value_is_known_again():
     for kind in KINDS:
         token = make_token(kind, 2, 77, 123_456)
@@ -432,3 +559,7 @@ def test_threads_processes_kills_and_foreign_writes_leave_one_history(tmp_path, 
     assert outcome.committed > 0
     assert outcome.rolled_back > 0
     assert (outcome.memory_hits > 0) == (mode != "off")
+    if mode == "bounded":
+        assert outcome.evicted_pairs > 0
+        assert outcome.samples > 0
+        assert outcome.occupied > 0.9
