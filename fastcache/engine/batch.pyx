@@ -100,6 +100,7 @@ cdef class Batch:
         key_owner = encode_key(key, self.store.serializer, &key_cell)
         self.store.name_of(key, key_owner, &key_cell)
         value_owner = self.store.encode_whole(value, &key_cell, &value_cell, &codec)
+        self.store.refuse_too_large(&key_cell, value_cell.size)
         tag_owner = check_tag(tag, &tag_cell)
         self.refuse_if_not_open()
         self.queue.put(None, &key_cell, key_owner, &value_cell, value_owner, None, 0, &tag_cell, tag_owner, codec, expire)

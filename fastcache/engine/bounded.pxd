@@ -75,6 +75,7 @@ cdef class Bounded(Database):
     cdef int give_back(self, str name) except -1
     cdef bint release_dead(self) except -1
     cdef bint tidy_for_room(self) except -1
+    cdef bint shorten(self, bint patiently) except -1
     cdef long long shortage(self, long long size) noexcept
 
     cdef int tend_room(self) except -1

@@ -396,13 +396,17 @@ cdef class Bounded(Database):
         return 0
 
     cdef int forget_put_off(self) except -1:
-        """The innermost block is undone."""
+        """The innermost block is undone, and what it has evicted is there again."""
         block = self.blocks[len(self.blocks) - 1]
         while self.leaving and self.leaving[len(self.leaving) - 1][0] >= block:
             self.leaving.pop()
+            if self.recency is not None:
+                self.recency.look_again()
         return 0
 
     cdef int roll_back(self, Session session) except -1:
+        if self.leaving and self.recency is not None:
+            self.recency.look_again()
         self.leaving.clear()
         self.room_at = 0
         return Database.roll_back(self, session)
@@ -475,11 +479,14 @@ cdef class Bounded(Database):
                 if not self.integer(session, sql.COUNT_RESERVED):
                     self.raise_full()
                 # Others have reserved what is left.
-                return self.depth > 1
+                return self.depth > 1 or not strictly
             named = self.evict_some(session, missing)
 
     cdef int reserve_file(self, str name, long long size) except -1:
-        """Make room for a file, and keep it until it is written."""
+        """Make room for a file, and keep it until it is written; without a name, only make it.
+
+        What is waited for is a little while what others have reserved, and that the database file gets shorter: a reader of
+        another program may keep it from that for as long as it likes, and a thread of ours may need the turn."""
         cdef BusyWait wait = BusyWait(self.timeout, "waiting for room that others have reserved")
         cdef bint done = False
         while True:
@@ -487,9 +494,8 @@ cdef class Bounded(Database):
             try:
                 self.enter()
                 try:
-                    # A reader of another program may keep the file from getting shorter for as long as it likes.
                     done = self.make_room_for_file(size, wait.waited < TAIL_PATIENCE)
-                    if done:
+                    if done and name is not None:
                         self.writing().connection.query(sql.RESERVE, (name, size))
                         self.count_file(size)
                 except BaseException:
@@ -502,7 +508,6 @@ cdef class Bounded(Database):
             finally:
                 self.turn.give()
             if not done:
-                # Not with the turn: what is waited for may be written by a thread of ours.
                 self.pause(wait)
 
     cdef bint tidy_for_room(self) except -1:
@@ -518,12 +523,19 @@ cdef class Bounded(Database):
         if self.free_pages and self.vacuum_some(session):
             any = True
             self.measure(self.writing())
-        if self.tail():
-            # Our own snapshots must not be in the way.
-            self.let_go_of_all()
-            self.writing().connection.checkpoint()
-            any = any or self.tail() == 0
+        any = self.shorten(False) or any
         return self.release_dead() or any
+
+    cdef bint shorten(self, bint patiently) except -1:
+        """Copy all of the WAL if the database file is longer than its pages, and so make it shorter. ``patiently``, wait a
+        little for readers. Returns whether it is shorter now. The turn is held."""
+        self.measure(self.writing())
+        if self.tail() == 0:
+            return False
+        # Our own snapshots must not be in the way.
+        self.let_go_of_all()
+        self.writing().connection.checkpoint(patiently)
+        return self.tail() == 0
 
     cdef int give_back(self, str name) except -1:
         """In the open transaction, drop a reservation."""
@@ -591,8 +603,7 @@ cdef class Bounded(Database):
                 session = self.writing()
                 if not self.vacuum_some(session):
                     break
-                self.measure(session)
-                self.checkpoint_due = True
+                self.shorten(True)
             finally:
                 self.turn.give()
         return 0
@@ -626,12 +637,10 @@ cdef class Bounded(Database):
             try:
                 self.measure(self.writing())
                 if self.shortage(0) <= self.reserve or not self.tidy_for_room():
+                    self.shorten(True)
                     break
-                self.checkpoint_due = True
             finally:
                 self.turn.give()
-        if self.checkpoint_due:
-            self.call_keeper(0.0)
         return removed
 
     cdef bint vacuum_some(self, Session session) except -1:
@@ -670,10 +679,9 @@ cdef class Bounded(Database):
                 left = self.vacuum_some(session)
             finally:
                 self.turn.give()
-        # Until then, the file is as long as it was.
-        self.checkpoint_beside()
         self.turn.take(self.timeout)
         try:
+            self.shorten(True)
             return (before - min(before, self.integer(self.writing(), sql.FREE_PAGES))) * self.page_size
         finally:
             self.turn.give()

@@ -39,6 +39,7 @@ cdef class Writing:
         if not self.rows.count:
             return 0
         if self.block is None:
+            self.store.make_room_ahead(self.rows)
             block = Transaction(self.store)
             block.__enter__()
             self.block = block

@@ -8,7 +8,8 @@ the order of insertion, and what was used in the table of recency (recency.pyx),
   oldest slots, made in one pass over them (a nanosecond for each) and good for hundreds of evictions: whatever is used
   meanwhile becomes younger than its *horizon*. A row that lost its slot is behind the hand, where nobody looks for it:
   therefore a slow *sweep* goes over those rows again, and what it finds without a slot goes next.
-- **lfu** takes the slots in the order of their priorities; every row has one. What has none, the sweep finds.
+- **lfu** takes the slots in the order of their priorities; every row has one. What has none, because the table is newer, or
+  lost it, the sweep finds; until that has been over all rows once, what it finds goes before everything else.
 - **sieve** walks the rows from the oldest to the newest, takes the slot away where there is one, and names the first row
   where there is none (Zhang et al., "SIEVE is Simpler than LRU", NSDI 2024).
 - **fifo** takes the rows in their order; **ttl** those that expire first, and then, of what never does, the oldest.
@@ -22,7 +23,7 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 
 from fastcache.engine.clock cimport load, store
 from fastcache.engine.connection cimport STEP_ROW, Statement
-from fastcache.engine.recency cimport RECENCY_HAND, RECENCY_SWEEP, USED_AT, USED_OFTEN
+from fastcache.engine.recency cimport RECENCY_HAND, RECENCY_SWEEP, RECENCY_SWEPT, USED_AT, USED_OFTEN
 
 from fastcache.engine import sql
 
@@ -146,6 +147,8 @@ cdef class ByUse(Policy):
                 self.strays[self.stray_count] = row
                 self.stray_count += 1
         store(&words[RECENCY_SWEEP], <unsigned long long>(row if self.count == SWEPT_AT_ONCE else 0))
+        if self.count < SWEPT_AT_ONCE:
+            store(&words[RECENCY_SWEPT], 1)
         self.count = self.next = 0
         return 0
 
@@ -188,6 +191,11 @@ cdef class ByUse(Policy):
 
 cdef class LeastFrequentlyUsed(ByUse):
     """By the priority in the slots."""
+
+    cdef long long choose(self, Session session) except? -1:
+        while self.stray_count == 0 and load(&self.recency.table.words[RECENCY_SWEPT]) == 0:
+            self.sweep(session)
+        return ByUse.choose(self, session)
 
 
 cdef class LeastRecentlyUsed(ByUse):

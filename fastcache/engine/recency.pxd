@@ -7,7 +7,7 @@ cdef enum:
     # Words at the beginning of the file. HAND and SWEEP move when something is evicted, CLOCK with each insertion.
     RECENCY_MAGIC, RECENCY_CAPACITY, RECENCY_MEANING, RECENCY_MOVED
     RECENCY_HAND, RECENCY_SWEEP, RECENCY_FLOOR, RECENCY_CROWDED
-    RECENCY_CLOCK
+    RECENCY_CLOCK, RECENCY_SWEPT
     RECENCY_SLOTS = 16
 
 
@@ -49,6 +49,7 @@ cdef class Recency:
     cdef void went(self, const Use* use) noexcept nogil
     cdef void begin_at(self, long long newest) noexcept nogil
     cdef void start_over(self, long long newest) noexcept nogil
+    cdef void look_again(self) noexcept nogil
     cdef unsigned long long size(self) noexcept nogil
 
     cdef inline unsigned int now(self) noexcept nogil:

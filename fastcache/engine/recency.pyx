@@ -188,10 +188,15 @@ cdef class Recency:
         """Forget everything; the newest row is given."""
         cdef Table* table = self.table
         memset(table.words + RECENCY_SLOTS, 0, <size_t>(table.mask + 1) * sizeof(unsigned long long))
-        store(&table.words[RECENCY_HAND], 0)
-        store(&table.words[RECENCY_SWEEP], 0)
+        self.look_again()
         store(&table.words[RECENCY_CROWDED], 0)
         store(&table.words[RECENCY_CLOCK], <unsigned long long>newest)
+
+    cdef void look_again(self) noexcept nogil:
+        """There may be rows where the hands have been."""
+        store(&self.table.words[RECENCY_HAND], 0)
+        store(&self.table.words[RECENCY_SWEEP], 0)
+        store(&self.table.words[RECENCY_SWEPT], 0)
 
     cdef Py_ssize_t first(self, Use* uses, Py_ssize_t wanted) noexcept nogil:
         """The slots that are to go first, in order: about as many as wanted, or all. Returns how many."""

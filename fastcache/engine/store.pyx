@@ -806,7 +806,7 @@ cdef class Store(Bounded):
                 self.leave(False)
                 raise
             self.leave(stored)
-            if stored and self.depth == 0:
+            if stored and self.depth == 0 and name is not None:
                 self.keep_own(key, name, known, known_codec, expire)
         except BaseException:
             if reserved:
@@ -1144,6 +1144,7 @@ cdef class Store(Bounded):
         start = PyNumber_Index(default) + delta
         owner = encode_key(key, self.serializer, &cell)
         self.name_of(key, owner, &cell)
+        self.refuse_too_large(&cell, 8)
         cdef long long now = self.now()
         self.take_turn()
         try:
@@ -1563,6 +1564,14 @@ cdef class Store(Bounded):
         try:
             while generation.written < generation.count:
                 end = min(generation.written + QUEUED_AT_ONCE, generation.count)
+                if self.max_size:
+                    end = self.end_of_rows(generation, end)
+                if end == generation.written:
+                    # A file alone, since a transaction that evicts others cannot unlink them.
+                    self.write_alone(&generation.rows[end], False)
+                    queue.committed += 1
+                    generation.written += 1
+                    continue
                 self.enter()
                 try:
                     self.write_rows(generation, generation.written, end, False)
@@ -1575,6 +1584,28 @@ cdef class Store(Bounded):
         finally:
             queue.flushing = False
         queue.writing = None
+        return 0
+
+    cdef Py_ssize_t end_of_rows(self, Generation generation, Py_ssize_t end) noexcept:
+        """Where the next value comes that goes into a file, or this end."""
+        cdef Py_ssize_t index
+        for index in range(generation.written, end):
+            if generation.rows[index].kind == ROW_SET and self.is_large(&generation.rows[index].value):
+                return index
+        return end
+
+    cdef int make_room_ahead(self, Rows rows) except -1:
+        """Before a transaction that is to store these: make room for what goes into files, since what it evicts itself cannot
+        be unlinked before its end."""
+        cdef long long size = 0
+        cdef Py_ssize_t index
+        if self.max_size == 0 or (self.depth != 0 and self.turn.is_mine()):
+            return 0
+        for index in range(rows.count):
+            if rows.rows[index].kind == ROW_SET and self.is_large(&rows.rows[index].value):
+                size += rows.rows[index].value.size
+        if size and self.policy is not None:
+            self.reserve_file(None, min(size, self.largest))
         return 0
 
     cdef int flush_first(self) except -1:
