@@ -61,6 +61,7 @@ cdef class Bounded(Database):
     cdef int measure(self, Session session) except -1
     cdef long long integer(self, Session session, str text) except? -1
     cdef bint make_room(self, long long need) except -1
+    cdef int make_room_before(self, long long need) except -1
     cdef int refuse_if_full(self, long long before) except -1
     cdef int raise_full(self) except -1
     cdef Py_ssize_t evict_some(self, Session session, long long wanted) except -1

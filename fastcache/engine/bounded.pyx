@@ -314,6 +314,21 @@ cdef class Bounded(Database):
         # All the rest is reserved for files, which can be evicted soon.
         return True
 
+    cdef int make_room_before(self, long long need) except -1:
+        """Before a statement or a transaction, as transactions of their own, make room for so many bytes in rows."""
+        cdef bint ready = self.fits(need)
+        while not ready:
+            self.enter()
+            try:
+                ready = self.make_room(need)
+            except BaseException:
+                self.leave(False)
+                raise
+            self.leave(True)
+            if not ready:
+                self.tidy_for_room()
+        return 0
+
     cdef int refuse_if_full(self, long long before) except -1:
         """In the open transaction, raise CacheFullError if what was written since has gone beyond the limit."""
         cdef Session session = self.writing()
@@ -534,7 +549,9 @@ cdef class Bounded(Database):
             return False
         # Our own snapshots must not be in the way.
         self.let_go_of_all()
-        self.writing().connection.checkpoint(patiently)
+        # Maintenance may be at it.
+        with self.tending:
+            self.writer.connection.checkpoint(patiently)
         return self.tail() == 0
 
     cdef int give_back(self, str name) except -1:
@@ -555,7 +572,7 @@ cdef class Bounded(Database):
             try:
                 # Under the lock: a file that is written by now is reserved no more.
                 for name, _ in self.writing().connection.query(sql.LIST_RESERVED):
-                    if not self.files.is_being_written(name):
+                    if self.files.remove_if_dead(name):
                         self.give_back(name)
                         any = True
             except BaseException:

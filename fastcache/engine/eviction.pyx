@@ -23,7 +23,7 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 
 from fastcache.engine.clock cimport load, store
 from fastcache.engine.connection cimport STEP_ROW, Statement
-from fastcache.engine.recency cimport RECENCY_HAND, RECENCY_SWEEP, RECENCY_SWEPT, USED_AT, USED_OFTEN
+from fastcache.engine.recency cimport RECENCY_HAND, RECENCY_SWEEP, RECENCY_SWEEP_END, RECENCY_SWEPT, USED_AT, USED_OFTEN
 
 from fastcache.engine import sql
 
@@ -134,12 +134,14 @@ cdef class ByUse(Policy):
         return 0
 
     cdef int sweep(self, Session session) except -1:
-        """Look for strays among the next rows up to the hand."""
+        """Look for strays among the next rows up to where the hand stood when this round began: it would not end if it had
+        to catch up with what is inserted meanwhile."""
         cdef unsigned long long* words = self.recency.table.words
-        cdef long long hand = self.hand(session)
         cdef long long row = <long long>load(&words[RECENCY_SWEEP])
         cdef Py_ssize_t index
-        self.look_ahead(session, sql.ROWS_FROM, row, hand, SWEPT_AT_ONCE)
+        if row == 0:
+            store(&words[RECENCY_SWEEP_END], <unsigned long long>self.hand(session))
+        self.look_ahead(session, sql.ROWS_FROM, row, <long long>load(&words[RECENCY_SWEEP_END]), SWEPT_AT_ONCE)
         self.chosen = 0
         for index in range(self.count):
             row = self.rows[index]
@@ -154,7 +156,12 @@ cdef class ByUse(Policy):
 
     cdef long long hand(self, Session session) except? -1:
         """Up to which row all have a slot."""
-        return LLONG_MAX
+        cdef Statement statement = session.statement(sql.NEWEST_ROW)
+        cdef long long newest = 0
+        if statement.run() == STEP_ROW:
+            newest = statement.column_integer(0)
+            statement.reset()
+        return newest
 
     cdef long long choose(self, Session session) except? -1:
         self.chosen += 1
@@ -211,16 +218,7 @@ cdef class LeastRecentlyUsed(ByUse):
         return 0
 
     cdef long long hand(self, Session session) except? -1:
-        """The hand; at the beginning if the rowids have started over, as after a clear."""
-        cdef unsigned long long* words = self.recency.table.words
-        cdef Statement statement = session.statement(sql.NEWEST_ROW)
-        cdef long long newest = 0
-        if statement.run() == STEP_ROW:
-            newest = statement.column_integer(0)
-            statement.reset()
-        if newest < <long long>load(&words[RECENCY_HAND]):
-            self.move_to(0)
-        return <long long>load(&words[RECENCY_HAND])
+        return <long long>load(&self.recency.table.words[RECENCY_HAND])
 
     cdef int move_to(self, long long row) noexcept:
         self.seen = row

@@ -216,14 +216,18 @@ class ValueFiles:
                 count += 1
         return count
 
-    def is_being_written(self, name: str) -> bool:
-        """Whether a living writer has a temporary file of this name."""
+    def remove_if_dead(self, name: str) -> bool:
+        """Remove what a writer that is dead has left under this name, which no row has. False if it lives.
+
+        The caller holds the database's write lock, and the writer has had the file locked before it told anybody of it."""
         try:
-            self.path(name)
+            path = self.path(name)
         except MissingFileError:
+            return True
+        temporary = os.path.join(self.temporary, name)
+        if os.path.lexists(temporary) and not self._writer_is_dead(name, remove=True):
             return False
-        path = os.path.join(self.temporary, name)
-        return os.path.lexists(path) and not self._writer_is_dead(name, remove=not _HAS_FLOCK)
+        return _unlink(path)
 
     def _writer_is_dead(self, name: str, *, remove: bool = False) -> bool:
         path = os.path.join(self.temporary, name)

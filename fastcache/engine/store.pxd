@@ -141,7 +141,7 @@ cdef class Store(Bounded):
     cdef double tend_queue(self, Queue queue) except? -2.0
     cdef int flush_queue(self, Queue queue) except -1
     cdef int write_generation(self, Queue queue, Generation generation) except -1
-    cdef Py_ssize_t end_of_rows(self, Generation generation, Py_ssize_t end) noexcept
+    cdef Py_ssize_t prepare_rows(self, Generation generation, Py_ssize_t end) except -1
     cdef int make_room_ahead(self, Rows rows) except -1
     cdef int take_turn(self) except -1
     cdef bint can_wait(self) noexcept

@@ -1179,23 +1179,11 @@ cdef class Store(Bounded):
     cdef int make_room_for_number(self, const Cell* key) except -1:
         """Before a number is added to, which may insert a row."""
         cdef long long need = cost_of_row(key, 0)
-        cdef bint ready = False
-        if self.fits(need):
-            self.room -= need
-            return 0
-        while not ready:
-            self.enter()
-            try:
-                ready = self.make_room(need)
-            except BaseException:
-                self.leave(False)
-                raise
-            self.leave(True)
-            if not ready:
-                self.tidy_for_room()
+        self.make_room_before(need)
         if (self.policy is None and self.room - need < self.reserve
                 and not self.contains(decode_key(cell_object(key), self.serializer))):
             self.raise_full()
+        self.room -= need
         return 0
 
     cdef bint increment_native(
@@ -1565,7 +1553,7 @@ cdef class Store(Bounded):
             while generation.written < generation.count:
                 end = min(generation.written + QUEUED_AT_ONCE, generation.count)
                 if self.max_size:
-                    end = self.end_of_rows(generation, end)
+                    end = self.prepare_rows(generation, end)
                 if end == generation.written:
                     # A file alone, since a transaction that evicts others cannot unlink them.
                     self.write_alone(&generation.rows[end], False)
@@ -1586,12 +1574,23 @@ cdef class Store(Bounded):
         queue.writing = None
         return 0
 
-    cdef Py_ssize_t end_of_rows(self, Generation generation, Py_ssize_t end) noexcept:
-        """Where the next value comes that goes into a file, or this end."""
+    cdef Py_ssize_t prepare_rows(self, Generation generation, Py_ssize_t end) except -1:
+        """Make room for the next rows, up to a value that goes into a file, or this end. Returns how far that is."""
+        cdef const Row* row
+        cdef long long need = 0
         cdef Py_ssize_t index
         for index in range(generation.written, end):
-            if generation.rows[index].kind == ROW_SET and self.is_large(&generation.rows[index].value):
-                return index
+            row = &generation.rows[index]
+            if row.kind == ROW_SET and self.is_large(&row.value):
+                end = index
+                break
+            if row.kind == ROW_SET:
+                need += cost_of_row(&row.key, row.value.size)
+            if need > self.low:
+                end = index + 1
+                break
+        if need:
+            self.make_room_before(need)
         return end
 
     cdef int make_room_ahead(self, Rows rows) except -1:
