@@ -59,6 +59,7 @@ cdef class Bounded(Database):
     cdef int refuse_too_large(self, const Cell* key, long long size) except -1
     cdef bint fits(self, long long need) except -1
     cdef int measure(self, Session session) except -1
+    cdef long long trash(self, Session session) except -1
     cdef long long integer(self, Session session, str text) except? -1
     cdef bint make_room(self, long long need) except -1
     cdef int make_room_before(self, long long need) except -1

@@ -257,6 +257,10 @@ cdef class Bounded(Database):
             statement.reset()
         return found
 
+    cdef long long trash(self, Session session) except -1:
+        """Bytes of the files that are yet to be unlinked, after ``measure``."""
+        return max(0, self.integer(session, sql.TRASH_BYTES)) if self.counted else 0
+
     cdef int measure(self, Session session) except -1:
         """Count the room there is."""
         cdef Tick now
@@ -299,7 +303,7 @@ cdef class Bounded(Database):
         self.measure(session)
         before = self.room
         while self.room - need < self.reserve:
-            trash = self.integer(session, sql.TRASH_BYTES)
+            trash = self.trash(session)
             if self.room + trash - need >= self.reserve:
                 return self.depth > 1
             if not self.evict_some(session, 2 * need + self.reserve - self.room - trash):
@@ -333,7 +337,7 @@ cdef class Bounded(Database):
         """In the open transaction, raise CacheFullError if what was written since has gone beyond the limit."""
         cdef Session session = self.writing()
         self.measure(session)
-        if self.room < self.reserve and self.room + self.integer(session, sql.TRASH_BYTES) < before:
+        if self.room < self.reserve and self.room + self.trash(session) < before:
             self.raise_full()
         return 0
 
@@ -380,22 +384,21 @@ cdef class Bounded(Database):
 
     cdef long long evict_row(self, Session session, long long row, str reason) except? -2:
         """Remove a row; returns about how many bytes it took, 0 if it was gone."""
-        cdef Statement statement = session.statement(sql.EVICT)
-        cdef long long freed = 0
-        stored = None
+        cdef Statement statement = session.statement(sql.ROW_TO_EVICT)
+        cdef long long freed
         statement.bind_integer(1, row)
-        if statement.step() == STEP_ROW:
+        if statement.step() != STEP_ROW:
+            statement.reset()
+            return 0
+        try:
             stored = statement.column_object(0)
             freed = max(0, statement.column_integer(1)) + ROW_COST
-            if statement.column_integer(2):
-                self.has_trash = True
-            # The row is gone already; this is its end.
-            statement.step()
+            self.has_trash = self.has_trash or statement.column_integer(2)
+        finally:
             statement.reset()
-            self.will_change_stored(stored)
-            self.leaves(stored, reason)
-        else:
-            statement.reset()
+        self.will_change_stored(stored)
+        self.change_row(session, sql.DELETE_ROW, row)
+        self.leaves(stored, reason)
         return freed
 
     cdef int leaves(self, object stored, str reason) except -1:
@@ -486,7 +489,7 @@ cdef class Bounded(Database):
             missing = self.shortage(size) + tail
             if missing <= 0:
                 return True
-            trash = self.integer(session, sql.TRASH_BYTES)
+            trash = self.trash(session)
             missing -= trash + self.free_pages * self.page_size + tail
             if missing <= 0:
                 return self.depth > 1
@@ -530,7 +533,9 @@ cdef class Bounded(Database):
         Returns whether that was anything."""
         cdef Session session
         cdef bint any = False
-        if self.integer(self.writing(), sql.TRASH_BYTES):
+        session = self.writing()
+        self.measure(session)
+        if self.trash(session):
             self.empty_trash(self.timeout)
             any = True
         session = self.writing()
@@ -599,7 +604,7 @@ cdef class Bounded(Database):
                 session = self.writing()
                 self.measure(session)
                 # What is evicted makes room when it is unlinked.
-                if self.room + self.integer(session, sql.TRASH_BYTES) >= goal:
+                if self.room + self.trash(session) >= goal:
                     break
                 goal = self.high
                 self.enter()
@@ -634,7 +639,7 @@ cdef class Bounded(Database):
             try:
                 session = self.writing()
                 self.measure(session)
-                if self.room + self.integer(session, sql.TRASH_BYTES) >= self.reserve:
+                if self.room + self.trash(session) >= self.reserve:
                     break
                 self.enter()
                 try:

@@ -190,7 +190,7 @@ ROWS_FROM = "SELECT id FROM entry WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?
 ROWS_THAT_EXPIRE = "SELECT id FROM entry WHERE expire > ?1 AND expire < ?2 ORDER BY expire, id LIMIT ?3"
 NEWEST_ROW = "SELECT max(id) FROM entry"
 EXPIRED_ROW = "SELECT id FROM entry WHERE expire IS NOT NULL AND expire <= ?1 ORDER BY expire LIMIT 1"
-EVICT = "DELETE FROM entry WHERE id = ?1 RETURNING key, size, file IS NOT NULL"
+ROW_TO_EVICT = "SELECT key, size, file IS NOT NULL FROM entry WHERE id = ?1"
 PAGE_COUNT = "PRAGMA page_count"
 FREE_PAGES = "PRAGMA freelist_count"
 PAGE_SIZE = "PRAGMA page_size"
