@@ -99,9 +99,14 @@ cdef class Bounded(Database):
             self.tell_settings()
         elif self.commit.ring != NULL:
             self.settings_seen = settings_version(self.commit.ring)
-        self.take_over_settings()
-        if self.writer is not None and self.release_dead():
-            self.room_at = 0
+        # Maintenance may be called, and must not begin before this is done.
+        self.turn.take(self.timeout)
+        try:
+            self.take_over_settings()
+            if self.writer is not None and self.release_dead():
+                self.room_at = 0
+        finally:
+            self.turn.give()
         return 0
 
     cdef void forget_clock(self) noexcept:
@@ -533,13 +538,16 @@ cdef class Bounded(Database):
         Returns whether that was anything."""
         cdef Session session
         cdef bint any = False
+        cdef long long trash
         session = self.writing()
         self.measure(session)
-        if self.trash(session):
+        trash = self.trash(session)
+        if trash:
             self.empty_trash(self.timeout)
-            any = True
-        session = self.writing()
-        self.measure(session)
+            session = self.writing()
+            self.measure(session)
+            # A system may not let go of a file that somebody has open.
+            any = self.trash(session) < trash
         if self.free_pages and self.vacuum_some(session):
             any = True
             self.measure(self.writing())

@@ -219,7 +219,7 @@ class ValueFiles:
     def remove_if_dead(self, name: str) -> bool:
         """Remove what a writer that is dead has left under this name, which no row has. False if it lives.
 
-        The caller holds the database's write lock, and the writer has had the file locked before it told anybody of it."""
+        The caller holds the database's write lock, and the writer had locked the file before it told anybody of it."""
         try:
             path = self.path(name)
         except MissingFileError:
