@@ -37,6 +37,8 @@ cdef class Bounded(Database):
     cdef long long reserve
     cdef long long largest
     cdef bint called_for_room
+    # How often in a row nothing of what was to be evicted was there.
+    cdef int fruitless
 
     # What the open transaction has evicted, and what is evicted and not told yet: (block or None, reason, key).
     cdef list leaving
@@ -61,7 +63,7 @@ cdef class Bounded(Database):
     cdef int measure(self, Session session) except -1
     cdef long long trash(self, Session session) except -1
     cdef long long integer(self, Session session, str text) except? -1
-    cdef bint make_room(self, long long need) except -1
+    cdef bint make_room(self, long long need, bint strictly) except -1
     cdef int make_room_before(self, long long need) except -1
     cdef int refuse_if_full(self, long long before) except -1
     cdef int raise_full(self) except -1
@@ -74,7 +76,7 @@ cdef class Bounded(Database):
     cdef bint make_room_for_file(self, long long size, bint strictly) except -1
     cdef long long tail(self) except -1
     cdef int reserve_file(self, str name, long long size) except -1
-    cdef int give_back(self, str name) except -1
+    cdef bint give_back(self, object name) except -1
     cdef bint release_dead(self) except -1
     cdef bint tidy_for_room(self) except -1
     cdef bint shorten(self, bint patiently) except -1

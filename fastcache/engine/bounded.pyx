@@ -57,6 +57,8 @@ cdef long long EMPTY_PAGES = 13
 SMALLEST_LIMIT = 65536
 # Entries that are evicted in one transaction of maintenance.
 cdef Py_ssize_t EVICTED_AT_ONCE = 64
+# How often in a row nothing that is named may be there.
+cdef int MOST_FRUITLESS = 500
 # What an entry takes beside its key and value, in bytes.
 cdef long long ROW_COST = 64
 # SQLite's pages, and what they have room for.
@@ -297,9 +299,9 @@ cdef class Bounded(Database):
             self.call_keeper(0.0)
         return self.room - AT_THE_SAME_TIME * need >= self.reserve
 
-    cdef bint make_room(self, long long need) except -1:
+    cdef bint make_room(self, long long need, bint strictly) except -1:
         """In the open transaction, evict until there is room for so many bytes in rows. False if files that were evicted
-        have to be unlinked for that, after which it is to be tried anew.
+        have to be unlinked for that, after which it is to be tried anew; if that was in vain, not ``strictly``.
 
         Inside a transaction of the user's they cannot be, and do not count. Without a policy that evicts, whoever writes
         looks afterwards whether it has gone beyond (refuse_if_full)."""
@@ -310,7 +312,7 @@ cdef class Bounded(Database):
         while self.room - need < self.reserve:
             trash = self.trash(session)
             if self.room + trash - need >= self.reserve:
-                return self.depth > 1
+                return self.depth > 1 or not strictly
             if not self.evict_some(session, 2 * need + self.reserve - self.room - trash):
                 break
             self.measure(session)
@@ -326,16 +328,17 @@ cdef class Bounded(Database):
     cdef int make_room_before(self, long long need) except -1:
         """Before a statement or a transaction, as transactions of their own, make room for so many bytes in rows."""
         cdef bint ready = self.fits(need)
+        cdef bint strictly = True
         while not ready:
             self.enter()
             try:
-                ready = self.make_room(need)
+                ready = self.make_room(need, strictly)
             except BaseException:
                 self.leave(False)
                 raise
             self.leave(True)
             if not ready:
-                self.tidy_for_room()
+                strictly = self.tidy_for_room()
         return 0
 
     cdef int refuse_if_full(self, long long before) except -1:
@@ -354,7 +357,8 @@ cdef class Bounded(Database):
 
     cdef Py_ssize_t evict_some(self, Session session, long long wanted) except -1:
         """In the open transaction, remove entries of about so many bytes, those first that have expired; at most
-        EVICTED_AT_ONCE. Returns how many rows were named, some of which may have been gone."""
+        EVICTED_AT_ONCE. Returns how many rows were named, some of which may have been gone; 0 also if all of them have been
+        for too long (a table of recency of another database, a trigger that keeps rows from going)."""
         cdef Py_ssize_t named = 0
         cdef long long freed = 0, row, now = self.now()
         cdef bint expired = True
@@ -376,7 +380,8 @@ cdef class Bounded(Database):
                 break
             named += 1
             freed += self.evict_row(session, row, "expired" if expired else "evicted")
-        return named
+        self.fruitless = 0 if freed else self.fruitless + 1
+        return named if self.fruitless < MOST_FRUITLESS else 0
 
     cdef long long expired_row(self, Session session, long long now) except? -1:
         cdef Statement statement = session.statement(sql.EXPIRED_ROW)
@@ -402,7 +407,8 @@ cdef class Bounded(Database):
         finally:
             statement.reset()
         self.will_change_stored(stored)
-        self.change_row(session, sql.DELETE_ROW, row)
+        if not self.change_row(session, sql.DELETE_ROW, row):
+            return 0
         self.leaves(stored, reason)
         return freed
 
@@ -567,12 +573,12 @@ cdef class Bounded(Database):
             self.writer.connection.checkpoint(patiently)
         return self.tail() == 0
 
-    cdef int give_back(self, str name) except -1:
-        """In the open transaction, drop a reservation."""
+    cdef bint give_back(self, object name) except -1:
+        """In the open transaction, drop a reservation. Returns whether there was one."""
         rows = self.writing().connection.query(sql.GIVE_BACK, (name,))
         if rows:
             self.count_file(-(rows[0][0] if type(rows[0][0]) is int else 0))
-        return 0
+        return bool(rows)
 
     cdef bint release_dead(self) except -1:
         """Drop what the dead have reserved. Returns whether there was anything."""
@@ -585,8 +591,7 @@ cdef class Bounded(Database):
             try:
                 # Under the lock: a file that is written by now is reserved no more.
                 for name, _ in self.writing().connection.query(sql.LIST_RESERVED):
-                    if self.files.remove_if_dead(name):
-                        self.give_back(name)
+                    if self.files.remove_if_dead(name) and self.give_back(name):
                         any = True
             except BaseException:
                 self.leave(False)

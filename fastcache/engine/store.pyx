@@ -673,7 +673,8 @@ cdef class Store(Bounded):
         cdef Py_ssize_t changed
         cdef bint fits = self.fits(need)
         if not fits:
-            self.make_room(need)
+            # Inside a transaction, what it has evicted is unlinked at its end.
+            self.make_room(need, False)
         cdef long long before = self.room
         changed = self.write_run(rows, count, only_if_absent, now)
         self.room -= need
@@ -836,6 +837,7 @@ cdef class Store(Bounded):
         """Write a row, and where there is a limit make room for it. Returns whether it was written."""
         cdef long long need, before
         cdef bint written = False
+        cdef bint strictly = True
         cdef bint ready
         if self.max_size == 0:
             return self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
@@ -847,7 +849,7 @@ cdef class Store(Bounded):
         while True:
             self.enter()
             try:
-                ready = self.make_room(need)
+                ready = self.make_room(need, strictly)
                 if ready:
                     before = self.room
                     written = self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
@@ -860,7 +862,7 @@ cdef class Store(Bounded):
             self.leave(True)
             if ready:
                 return written
-            self.tidy_for_room()
+            strictly = self.tidy_for_room()
 
     cdef bint upsert(
             self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,

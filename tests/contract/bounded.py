@@ -946,6 +946,18 @@ class SettingContract(StoreContract):
             store.max_size = limit
         assert store.max_size == 0
 
+    @pytest.mark.parametrize("policy", POLICIES)
+    def test_entries_that_cannot_be_deleted_keep_nobody_waiting_for_ever(self, open_store, directory, start, policy):
+        with open_store(max_size=SMALLER, eviction=policy) as store:
+            flood(store, SOME)
+        start(
+            "sql", str(directory), "CREATE TRIGGER planted BEFORE DELETE ON entry BEGIN SELECT RAISE(IGNORE); END"
+        ).finish()
+        store = open_store()
+        with pytest.raises(fastcache.CacheFullError):
+            flood(store, 2 * KIBIBYTES, "more")
+        assert len(store) >= SOME
+
     def test_the_smallest_limit_makes_no_trouble(self, open_store, directory):
         store = open_store(max_size=65_536)
         each(store, range(2000), Within(store, directory))
