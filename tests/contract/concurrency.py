@@ -10,7 +10,7 @@ import pytest
 import fastcache
 
 from ..together import together
-from ..workers import SIZES, described, is_whole
+from ..workers import REFUSED, SIZES, described, is_whole
 from .store import StoreContract, in_order
 
 
@@ -327,8 +327,11 @@ class ProcessContract(StoreContract):
     ):
         loaded, statuses, names = start("fork_while_loading", self.kind, str(directory)).finish()
         assert {"fastcache.maintenance", "fastcache.engine.batch", "fastcache.check"} <= set(loaded)
-        assert statuses == [0] * len(statuses)
-        assert names == ["parent", *(f"child {number}" for number in range(len(statuses)))]
+        statuses = [os.waitstatus_to_exitcode(status) for status in statuses]
+        # None was killed by the alarm.
+        assert set(statuses) <= {0, REFUSED}
+        assert 0 in statuses
+        assert names == ["parent", *(f"child {number}" for number, status in enumerate(statuses) if status == 0)]
         assert open_store().check()
 
     @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="tells open files by /proc")
