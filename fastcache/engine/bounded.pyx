@@ -56,7 +56,7 @@ cdef long long EMPTY_PAGES = 13
 # A limit that leaves room for something, in bytes.
 SMALLEST_LIMIT = 65536
 # Entries that are evicted in one transaction of maintenance.
-cdef Py_ssize_t EVICTED_AT_ONCE = 64
+cdef Py_ssize_t EVICTED_AT_ONCE = 80
 # How often in a row nothing that is named may be there.
 cdef int MOST_FRUITLESS = 500
 # What an entry takes beside its key and value, in bytes.
@@ -147,6 +147,7 @@ cdef class Bounded(Database):
         limit = usable["max_size"] if self.keeps_limit else 0
         self.eviction = usable["eviction"]
         self.max_size = limit
+        self.fills_fast = limit != 0
         self.room_at = 0
         self.called_for_room = False
         self.low = min(limit // LOW_SHARE, MOST_LOW)
@@ -294,7 +295,7 @@ cdef class Bounded(Database):
         if (self.room_at == 0 or self.room - AT_THE_SAME_TIME * need < self.reserve
                 or <unsigned int>load(&self.clock[1]) != self.room_at):
             self.measure(self.writing())
-        if self.room - need < self.low and not self.called_for_room:
+        if self.room - need < self.low and not self.called_for_room and self.policy is not None:
             self.called_for_room = True
             self.call_keeper(0.0)
         return self.room - AT_THE_SAME_TIME * need >= self.reserve
@@ -628,9 +629,13 @@ cdef class Bounded(Database):
                     raise
                 self.leave(True)
             finally:
-                self.turn.give()
+                self.turn.give_way()
             if self.has_trash:
                 self.empty_trash(TENDING_PATIENCE)
+            if self.checkpoint_due:
+                # Which must not wait until there is room for good.
+                self.call_keeper(0.0)
+                return 0
         # Where the limit was lowered.
         while self.max_size and self.shortage(0) > self.reserve and self.free_pages:
             self.turn.take(TENDING_PATIENCE)

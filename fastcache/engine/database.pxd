@@ -43,6 +43,8 @@ cdef class Database:
     cdef bint restart_due
     # Whether another process has been in the way since the WAL last started over.
     cdef bint contended
+    # Whether what is evicted goes into the WAL, too, so that it starts over twice as often.
+    cdef bint fills_fast
     cdef bint has_trash
     # WAL frames at which to call it next, and to see to it oneself.
     cdef int checkpoint_at

@@ -741,7 +741,8 @@ cdef class Database:
             # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
             self.checkpoint_at = frames + CHECKPOINT_FRAMES
             self.checkpoint_due = True
-            self.restart_due = frames >= (CONTENDED_RESTART_FRAMES if self.contended else RESTART_FRAMES)
+            self.restart_due = frames >= (
+                CONTENDED_RESTART_FRAMES if self.contended or self.fills_fast else RESTART_FRAMES)
             call = True
         if call and (self.checkpoint_due or not self.called):
             self.called = True

@@ -12,10 +12,11 @@ cdef class Turn:
     cdef int take(self, double timeout) except -1
     cdef bint take_if_free(self) except -1
     cdef void give(self)
+    cdef void give_way(self)
     cdef bint is_mine(self) noexcept
 
     cdef int wait(self, unsigned long me, double timeout) except -1
-    cdef int pass_on(self) except -1
+    cdef int pass_on(self, double patience) except -1
 
 
 cdef class Waiter:

@@ -61,7 +61,16 @@ cdef class Turn:
         self.depth -= 1
         if self.depth == 0:
             if self.waiters:
-                self.pass_on()
+                self.pass_on(FAIR)
+            else:
+                self.owner = 0
+
+    cdef void give_way(self):
+        """Give it back to whoever waits, for however long: what is done in the background comes in small pieces."""
+        self.depth -= 1
+        if self.depth == 0:
+            if self.waiters:
+                self.pass_on(0.0)
             else:
                 self.owner = 0
 
@@ -88,18 +97,18 @@ cdef class Turn:
                 self.owner = 0
                 self.waiters.remove(waiter)
                 if self.waiters:
-                    self.pass_on()
+                    self.pass_on(FAIR)
                 raise
             self.waiters.remove(waiter)
             raise
         self.waiters.remove(waiter)
         return 0
 
-    cdef int pass_on(self) except -1:
-        """Hand it to whoever has waited for long; else set it free, and wake the first one."""
+    cdef int pass_on(self, double patience) except -1:
+        """Hand it to whoever has waited for so many seconds; else set it free, and wake the first one."""
         cdef Waiter first = self.waiters[0]
         cdef Waiter waiter
-        self.owner = first.thread if monotonic() - first.since >= FAIR else 0
+        self.owner = first.thread if monotonic() - first.since >= patience else 0
         for waiter in self.waiters:
             # A thread that waits in a signal handler of its own stands here twice.
             if waiter is first or waiter.thread == self.owner:
