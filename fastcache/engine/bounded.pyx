@@ -43,7 +43,7 @@ POLICIES = ("lru", "lfu", "sieve", "fifo", "ttl", "none")
 # processes write at the same time.
 cdef long long LOW_SHARE = 64
 cdef long long HIGH_SHARE = 32
-cdef long long RESERVE_SHARE = 256
+cdef long long RESERVE_SHARE = 128
 # Processes that may write at the same time, each without knowing of the others. With more, or without so much room, who
 # writes looks for it under the write lock.
 cdef long long AT_THE_SAME_TIME = 8
@@ -54,7 +54,7 @@ cdef double TAIL_PATIENCE = 0.05
 # Pages of an empty database, and some for the branches of its trees.
 cdef long long EMPTY_PAGES = 13
 # A limit that leaves room for something, in bytes.
-SMALLEST_LIMIT = 65536
+SMALLEST_LIMIT = 131072
 # Entries that are evicted in one transaction of maintenance.
 cdef Py_ssize_t EVICTED_AT_ONCE = 80
 # How often in a row nothing that is named may be there.
@@ -150,9 +150,10 @@ cdef class Bounded(Database):
         self.fills_fast = limit != 0
         self.room_at = 0
         self.called_for_room = False
-        self.low = min(limit // LOW_SHARE, MOST_LOW)
-        self.high = min(limit // HIGH_SHARE, 2 * MOST_LOW)
-        self.reserve = min(limit // RESERVE_SHARE, MOST_LOW)
+        # A statement may need a page or two for its trees, whatever the limit.
+        self.reserve = min(max(limit // RESERVE_SHARE, 2 * PAGE), MOST_LOW // 2)
+        self.low = min(max(limit // LOW_SHARE, self.reserve + PAGE), MOST_LOW)
+        self.high = min(max(limit // HIGH_SHARE, self.reserve + 2 * PAGE), 2 * MOST_LOW)
         self.page_size = 4096
         self.use_recency(self.eviction if limit else "none")
         if self.writer is not None and limit:

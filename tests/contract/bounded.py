@@ -294,9 +294,9 @@ class TooLargeContract(StoreContract):
         self.assert_refused(full, lambda store: TOO_LARGE[way](store, value))
 
     def test_a_row_that_is_larger_than_the_limit_is_refused_too(self, open_store):
-        store = open_store(max_size=110_000)
+        store = open_store(max_size=131_072)
         store["old"] = 1
-        self.assert_refused(store, lambda store: store.set("the key", "secret" * 10_000))
+        self.assert_refused(store, lambda store: store.set("the key", "secret" * 10_500))
 
     def test_a_key_that_is_larger_than_the_limit_is_refused_too(self, full):
         self.assert_refused(full, lambda store: store.set("the key" + "secret" * 200_000, 1))
@@ -937,12 +937,12 @@ class SettingContract(StoreContract):
         store.evict()
         assert store.volume() <= SMALLER
 
-    @pytest.mark.parametrize("limit", [1, 1000, 65_535])
+    @pytest.mark.parametrize("limit", [1, 1000, 131_071])
     def test_what_an_empty_cache_takes_already_is_refused(self, open_store, limit):
-        with pytest.raises(ValueError, match="65536"):
+        with pytest.raises(ValueError, match="131072"):
             open_store(max_size=limit)
         store = open_store()
-        with pytest.raises(ValueError, match="65536"):
+        with pytest.raises(ValueError, match="131072"):
             store.max_size = limit
         assert store.max_size == 0
 
@@ -959,7 +959,7 @@ class SettingContract(StoreContract):
         assert len(store) >= SOME
 
     def test_the_smallest_limit_makes_no_trouble(self, open_store, directory):
-        store = open_store(max_size=65_536)
+        store = open_store(max_size=131_072)
         each(store, range(2000), Within(store, directory))
         assert 1999 in store
         assert store.check()

@@ -39,7 +39,7 @@ PLANTED = {
     "reserved that is a blob": ["INSERT INTO reserved VALUES (x'ff', 5)"],
     "reserved that is not UTF-8": [f"INSERT INTO reserved VALUES ({NOT_UTF8}, 'abc')"],
     "an eviction in words": ["UPDATE meta SET value = 'abc' WHERE name = 'eviction'"],
-    "a limit below all that there is": ["UPDATE meta SET value = 65536 WHERE name = 'max_size'"],
+    "a limit below all that there is": ["UPDATE meta SET value = 131072 WHERE name = 'max_size'"],
     "a limit that is negative": ["UPDATE meta SET value = -5 WHERE name = 'max_size'"],
     "no count of bytes": ["DELETE FROM meta WHERE name = 'file_bytes'"],
     "a count of bytes in words": ["UPDATE meta SET value = 'abc' WHERE name = 'file_bytes'"],
