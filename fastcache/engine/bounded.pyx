@@ -50,7 +50,7 @@ cdef long long AT_THE_SAME_TIME = 8
 # More room than this in advance is of no use, in bytes.
 cdef long long MOST_LOW = 16 << 20
 # For how long a file waits for the database's to get shorter, in seconds.
-cdef double TAIL_PATIENCE = 0.05
+cdef double TAIL_PATIENCE = 0.3
 # Pages of an empty database, and some for the branches of its trees.
 cdef long long EMPTY_PAGES = 13
 # A limit that leaves room for something, in bytes.
