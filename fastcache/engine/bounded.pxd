@@ -40,7 +40,7 @@ cdef class Bounded(Database):
     # How often in a row nothing of what was to be evicted was there.
     cdef int fruitless
 
-    # What the open transaction has evicted, and what is evicted and not told yet: (block or None, reason, key).
+    # What the open transaction has evicted, and what is evicted and not told yet: (block, reason, key, how many).
     cdef list leaving
     cdef object gone
 
@@ -71,7 +71,7 @@ cdef class Bounded(Database):
     cdef long long evict_row(self, Session session, long long row, str reason) except? -2
     cdef long long expired_row(self, Session session, long long now) except? -1
     cdef int leave_together(self, int count, str reason, list rows) except -1
-    cdef int leaves(self, object stored, str reason) except -1
+    cdef int leaves(self, object stored, str reason, int count=*) except -1
 
     cdef bint make_room_for_file(self, long long size, bint strictly) except -1
     cdef long long tail(self) except -1

@@ -32,7 +32,7 @@ from fastcache.engine.clock cimport Tick, commit_number, load, read
 from fastcache.engine.connection cimport CELL_BLOB, CELL_TEXT, STEP_ROW, BusyWait, Statement
 from fastcache.engine.database cimport TENDING_PATIENCE, warn
 from fastcache.engine.eviction cimport NO_ROW, meaning_of, policy_of
-from fastcache.engine.recency cimport RECENCY_MOVED, row_changed, use_row
+from fastcache.engine.recency cimport row_changed, use_row
 
 from fastcache.engine import sql
 from fastcache.engine.errors import CacheError, CacheFullError, StorageError, TooLargeError, TransactionError
@@ -217,8 +217,7 @@ cdef class Bounded(Database):
     cdef int use(self, Node* node) except -1:
         """What the tier knows is used."""
         cdef unsigned int now
-        if load(&self.recency.table.words[RECENCY_MOVED]):
-            self.recency.follow()
+        self.recency.follow()
         now = self.recency.now()
         if node.row and node.used_at != now:
             node.used_at = now
@@ -237,8 +236,7 @@ cdef class Bounded(Database):
 
     cdef int use_stored(self, long long row) except -1:
         """A row is used."""
-        if load(&self.recency.table.words[RECENCY_MOVED]):
-            self.recency.follow()
+        self.recency.follow()
         use_row(self.recency.table, <unsigned int>row)
         return 0
 
@@ -279,8 +277,7 @@ cdef class Bounded(Database):
         self.counted = self.integer(session, sql.COUNTED_BYTES)
         self.room = self.max_size - (self.pages - self.free_pages) * self.page_size - self.counted
         if self.recency is not None:
-            if load(&self.recency.table.words[RECENCY_MOVED]):
-                self.recency.follow()
+            self.recency.follow()
             self.room -= self.recency.size()
         return 0
 
@@ -414,16 +411,17 @@ cdef class Bounded(Database):
         self.leaves(stored, reason)
         return freed
 
-    cdef int leaves(self, object stored, str reason) except -1:
-        """The open transaction has removed an entry, which is to be counted and told if it commits."""
-        self.leaving.append((self.blocks[len(self.blocks) - 1], reason, stored))
+    cdef int leaves(self, object stored, str reason, int count=1) except -1:
+        """The open transaction has removed an entry, or so many that nobody is told of, to be counted if it commits."""
+        self.leaving.append((self.blocks[len(self.blocks) - 1], reason, stored, count))
         return 0
 
     cdef int leave_together(self, int count, str reason, list rows) except -1:
-        """The same for many: those that are told of, and the number of all."""
-        cdef Py_ssize_t index, told = len(rows) if self.on_evict is not None else 0
-        for index in range(max(told, count)):
-            self.leaves(rows[index][0] if index < told else None, reason)
+        """The same for the entries of these keys, which are so many that not all of the keys may be there."""
+        if self.on_evict is None:
+            return self.leaves(None, reason, count)
+        for (stored,) in rows:
+            self.leaves(stored, reason)
         return 0
 
     cdef int forget_put_off(self) except -1:
@@ -445,11 +443,11 @@ cdef class Bounded(Database):
     cdef int settle(self) except -1:
         if self.leaving:
             leaving, self.leaving = self.leaving, []
-            for _, reason, stored in leaving:
+            for _, reason, _, count in leaving:
                 if reason == "expired":
-                    self.expirations += 1
+                    self.expirations += count
                 elif reason == "evicted":
-                    self.evictions += 1
+                    self.evictions += count
             if self.on_evict is not None:
                 self.gone.extend(leaving)
                 self.call_keeper(0.0)
@@ -465,7 +463,7 @@ cdef class Bounded(Database):
         # What it evicts itself is for the next time.
         for _ in range(len(self.gone)):
             try:
-                _, reason, stored = self.gone.popleft()
+                _, reason, stored, _ = self.gone.popleft()
             except IndexError:
                 break
             try:
@@ -558,7 +556,6 @@ cdef class Bounded(Database):
             any = self.trash(session) < trash
         if self.free_pages and self.vacuum_some(session):
             any = True
-            self.measure(self.writing())
         any = self.shorten(False) or any
         return self.release_dead() or any
 

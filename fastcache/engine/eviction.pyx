@@ -89,10 +89,29 @@ cdef class SoonestToExpire(Policy):
         return Policy.choose(self, session)
 
 
-cdef class ByUse(Policy):
-    """What those have in common that ask the table of recency for an order."""
+cdef class Used(Policy):
+    """What those have in common that look at the table of recency."""
 
     cdef Recency recency
+    # Where the hand stood when this last moved it.
+    cdef long long seen
+
+    cdef int begin(self) except -1:
+        # While nobody else has moved it, what was read ahead still comes next.
+        if <long long>load(&self.recency.table.words[RECENCY_HAND]) != self.seen:
+            self.count = self.next = 0
+        return 0
+
+    cdef int move_to(self, long long row) noexcept:
+        """Move the hand."""
+        self.seen = row
+        store(&self.recency.table.words[RECENCY_HAND], <unsigned long long>row)
+        return 0
+
+
+cdef class ByUse(Used):
+    """What those have in common that ask it for an order."""
+
     # The slots that go first, and how far that list was used.
     cdef Use* uses
     cdef Py_ssize_t room
@@ -208,22 +227,8 @@ cdef class LeastFrequentlyUsed(ByUse):
 cdef class LeastRecentlyUsed(ByUse):
     """By the time in the slots, and the rowids of what has none."""
 
-    # Where the hand stood when this last moved it.
-    cdef long long seen
-
-    cdef int begin(self) except -1:
-        # While nobody else has moved it, what was read ahead still comes next.
-        if <long long>load(&self.recency.table.words[RECENCY_HAND]) != self.seen:
-            self.count = self.next = 0
-        return 0
-
     cdef long long hand(self, Session session) except? -1:
         return <long long>load(&self.recency.table.words[RECENCY_HAND])
-
-    cdef int move_to(self, long long row) noexcept:
-        self.seen = row
-        store(&self.recency.table.words[RECENCY_HAND], <unsigned long long>row)
-        return 0
 
     cdef long long choose_by_use(self, Session session) except? -1:
         cdef long long row = self.next_unused(session)
@@ -253,16 +258,8 @@ cdef class LeastRecentlyUsed(ByUse):
                 return NO_ROW
 
 
-cdef class Sieve(Policy):
+cdef class Sieve(Used):
     """By a hand that gives each row that was used another round."""
-
-    cdef Recency recency
-    cdef long long seen
-
-    cdef int begin(self) except -1:
-        if <long long>load(&self.recency.table.words[RECENCY_HAND]) != self.seen:
-            self.count = self.next = 0
-        return 0
 
     cdef long long choose(self, Session session) except? -1:
         cdef unsigned long long* words = self.recency.table.words
@@ -278,8 +275,7 @@ cdef class Sieve(Policy):
                     return NO_ROW
             row = self.rows[self.next]
             self.next += 1
-            self.seen = row
-            store(&words[RECENCY_HAND], <unsigned long long>row)
+            self.move_to(row)
             if not self.recency.is_used(row) or passed == MOST_PASSED:
                 return row
             self.recency.forget(row)
@@ -293,16 +289,12 @@ cdef int meaning_of(str name) noexcept:
 
 cdef Policy policy_of(str name, Recency recency):
     """The policy of this name; None for "none"."""
-    cdef ByUse by_use
-    cdef Sieve sieve
-    if name == "lru" or name == "lfu":
-        by_use = LeastRecentlyUsed() if name == "lru" else LeastFrequentlyUsed()
-        by_use.recency = recency
-        return by_use
-    if name == "sieve":
-        sieve = Sieve()
-        sieve.recency = recency
-        return sieve
+    cdef Used used
+    kinds = {"lru": LeastRecentlyUsed, "lfu": LeastFrequentlyUsed, "sieve": Sieve}
+    if name in kinds:
+        used = kinds[name]()
+        used.recency = recency
+        return used
     if name == "ttl":
         return SoonestToExpire()
     return Policy() if name == "fifo" else None

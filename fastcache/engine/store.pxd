@@ -119,6 +119,7 @@ cdef class Store(Bounded):
     cdef Py_ssize_t write_rows(self, Rows rows, Py_ssize_t start, Py_ssize_t end, bint only_if_absent) except -1
     cdef bint is_large(self, const Cell* value) noexcept
     cdef Py_ssize_t write_run(self, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now) except -1
+    cdef long long need_of(self, const Row* row) noexcept
     cdef Py_ssize_t write_run_within(
         self, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now, long long need) except -1
     cdef int make_room_for_number(self, const Cell* key) except -1

@@ -654,11 +654,11 @@ cdef class Store(Bounded):
             elif self.is_large(&rows.rows[start].value):
                 changed += self.write_alone(&rows.rows[start], only_if_absent)
             else:
-                need = cost_of_row(&rows.rows[start].key, rows.rows[start].value.size)
+                need = self.need_of(&rows.rows[start])
                 # With a limit, no more at once than there is kept free.
-                while (stop < end and rows.rows[stop].kind == ROW_SET and not self.is_large(&rows.rows[stop].value)
-                        and (self.max_size == 0 or need < portion)):
-                    need += cost_of_row(&rows.rows[stop].key, rows.rows[stop].value.size)
+                while (stop < end and need < portion and rows.rows[stop].kind == ROW_SET
+                        and not self.is_large(&rows.rows[stop].value)):
+                    need += self.need_of(&rows.rows[stop])
                     stop += 1
                 if self.max_size == 0:
                     changed += self.write_run(&rows.rows[start], stop - start, only_if_absent, now)
@@ -666,6 +666,10 @@ cdef class Store(Bounded):
                     changed += self.write_run_within(&rows.rows[start], stop - start, only_if_absent, now, need)
             start = stop
         return changed
+
+    cdef long long need_of(self, const Row* row) noexcept:
+        """Bytes that a row needs, where that matters."""
+        return cost_of_row(&row.key, row.value.size) if self.max_size else 0
 
     cdef Py_ssize_t write_run_within(
             self, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now, long long need) except -1:
