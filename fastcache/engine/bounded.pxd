@@ -75,11 +75,14 @@ cdef class Bounded(Database):
 
     cdef bint make_room_for_file(self, long long size, bint strictly) except -1
     cdef long long tail(self) except -1
+    cdef long long length(self) except -1
     cdef int reserve_file(self, str name, long long size) except -1
     cdef bint give_back(self, object name) except -1
     cdef bint release_dead(self) except -1
-    cdef bint tidy_for_room(self) except -1
+    cdef bint tidy_for_room(self, bint strictly) except -1
     cdef bint shorten(self, bint patiently) except -1
+    cdef bint lengthen(self, bint patiently) except -1
+    cdef int copy_wal(self, bint patiently) except -1
     cdef long long shortage(self, long long size) noexcept
 
     cdef int tend_room(self) except -1

@@ -337,7 +337,7 @@ cdef class Bounded(Database):
                 raise
             self.leave(True)
             if not ready:
-                strictly = self.tidy_for_room()
+                strictly = self.tidy_for_room(strictly)
         return 0
 
     cdef int refuse_if_full(self, long long before) except -1:
@@ -480,8 +480,12 @@ cdef class Bounded(Database):
 
     cdef long long tail(self) except -1:
         """Bytes that the database file has beyond its pages: what was vacuumed leaves it when all of the WAL was copied."""
+        return max(0, self.length() - self.pages * self.page_size)
+
+    cdef long long length(self) except -1:
+        """Bytes of the database file."""
         try:
-            return max(0, os.stat(self.path).st_size - self.pages * self.page_size)
+            return os.stat(self.path).st_size
         except OSError as error:
             raise StorageError(f"cannot look at {self.path!r}: {error.strerror}") from error
 
@@ -533,15 +537,15 @@ cdef class Bounded(Database):
                 self.leave(True)
                 if done:
                     return 0
-                done = self.tidy_for_room()
+                done = self.tidy_for_room(wait.waited < TAIL_PATIENCE)
             finally:
                 self.turn.give()
             if not done:
                 self.pause(wait)
 
-    cdef bint tidy_for_room(self) except -1:
-        """Unlink what is in the trash, give free pages back, and drop what the dead have reserved; no transaction is open.
-        Returns whether that was anything."""
+    cdef bint tidy_for_room(self, bint strictly) except -1:
+        """Unlink what is in the trash, give free pages back (``strictly``, only if ``tail`` will tell of them), and drop what
+        the dead have reserved; no transaction is open. Returns whether that was anything."""
         cdef Session session
         cdef bint any = False
         cdef long long trash
@@ -554,7 +558,7 @@ cdef class Bounded(Database):
             self.measure(session)
             # A system may not let go of a file that somebody has open.
             any = self.trash(session) < trash
-        if self.free_pages and self.vacuum_some(session):
+        if self.free_pages and (self.lengthen(not strictly) or not strictly) and self.vacuum_some(self.writing()):
             any = True
         any = self.shorten(False) or any
         return self.release_dead() or any
@@ -565,12 +569,25 @@ cdef class Bounded(Database):
         self.measure(self.writing())
         if self.tail() == 0:
             return False
+        self.copy_wal(patiently)
+        return self.tail() == 0
+
+    cdef bint lengthen(self, bint patiently) except -1:
+        """Before free pages are given back, copy the WAL if the database file is shorter than its pages: or else a checkpoint
+        that is under way makes it as long as that after somebody has looked at its ``tail``. Returns whether it is as long
+        now. The turn is held."""
+        self.measure(self.writing())
+        if self.length() < self.pages * self.page_size:
+            self.copy_wal(patiently)
+        return self.length() >= self.pages * self.page_size
+
+    cdef int copy_wal(self, bint patiently) except -1:
         # Our own snapshots must not be in the way.
         self.let_go_of_all()
         # Maintenance may be at it.
         with self.tending:
             self.writer.connection.checkpoint(patiently)
-        return self.tail() == 0
+        return 0
 
     cdef bint give_back(self, object name) except -1:
         """In the open transaction, drop a reservation. Returns whether there was one."""
@@ -638,8 +655,7 @@ cdef class Bounded(Database):
         while self.max_size and self.shortage(0) > self.reserve and self.free_pages:
             self.turn.take(TENDING_PATIENCE)
             try:
-                session = self.writing()
-                if not self.vacuum_some(session):
+                if not self.lengthen(True) or not self.vacuum_some(self.writing()):
                     break
                 self.shorten(True)
             finally:
@@ -674,7 +690,7 @@ cdef class Bounded(Database):
             self.turn.take(self.timeout)
             try:
                 self.measure(self.writing())
-                if self.shortage(0) <= self.reserve or not self.tidy_for_room():
+                if self.shortage(0) <= self.reserve or not self.tidy_for_room(False):
                     self.shorten(True)
                     break
             finally:
@@ -711,10 +727,10 @@ cdef class Bounded(Database):
             try:
                 if self.depth:
                     raise TransactionError("vacuum() is not for use inside transact()")
-                session = self.writing()
                 if before < 0:
-                    before = self.integer(session, sql.FREE_PAGES)
-                left = self.vacuum_some(session)
+                    before = self.integer(self.writing(), sql.FREE_PAGES)
+                self.lengthen(True)
+                left = self.vacuum_some(self.writing())
             finally:
                 self.turn.give()
         self.turn.take(self.timeout)

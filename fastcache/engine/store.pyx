@@ -866,7 +866,7 @@ cdef class Store(Bounded):
             self.leave(True)
             if ready:
                 return written
-            strictly = self.tidy_for_room()
+            strictly = self.tidy_for_room(strictly)
 
     cdef bint upsert(
             self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
