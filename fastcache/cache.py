@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastcache.engine.lazy import load
 from fastcache.engine.mapping import CacheMapping
+from fastcache.recipes import CacheRecipes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Literal
 
-    from fastcache.check import CheckResult
     from fastcache.engine.store import Store
     from fastcache.serializers import Serializer
 
@@ -34,7 +34,7 @@ def choose_serializer(given: Serializer | None, safe_types: Iterable[type], secr
     return given
 
 
-class Cache(CacheMapping):
+class Cache(CacheRecipes, CacheMapping):
     """A dict on disk, shared by any number of threads and processes, whose entries may expire and carry tags.
 
     Args:
@@ -114,8 +114,3 @@ class Cache(CacheMapping):
             on_evict=on_evict,
             settings={"max_size": max_size, "eviction": eviction},
         )
-
-    def check(self, fix: bool = False) -> CheckResult:
-        """Look for damage, and with ``fix`` repair it; see fastcache.check.check."""
-        found: CheckResult = load("fastcache.check").check(self.store, fix=fix)
-        return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fastcache.cache import attend, choose_serializer
-from fastcache.engine.lazy import load
 from fastcache.engine.mapping import IndexMapping
+from fastcache.recipes import Recipes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,13 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, Literal
 
-    from fastcache.check import CheckResult
     from fastcache.serializers import Serializer
 
 __all__ = ["Index"]
 
 
-class Index(IndexMapping):
+class Index(Recipes, IndexMapping):
     """A dict on disk, shared by any number of threads and processes. Nothing in it ever goes away by itself.
 
     Args:
@@ -70,8 +69,3 @@ class Index(IndexMapping):
         )
         if mapping_or_pairs or items:
             self.update(mapping_or_pairs, **items)
-
-    def check(self, fix: bool = False) -> CheckResult:
-        """Look for damage, and with ``fix`` repair it; see fastcache.check.check."""
-        found: CheckResult = load("fastcache.check").check(self.store, fix=fix)
-        return found

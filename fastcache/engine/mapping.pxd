@@ -9,6 +9,7 @@ cdef class StoreMapping:
     cdef object __weakref__
 
     cdef Store store_of(self, object key)
+    cdef object fetch(self, object key, object missing)
 
 
 cdef class IndexMapping(StoreMapping):

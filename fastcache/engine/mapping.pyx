@@ -32,6 +32,10 @@ cdef class StoreMapping:
     cdef Store store_of(self, object key):
         return self.store
 
+    cdef object fetch(self, object key, object missing):
+        """The live value of a key, or ``missing``; counts a hit or a miss."""
+        return self.store_of(key).fetch(key, missing)
+
     # -- opening and closing ---------------------------------------------------------------------------------
 
     def _open(self, directory, **options):
