@@ -40,7 +40,7 @@ OTHERS = [
             "bounded",
             "store",
         ),
-        *("transaction", "bulk", "batch", "mapping", "pickles", "maps", "claims", "bell"),
+        *("shards", "transaction", "bulk", "batch", "mapping", "pickles", "maps", "claims", "bell"),
     )
 ]
 

@@ -25,6 +25,7 @@ from fastcache.engine.mapping import Stats
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fastcache.check import CheckResult
+    from fastcache.fanout import FanoutCache, FanoutIndex
     from fastcache.index import Index
     from fastcache.pickling import PickleSerializer
     from fastcache.serializers import MsgspecSerializer, Serializer
@@ -40,6 +41,8 @@ __all__ = [
     "CorruptError",
     "DecodeError",
     "EncodeError",
+    "FanoutCache",
+    "FanoutIndex",
     "FormatError",
     "FullError",
     "Index",
@@ -61,6 +64,8 @@ __all__ = [
 # Loaded on first use: most programs use none of them, or one.
 _LAZY = {
     "CheckResult": "fastcache.check",
+    "FanoutCache": "fastcache.fanout",
+    "FanoutIndex": "fastcache.fanout",
     "Index": "fastcache.index",
     "MsgspecSerializer": "fastcache.serializers",
     "PickleSerializer": "fastcache.pickling",

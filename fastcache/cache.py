@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Cache"]
 
+CACHE_MEMORY = 32 * 1024 * 1024
+"""Bytes of what was read that may stay in a process, if nothing else is asked for."""
+
 
 def attend(store: Store, seconds: float) -> bool:
     """Call maintenance, which is loaded when somebody first does; see there."""
@@ -92,7 +95,7 @@ class Cache(CacheRecipes, CacheMapping):
         on_evict: Callable[[Any, Literal["evicted", "expired", "tag"]], object] | None = None,
         serializer: Serializer | None = None,
         timeout: float = 60.0,
-        memory: int = 32 * 1024 * 1024,
+        memory: int = CACHE_MEMORY,
         write_behind: float | None = None,
         durability: Literal["normal", "full"] = "normal",
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,

@@ -18,6 +18,7 @@ writers wait. A value file gets its final name under the database's write lock (
 a file without a row is an orphan for certain.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,11 +29,13 @@ from fastcache.engine.bounded import usable_settings
 from fastcache.engine.connection import Connection
 from fastcache.engine.errors import CacheError, CorruptError, FormatError, UntrustedValueError
 from fastcache.engine.files import MissingFileError
+from fastcache.engine.shards import Shards
 from fastcache.engine.store import Store
 from fastcache.engine.transaction import Transaction
 
-__all__ = ["CheckResult", "check"]
+__all__ = ["CheckResult", "check", "check_all"]
 
+_COUNTERS = ("orphaned_files", "dangling_rows", "size_mismatches", "untrusted_entries", "undecodable_entries")
 _BATCH = 256
 # So many batches without a readable row are looked at row by row; what follows, in strides.
 _PATIENCE = 32
@@ -114,6 +117,22 @@ def check(store: Store, *, fix: bool = False) -> CheckResult:
     return result
 
 
+def check_all(stores: Shards, *, fix: bool = False) -> CheckResult:
+    """Check all shards, the first one first, since the others follow it; returns what was found in any of them."""
+    result = check(stores.first, fix=fix)
+    if stores.count == 1:
+        return result
+    for store in stores.all()[1:]:
+        found = check(store, fix=fix)
+        for counter in _COUNTERS:
+            setattr(result, counter, getattr(result, counter) + getattr(found, counter))
+        result.counters_consistent &= found.counters_consistent
+        result.sqlite_integrity_ok &= found.sqlite_integrity_ok
+        result.details += tuple(f"{os.path.basename(store.directory)}: {line}" for line in found.details)
+    result.fixed = fix and not result.ok
+    return result
+
+
 def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
     problems = _integrity_problems(store)
     if not problems:
@@ -153,7 +172,14 @@ def _salvage(store: Store) -> None:
         raise FormatError(f"{store.directory!r} is stored with serializer {name!r}; repair it with that one")
     with tempfile.TemporaryDirectory(prefix="fastcache-salvage-") as folder:
         # What can be read stays, also what is beyond the limit: whoever writes next sees to that.
-        fresh = Store(folder, serializer=store.serializer, settings=usable_settings(stored), keeps_limit=False)
+        shards = store.settings["shards"]
+        fresh = Store(
+            folder,
+            serializer=store.serializer,
+            settings=usable_settings({**stored, "shards": shards}),
+            shards=shards,
+            keeps_limit=False,
+        )
 
         def fill() -> None:
             with Transaction(fresh):

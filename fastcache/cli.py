@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 import fastcache
-from fastcache.engine import sql
-from fastcache.engine.connection import Connection
+from fastcache.migrate import open_cache, reshard, sign, stored_settings
 
 INTERRUPTED = 130  # as the shell reports a program that SIGINT ended
 
@@ -44,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except fastcache.CacheError as problem:
         _complain(str(problem))
         return 1
-    except OSError as problem:
+    except (OSError, ValueError) as problem:
         _complain(str(problem))
         return 2
     return code
@@ -91,6 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     sign.add_argument("directory", type=Path, metavar="DIR")
     sign.set_defaults(run=_sign)
 
+    reshard_command = commands.add_parser(
+        "reshard",
+        help="give a cache another number of shards",
+        description="Give a cache another number of shards: 1 makes it a Cache (or Index), more a FanoutCache (or "
+        "FanoutIndex). No program may have it open. If it is interrupted, run it again: nothing is lost.",
+    )
+    reshard_command.add_argument("directory", type=Path, metavar="DIR")
+    reshard_command.add_argument("shards", type=int, metavar="SHARDS")
+    reshard_command.set_defaults(run=_reshard)
+
     info = commands.add_parser("info", help="show what a cache holds and occupies")
     info.add_argument("directory", type=Path, metavar="DIR")
     info.set_defaults(run=_info)
@@ -125,8 +134,6 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _sign(arguments: argparse.Namespace) -> int:
-    from fastcache.migrate import sign
-
     with _existing(arguments.directory):
         pass
     count = sign(arguments.directory)
@@ -134,10 +141,17 @@ def _sign(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _reshard(arguments: argparse.Namespace) -> int:
+    moved = reshard(arguments.directory, arguments.shards)
+    _say(f"{moved:,} entries were moved; there are {arguments.shards} shards")
+    return 0
+
+
 def _info(arguments: argparse.Namespace) -> int:
     with _existing(arguments.directory) as cache:
         rows = {
             "directory": cache.directory,
+            "shards": str(cache.stores.count),
             "entries": f"{cache.count():,}",
             "size": f"{cache.size():,} bytes of values",
             "volume": f"{cache.volume():,} bytes on disk",
@@ -150,21 +164,14 @@ def _info(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _existing(directory: Path, *, decode: bool = False) -> fastcache.Cache:
+def _existing(directory: Path, *, decode: bool = False) -> fastcache.Cache | fastcache.FanoutCache:
     """Open a cache as it is, but make none: neither where there is nothing, nor in an empty file.
 
     With ``decode`` its values can be looked at, if the default serializer has written them."""
-    database = directory / "cache.db"
-    if not database.is_file() or database.stat().st_size == 0:
-        raise fastcache.NotACacheError(f"{directory} is no cache: it has no database cache.db")
-    connection = Connection(str(database.absolute()))
-    if connection.query(sql.GET_APPLICATION_ID) != [(sql.APPLICATION_ID,)]:
-        raise fastcache.NotACacheError(f"{directory} is no cache: its cache.db is another program's database")
-    stored = dict(connection.query(sql.GET_META))
-    name = stored.get("serializer", "unknown")
+    name = stored_settings(directory).get("serializer", "unknown")
     if decode and name == fastcache.PickleSerializer.name:
-        return fastcache.Cache(directory)
-    return fastcache.Cache(directory, serializer=_Undecoded(name))
+        return open_cache(directory)
+    return open_cache(directory, serializer=_Undecoded(name))
 
 
 class _Undecoded:

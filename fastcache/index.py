@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastcache.cache import attend, choose_serializer
+from fastcache.cache import CACHE_MEMORY, attend, choose_serializer
 from fastcache.engine.mapping import IndexMapping
 from fastcache.recipes import Recipes
 
@@ -49,7 +49,7 @@ class Index(Recipes, IndexMapping):
         *,
         serializer: Serializer | None = None,
         timeout: float = 60.0,
-        memory: int = 32 * 1024 * 1024,
+        memory: int = CACHE_MEMORY,
         durability: Literal["normal", "full"] = "normal",
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         safe_types: Iterable[type] = (),

@@ -1,26 +1,86 @@
-"""Bring a cache from one form into another."""
+"""Bring a cache from one form into another.
+
+Another number of shards: what is always true, and what a crash leaves.
+
+- Nobody else has any of the databases open, or can open one: each is kept exclusively.
+- From the beginning to the end, the first database says that a conversion is under way, so that nothing but its repetition
+  opens the directory afterwards. Repeating it is always right, because
+- an entry is copied, and that is committed, before it is deleted where it was. So a crash leaves it in one place, or in two,
+  of which the copy is overwritten by the next attempt. Its file has two names (hard links) meanwhile, so that it costs
+  nothing.
+- The number of shards changes at the very end, in the transaction that takes back the mark.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import shutil
 import time
 from typing import TYPE_CHECKING
 
-from fastcache.cache import Cache
+from fastcache.cache import Cache, choose_serializer
 from fastcache.engine import sql
-from fastcache.engine.errors import CacheError, UntrustedValueError
+from fastcache.engine.bounded import SMALLEST_LIMIT
+from fastcache.engine.connection import Connection
+from fastcache.engine.errors import (
+    CacheError,
+    FormatError,
+    NotACacheError,
+    StorageError,
+    Timeout,
+    UntrustedValueError,
+)
+from fastcache.engine.files import ValueFiles, storage_error
+from fastcache.engine.keys import shard_of_stored
 from fastcache.engine.lazy import load
+from fastcache.engine.shards import MOST_SHARDS, check_shards, path_of
+from fastcache.engine.store import Store
+from fastcache.engine.transaction import Transaction
+from fastcache.fanout import FanoutCache
 from fastcache.pickling import PickleSerializer
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from fastcache.engine.store import Store
+    from fastcache.serializers import Serializer
 
-__all__ = ["sign"]
+__all__ = ["open_cache", "reshard", "sign", "stored_settings"]
 
 _BATCH = 256
+
+
+def stored_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a cache says of itself: its format, serializer, number of shards and limit. Makes none.
+
+    Raises:
+        NotACacheError: there is none.
+    """
+    directory = os.fspath(directory)
+    database = os.path.join(directory, "cache.db")
+    if not os.path.isfile(database) or os.path.getsize(database) == 0:
+        raise NotACacheError(f"{directory} is no cache: it has no database cache.db")
+    return _settings_in(directory, Connection(os.path.abspath(database)))
+
+
+def _settings_in(directory: str, connection: Connection) -> dict[str, Any]:
+    if connection.query(sql.GET_APPLICATION_ID) != [(sql.APPLICATION_ID,)]:
+        raise NotACacheError(f"{directory} is no cache: its cache.db is another program's database")
+    return dict(connection.query(sql.GET_META))
+
+
+def open_cache(directory: str | os.PathLike[str], **options: Any) -> Cache | FanoutCache:
+    """Open a cache that exists, whatever its number of shards; see Cache for the options.
+
+    Raises:
+        OpenError: (NotACacheError, FormatError) there is none, or it cannot be opened.
+    """
+    shards = stored_settings(directory).get("shards")
+    if type(shards) is int and 1 < shards <= MOST_SHARDS:
+        return FanoutCache(directory, shards=shards, **options)
+    return Cache(directory, **options)
 
 
 def sign(
@@ -48,12 +108,15 @@ def sign(
     serializer.trust.load_all()
     strict = PickleSerializer(safe_types=safe_types, secret=secret)
     count = 0
-    with Cache(directory, serializer=serializer) as cache, Cache(directory, serializer=strict) as judge:
-        reader = cache.store.connect()
-        last = -(1 << 63)
-        while rows := reader.query(sql.SERIALIZED_ROWS, (last, _BATCH)):
-            count += sum(_sign_row(cache, row, stored) for row, *stored in rows if _is_unsigned(judge.store, stored))
-            last = rows[-1][0]
+    with open_cache(directory, serializer=serializer) as cache, open_cache(directory, serializer=strict) as judge:
+        for store in cache.stores.all():
+            reader = store.connect()
+            last = -(1 << 63)
+            while rows := reader.query(sql.SERIALIZED_ROWS, (last, _BATCH)):
+                for row, *stored in rows:
+                    if _is_unsigned(judge.store, stored):
+                        count += _sign_row(cache, store, row, stored)
+                last = rows[-1][0]
     return count
 
 
@@ -69,17 +132,217 @@ def _is_unsigned(store: Store, stored: list[Any]) -> bool:
     return False
 
 
-def _sign_row(cache: Cache, row: int, stored: list[Any]) -> bool:
-    with cache.transact():
+def _sign_row(cache: Cache | FanoutCache, store: Store, row: int, stored: list[Any]) -> bool:
+    with Transaction(store):
         # As it is now, should somebody have changed it since.
-        found = cache.store.query(sql.ROW_FOR_SIGNING, (row, stored[0]))
+        found = store.query(sql.ROW_FOR_SIGNING, (row, stored[0]))
         if not found:
             return False
         expire, tag, *entry = found[0]
         if expire is not None and expire <= time.time() * 1000:
             return False
-        key, value = cache.store.decode_row(stored[0], *entry)
+        key, value = store.decode_row(stored[0], *entry)
         if load("fastcache.engine.keys").stored_form(key, cache.serializer) != stored[0]:
-            cache.store.query(sql.DELETE_ROW, (row,))
+            store.query(sql.DELETE_ROW, (row,))
         cache.set(key, value, expire=None if expire is None else expire / 1000 - time.time(), tag=tag)
     return True
+
+
+def reshard(
+    directory: str | os.PathLike[str],
+    shards: int,
+    *,
+    serializer: Serializer | None = None,
+    safe_types: Iterable[type] = (),
+    secret: bytes | str | None = None,
+    timeout: float = 5.0,
+) -> int:
+    """Give a cache another number of shards; with 1 it is a Cache (or Index), with more a FanoutCache (or FanoutIndex).
+
+    Nobody else may have it open. Entries keep their expiry and tags; those that move to another shard are its newest. If
+    it is interrupted, nothing is lost, and nothing but running it again opens the cache.
+
+    Args:
+        directory: of a cache that exists.
+        shards: how many there are to be, from 1 to 1000.
+        serializer, safe_types, secret: what keys are decoded with; see Cache.
+        timeout: how long to wait for others to close it, in seconds.
+
+    Returns:
+        How many entries have moved (int).
+
+    Raises:
+        OpenError: (NotACacheError, FormatError) there is no cache, or it has another serializer.
+        Timeout: somebody has it open.
+        ValueError: its ``max_size`` leaves too little for so many shards.
+        StorageError, FullError: an entry could not be moved.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     with Cache(directory) as cache:
+    ...         cache["k"] = "v"
+    ...     _ = reshard(directory, 4)
+    ...     with FanoutCache(directory, shards=4) as cache:
+    ...         cache["k"]
+    'v'
+    """
+    directory = os.path.abspath(os.fspath(directory))
+    check_shards(shards)
+    stored = stored_settings(directory)
+    with contextlib.ExitStack() as stack:
+        resharding = _Resharding(directory, shards, choose_serializer(serializer, safe_types, secret), timeout)
+        stack.callback(resharding.close)
+        # As it is now that nobody else has it.
+        stored = _settings_in(directory, resharding.connections[0])
+        resharding.refuse_unless_possible(stored)
+        if stored.get("shards") == shards and "resharding" not in stored:
+            return 0
+        resharding.begin()
+        moved = sum(resharding.empty(index) for index in list(resharding.connections))
+        resharding.finish()
+    return moved
+
+
+class _Resharding:
+    """The databases of a directory, each kept exclusively, while its entries move."""
+
+    def __init__(self, directory: str, shards: int, serializer: Serializer, timeout: float) -> None:
+        self.directory = directory
+        self.shards = shards
+        self.serializer = serializer
+        self.timeout = timeout
+        self.connections: dict[int, Connection] = {}
+        try:
+            for index in [0, *sorted(_shards_in(directory))]:
+                self.open(index)
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self, index: int) -> Connection:
+        path = os.path.join(path_of(self.directory, index), "cache.db")
+        try:
+            self.connections[index] = connection = Connection(path, False, self.timeout, True)
+            # The first look at it takes the lock.
+            connection.query(sql.GET_META)
+        except Timeout as error:
+            raise Timeout(f"{self.directory!r} is in use; close it in all programs, and try again") from error
+        return connection
+
+    def close(self) -> None:
+        self.connections.clear()
+
+    def refuse_unless_possible(self, stored: dict[str, Any]) -> None:
+        if stored.get("format") != sql.FORMAT:
+            raise FormatError(
+                f"{self.directory!r} is stored in format {stored.get('format')}, and this is {sql.FORMAT}"
+            )
+        if stored.get("serializer") != self.serializer.name:
+            raise FormatError(
+                f"{self.directory!r} is stored with serializer {stored.get('serializer')!r}; call "
+                "fastcache.migrate.reshard with that one"
+            )
+        if 0 < stored["max_size"] < self.shards * SMALLEST_LIMIT:
+            raise ValueError(
+                f"{self.directory!r} has a max_size of {stored['max_size']} bytes, and each shard needs {SMALLEST_LIMIT}"
+            )
+
+    def begin(self) -> None:
+        self.connections[0].query(sql.PUT_META, ("resharding", self.shards))
+
+    def at(self, index: int) -> Connection:
+        """The database of a shard that entries move to; made if need be."""
+        if index not in self.connections:
+            first = dict(self.connections[0].query(sql.GET_META))
+            limit = {name: first[name] for name in ("max_size", "eviction")}
+            Store(
+                path_of(self.directory, index), serializer=self.serializer, shards=self.shards, inherited=limit
+            ).close()
+            self.open(index)
+        return self.connections[index]
+
+    def empty(self, index: int) -> int:
+        """Move what does not belong to a shard any more; returns how many entries that were."""
+        source = self.connections[index]
+        moved = 0
+        last = -(1 << 63)
+        while rows := source.query(sql.ROWS_TO_MOVE, (last, _BATCH)):
+            last = rows[-1][0]
+            parts: dict[int, list[tuple[Any, ...]]] = {}
+            for row in rows:
+                target = shard_of_stored(row[1], self.serializer, self.shards)
+                if target != index:
+                    parts.setdefault(target, []).append(row)
+            for target, entries in parts.items():
+                self.copy(index, target, entries)
+                with _transaction(source):
+                    for row, *_ in entries:
+                        source.query(sql.DELETE_ROW, (row,))
+                moved += len(entries)
+        return moved
+
+    def copy(self, source: int, target: int, entries: list[tuple[Any, ...]]) -> None:
+        connection = self.at(target)
+        with _transaction(connection):
+            for _, key, codec, size, expire, tag, file, value in entries:
+                if file is not None and not self.link(source, target, file):
+                    # The value is lost already.
+                    continue
+                connection.query(sql.DELETE_KEY, (key,))
+                connection.query(sql.INSERT, (key, codec, size, expire, tag, file, value))
+                if file is not None:
+                    connection.query(sql.COUNT_FILE, (size,))
+
+    def link(self, source: int, target: int, name: str) -> bool:
+        """Give a value file its name in another shard, too; returns whether there is one."""
+        there, here = (ValueFiles(path_of(self.directory, index)) for index in (source, target))
+        try:
+            for folder in (here.folder, here.temporary):
+                os.makedirs(folder, 0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(here.path(name))
+            try:
+                os.link(there.path(name), here.path(name))
+            except FileNotFoundError:
+                return False
+            except OSError:
+                # Not every file system has hard links.
+                shutil.copyfile(there.path(name), here.path(name))
+        except StorageError:
+            raise
+        except OSError as error:
+            raise storage_error(error, "move a value file to", here.folder) from error
+        return True
+
+    def finish(self) -> None:
+        """Let the new number hold, and remove what is left of shards that are no more."""
+        gone = [index for index in self.connections if index >= self.shards]
+        for index in sorted(self.connections, reverse=True):
+            connection = self.connections[index]
+            connection.query(sql.VACUUM_ALL)
+            if index not in gone:
+                with _transaction(connection):
+                    connection.query(sql.PUT_META, ("shards", self.shards))
+                    connection.query(sql.DROP_META, ("resharding",))
+        for index in gone:
+            del self.connections[index]
+            shutil.rmtree(path_of(self.directory, index), ignore_errors=True)
+
+
+def _shards_in(directory: str) -> Iterator[int]:
+    """The shards but the first that there are."""
+    for name in os.listdir(directory):
+        found = re.fullmatch(r"shard-(\d{3})", name)
+        if found and int(found[1]) > 0 and os.path.exists(os.path.join(directory, name, "cache.db")):
+            yield int(found[1])
+
+
+@contextlib.contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    connection.query(sql.BEGIN)
+    try:
+        yield
+        connection.query(sql.COMMIT)
+    except BaseException:
+        connection.query(sql.ROLLBACK)
+        raise

@@ -21,7 +21,7 @@ class Recipes(_Mapping):
 
     def check(self, fix: bool = False) -> CheckResult:
         """Look for damage, and with ``fix`` repair it; see fastcache.check.check."""
-        found: CheckResult = load("fastcache.check").check(self.store, fix=fix)
+        found: CheckResult = load("fastcache.check").check_all(self.stores, fix=fix)
         return found
 
 

@@ -4,13 +4,18 @@ from typing import Any, Literal
 
 from typing_extensions import Self, disjoint_base
 
+from fastcache.engine.shards import Shards
 from fastcache.engine.store import Store
+
+@disjoint_base
+class Part:
+    def __new__(cls, store: Store, max_seconds: float) -> Self: ...
 
 @disjoint_base
 class Batch:
     @property
     def committed(self) -> int: ...
-    def __new__(cls, store: Store, max_items: int, max_seconds: float) -> Self: ...
+    def __new__(cls, shards: Shards, max_items: int, max_seconds: float) -> Self: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -1,14 +1,68 @@
 # cython: nonecheck=True
-"""A stream of operations that are committed many at a time."""
+"""A stream of operations that are committed many at a time: what waits for each shard, and when all of it is written."""
 
 import _thread
 
 from fastcache.engine.connection cimport NEVER, Cell
 from fastcache.engine.keys cimport encode_key
 from fastcache.engine.queue cimport Generation, Queue
+from fastcache.engine.shards cimport Shards
 from fastcache.engine.store cimport Store, check_tag, expiry
 
 from fastcache.engine.errors import Timeout, TransactionError
+
+
+cdef class Part:
+    """What waits for one shard."""
+
+    cdef Store store
+    cdef Queue queue
+
+    def __cinit__(self, Store store, double max_seconds):
+        self.store = store
+        self.queue = Queue(max_seconds)
+
+    cdef int put(self, object key, object value, long long expire, object tag) except -1:
+        cdef Cell key_cell, value_cell, tag_cell
+        cdef int codec = 0
+        key_owner = encode_key(key, self.store.serializer, &key_cell)
+        self.store.name_of(key, key_owner, &key_cell)
+        value_owner = self.store.encode_whole(value, &key_cell, &value_cell, &codec)
+        self.store.refuse_too_large(&key_cell, value_cell.size)
+        tag_owner = check_tag(tag, &tag_cell)
+        self.store.raise_failure(self.queue)
+        return self.queue.put(
+            None, &key_cell, key_owner, &value_cell, value_owner, None, 0, &tag_cell, tag_owner, codec, expire)
+
+    cdef int delete(self, object key) except -1:
+        cdef Cell cell
+        owner = encode_key(key, self.store.serializer, &cell)
+        self.store.name_of(key, owner, &cell)
+        self.store.raise_failure(self.queue)
+        return self.queue.remove(None, &cell, owner)
+
+    cdef int finish(self) except -1:
+        self.store.turn.take(self.store.timeout)
+        try:
+            self.store.flush_queue(self.queue)
+        finally:
+            self.store.turn.give()
+        return 0
+
+    cdef Py_ssize_t drop(self) except -1:
+        """What waits is not to be written any more; returns how many operations that were."""
+        cdef Py_ssize_t waiting = self.queue.filling.count
+        if self.queue.writing is not None and not self.queue.flushing:
+            waiting += self.queue.writing.count - self.queue.writing.written
+        elif self.queue.writing is not None:
+            # Maintenance is at it, and ends by itself.
+            self.queue.filling = Generation()
+            self.store.turn.take(_thread.TIMEOUT_MAX)
+            self.store.turn.give()
+            if self.queue.writing is not None:
+                waiting += self.queue.writing.count - self.queue.writing.written
+        self.queue.forsake()
+        return waiting
 
 
 cdef class Batch:
@@ -18,12 +72,14 @@ cdef class Batch:
         committed: how many operations are committed (int).
     """
 
-    cdef Store store
-    cdef Queue queue
+    cdef Shards shards
+    cdef list parts
     cdef Py_ssize_t max_items
+    cdef double max_seconds
     cdef bint open
+    cdef bint used
 
-    def __cinit__(self, Store store, max_items, max_seconds):
+    def __cinit__(self, Shards shards, max_items, max_seconds):
         if isinstance(max_items, bool) or not isinstance(max_items, int):
             raise TypeError(f"max_items must be an int, not {type(max_items).__name__}")
         if isinstance(max_seconds, bool) or not isinstance(max_seconds, (int, float)):
@@ -32,19 +88,20 @@ cdef class Batch:
             raise ValueError(f"max_items must be between 1 and {1 << 30}, not {max_items}")
         if not max_seconds > 0:
             raise ValueError(f"max_seconds must be more than 0 seconds, not {max_seconds!r}")
-        self.store = store
+        self.shards = shards
         self.max_items = max_items
-        self.queue = Queue(max_seconds)
+        self.max_seconds = max_seconds
+        self.parts = [None] * shards.count
 
     @property
     def committed(self):
-        return self.queue.committed
+        return sum([(<Part>part).queue.committed for part in self.parts if part is not None])
 
     def __enter__(self):
-        if self.open or self.queue.committed:
+        if self.used:
             raise TransactionError("a batch is used once: call batch() for each block")
-        self.store.add_queue(self.queue)
-        self.open = True
+        self.part_at(0)
+        self.open = self.used = True
         return self
 
     def __exit__(self, kind, error, traceback):
@@ -52,22 +109,19 @@ cdef class Batch:
             raise TransactionError("a batch is used inside its block")
         self.open = False
         # Maintenance must not write what is to be dropped.
-        self.store.remove_queue(self.queue)
+        for part in self.parts:
+            if part is not None:
+                (<Part>part).store.remove_queue((<Part>part).queue)
         if error is not None:
             self.drop(error)
             return False
         try:
-            self.store.turn.take(self.store.timeout)
-        except Timeout as failure:
-            self.drop(failure)
-            raise
-        try:
-            self.store.flush_queue(self.queue)
+            for part in self.parts:
+                if part is not None:
+                    (<Part>part).finish()
         except BaseException as failure:
             self.drop(failure)
             raise
-        finally:
-            self.store.turn.give()
         return False
 
     def __setitem__(self, key, value):
@@ -78,62 +132,64 @@ cdef class Batch:
 
     def set(self, key, value, *, expire=None, tag=None):
         """Store a value; ``expire`` and ``tag`` as in ``Cache.set``."""
-        self.put(key, value, NEVER if expire is None else expiry(self.store, expire), tag)
+        self.put(key, value, NEVER if expire is None else expiry(self.shards.first, expire), tag)
 
     def delete(self, key):
         """Remove an entry, if there is one."""
-        cdef Cell cell
-        owner = encode_key(key, self.store.serializer, &cell)
-        self.store.name_of(key, owner, &cell)
-        self.refuse_if_not_open()
-        self.queue.remove(None, &cell, owner)
-        self.came_in()
+        cdef Part part = self.part_of(key)
+        part.delete(key)
+        self.came_in(part)
 
     def flush(self):
         """Commit what waits, and wait for it."""
         self.refuse_if_not_open()
-        self.store.flush_queue(self.queue)
+        for part in self.parts:
+            if part is not None:
+                (<Part>part).store.raise_failure((<Part>part).queue)
+                (<Part>part).store.flush_queue((<Part>part).queue)
 
     cdef int put(self, object key, object value, long long expire, object tag) except -1:
-        cdef Cell key_cell, value_cell, tag_cell
-        cdef int codec = 0
-        key_owner = encode_key(key, self.store.serializer, &key_cell)
-        self.store.name_of(key, key_owner, &key_cell)
-        value_owner = self.store.encode_whole(value, &key_cell, &value_cell, &codec)
-        self.store.refuse_too_large(&key_cell, value_cell.size)
-        tag_owner = check_tag(tag, &tag_cell)
-        self.refuse_if_not_open()
-        self.queue.put(None, &key_cell, key_owner, &value_cell, value_owner, None, 0, &tag_cell, tag_owner, codec, expire)
-        return self.came_in()
+        cdef Part part = self.part_of(key)
+        part.put(key, value, expire, tag)
+        return self.came_in(part)
 
-    cdef int came_in(self) except -1:
-        if self.queue.filling.count >= self.max_items or self.queue.is_full():
-            self.store.flush_queue(self.queue)
-        elif self.queue.filling.count == 1 and not self.store.call_keeper(self.queue.delay):
-            self.store.flush_queue(self.queue)
+    cdef Part part_of(self, object key):
+        cdef unsigned long long hashed = 0
+        self.refuse_if_not_open()
+        return self.part_at(0 if self.shards.count == 1 else self.shards.index_of(key, &hashed))
+
+    cdef Part part_at(self, int index):
+        cdef Part part = self.parts[index]
+        if part is None:
+            part = Part(self.shards.at(index), self.max_seconds)
+            part.store.add_queue(part.queue)
+            self.parts[index] = part
+        return part
+
+    cdef int came_in(self, Part part) except -1:
+        """One more waits for a shard."""
+        cdef Py_ssize_t waiting = 0
+        for each in self.parts:
+            if each is not None:
+                waiting += (<Part>each).queue.filling.count
+        if waiting >= self.max_items:
+            self.flush()
+        elif part.queue.is_full() or (
+                part.queue.filling.count == 1 and not part.store.call_keeper(part.queue.delay)):
+            part.store.flush_queue(part.queue)
         return 0
 
     cdef int refuse_if_not_open(self) except -1:
         if not self.open:
             raise TransactionError("a batch is used inside its block")
-        return self.store.raise_failure(self.queue)
+        return 0
 
     cdef int drop(self, object error) except -1:
-        """The block has failed: what waits is not to be written any more, and the error says so."""
-        cdef Py_ssize_t waiting = self.queue.filling.count
-        if self.queue.writing is not None and not self.queue.flushing:
-            waiting += self.queue.writing.count - self.queue.writing.written
-            self.queue.forsake()
-        elif self.queue.writing is not None:
-            # Maintenance is at it, and ends by itself.
-            self.queue.filling = Generation()
-            self.store.turn.take(_thread.TIMEOUT_MAX)
-            self.store.turn.give()
-            if self.queue.writing is not None:
-                waiting += self.queue.writing.count - self.queue.writing.written
-            self.queue.forsake()
-        else:
-            self.queue.forsake()
+        """The block has failed, and the error says what has become of it."""
+        cdef Py_ssize_t waiting = 0
+        for part in self.parts:
+            if part is not None:
+                waiting += (<Part>part).drop()
         if hasattr(error, "add_note"):
-            error.add_note(f"batch: {self.queue.committed} operations were committed, {waiting} were dropped")
+            error.add_note(f"batch: {self.committed} operations were committed, {waiting} were dropped")
         return 0

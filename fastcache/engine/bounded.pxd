@@ -11,6 +11,8 @@ from fastcache.engine.sieve cimport Node
 cdef class Bounded(Database):
     # Bytes that the directory may occupy, the WAL aside; 0 for any number.
     cdef readonly long long max_size
+    # Of all shards together.
+    cdef readonly long long total_size
     cdef readonly str eviction
     cdef readonly object on_evict
     cdef public long long evictions
@@ -67,6 +69,7 @@ cdef class Bounded(Database):
     cdef int make_room_before(self, long long need) except -1
     cdef int refuse_if_full(self, long long before) except -1
     cdef int raise_full(self) except -1
+    cdef str limit_in_words(self)
     cdef Py_ssize_t evict_some(self, Session session, long long wanted) except -1
     cdef long long evict_row(self, Session session, long long row, str reason) except? -2
     cdef long long expired_row(self, Session session, long long now) except? -1

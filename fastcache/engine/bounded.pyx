@@ -93,7 +93,7 @@ cdef class Bounded(Database):
 
     cdef int open(self, dict asked) except -1:
         if asked.get("max_size") is not None:
-            check_limit(asked["max_size"])
+            check_limit(asked["max_size"], self.settings["shards"])
         if asked.get("eviction") is not None and asked["eviction"] not in POLICIES:
             raise ValueError(f"eviction must be one of {', '.join(map(repr, POLICIES))}, not {asked['eviction']!r}")
         Database.open(self, asked)
@@ -144,7 +144,8 @@ cdef class Bounded(Database):
         """Keep to the limit and the policy that are stored."""
         cdef long long limit
         usable = usable_settings(self.settings)
-        limit = usable["max_size"] if self.keeps_limit else 0
+        self.total_size = usable["max_size"] if self.keeps_limit else 0
+        limit = self.total_size // <long long>self.settings["shards"]
         self.eviction = usable["eviction"]
         self.max_size = limit
         self.fills_fast = limit != 0
@@ -198,7 +199,7 @@ cdef class Bounded(Database):
 
     def set_limit(self, max_size):
         """Change the limit, for all processes; what is too much goes before this returns. 0 for none."""
-        max_size = check_limit(max_size)
+        max_size = check_limit(max_size, self.settings["shards"])
         self.turn.take(self.timeout)
         try:
             if self.depth:
@@ -211,6 +212,25 @@ cdef class Bounded(Database):
         finally:
             self.turn.give()
         self.evict()
+
+    def stored_limit(self):
+        """The limit and the policy as they are stored now: dict."""
+        stored = dict(self.reading().connection.query(sql.GET_META))
+        return {name: stored.get(name) for name in ("max_size", "eviction")}
+
+    def adopt_limit(self, limit):
+        """Keep to what ``stored_limit`` of another shard has said."""
+        if limit == self.stored_limit():
+            return
+        self.turn.take(self.timeout)
+        try:
+            for name, value in limit.items():
+                self.writing().connection.query(sql.PUT_META, (name, value))
+            self.settings = {**self.settings, **limit}
+            self.tell_settings()
+            self.take_over_settings()
+        finally:
+            self.turn.give()
 
     # -- use ----------------------------------------------------------------------------------------------------
 
@@ -251,7 +271,7 @@ cdef class Bounded(Database):
         cdef long long need = size + cost_of_row(key, 0)
         if self.max_size and need > self.largest:
             raise TooLargeError(
-                f"{self.directory!r}: an entry of {need} bytes does not fit in a cache whose max_size is {self.max_size}; "
+                f"{self.directory!r}: an entry of {need} bytes does not fit in a cache whose max_size is {self.limit_in_words()}; "
                 "nothing was evicted for it")
         return 0
 
@@ -351,8 +371,13 @@ cdef class Bounded(Database):
     cdef int raise_full(self) except -1:
         why = "nothing is ever evicted from it" if self.policy is None else "what is left cannot be evicted just now"
         raise CacheFullError(
-            f"{self.directory!r}: the cache is full (max_size is {self.max_size} bytes), and {why}; delete something, or "
+            f"{self.directory!r}: the cache is full (max_size is {self.limit_in_words()}), and {why}; delete something, or "
             "raise max_size. Nothing was changed")
+
+    cdef str limit_in_words(self):
+        if self.total_size == self.max_size:
+            return f"{self.max_size} bytes"
+        return f"{self.total_size} bytes, {self.max_size} in each shard"
 
     cdef Py_ssize_t evict_some(self, Session session, long long wanted) except -1:
         """In the open transaction, remove entries of about so many bytes, those first that have expired; at most
@@ -756,8 +781,9 @@ cdef class Bounded(Database):
 def usable_settings(stored):
     """The limit and the policy among settings that somebody may have damaged."""
     size, name = stored.get("max_size"), stored.get("eviction")
+    smallest = SMALLEST_LIMIT * stored["shards"]
     return {
-        "max_size": size if type(size) is int and SMALLEST_LIMIT <= size < 1 << 62 else 0,
+        "max_size": size if type(size) is int and smallest <= size < 1 << 62 else 0,
         "eviction": name if name in POLICIES else "lru"}
 
 
@@ -773,11 +799,11 @@ cdef long long cost_of_row(const Cell* key, long long size) noexcept:
     return cell + 3 * (key_size + 12) // 2
 
 
-cdef long long check_limit(object max_size) except -1:
+cdef long long check_limit(object max_size, int shards) except -1:
     if isinstance(max_size, bool) or not isinstance(max_size, int):
         raise TypeError(f"max_size must be a number of bytes (int), not {type(max_size).__name__}")
-    if max_size != 0 and not SMALLEST_LIMIT <= max_size < 1 << 62:
+    if max_size != 0 and not SMALLEST_LIMIT * shards <= max_size < 1 << 62:
+        each = f"{SMALLEST_LIMIT} bytes" + (f" for each of the {shards} shards" if shards > 1 else "")
         raise ValueError(
-            f"max_size must be 0 for no limit, or at least {SMALLEST_LIMIT} bytes, of which an empty cache takes most; not "
-            f"{max_size}")
+            f"max_size must be 0 for no limit, or at least {each}, of which an empty cache takes most; not {max_size}")
     return max_size

@@ -1,8 +1,12 @@
 # cython: nonecheck=True
-"""Many entries in one call: what is written is one transaction, what is read is one snapshot.
+"""Many entries in one call: what is written is one transaction, what is read is one snapshot; of each shard.
 
 What is given is taken, and encoded, a thousand at a time, so that it may be endless. The transaction begins when the
 first thousand are there; whatever the iterable does from then on, it does inside. An error undoes the call.
+
+Of several shards, each has its part. A call that fits into memory writes one part after the other, holding one lock at a time. One
+that does not begins all transactions at once, in the order of the shards, which is everybody's: so that no two wait for each
+other. They are committed one after the other; what fails then leaves those before it.
 """
 
 from _collections_abc import Mapping
@@ -13,8 +17,9 @@ from fastcache.engine.connection cimport CELL_NULL, NEVER, STEP_ROW, BusyWait, C
 from fastcache.engine.keys cimport encode_key
 from fastcache.engine.queue cimport Place, Rows
 from fastcache.engine.session cimport Session
+from fastcache.engine.shards cimport Shards
 from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
-from fastcache.engine.store cimport Entry, check_tag, entry_of
+from fastcache.engine.store cimport Entry, Store, check_tag, entry_of
 from fastcache.engine.transaction cimport Transaction
 from fastcache.engine.values cimport CODEC_NATIVE, CODEC_SERIALIZED
 
@@ -38,13 +43,17 @@ cdef class Writing:
     cdef int write(self) except -1:
         if not self.rows.count:
             return 0
+        self.begin()
+        self.changed += self.store.write_rows(self.rows, 0, self.rows.count, self.only_if_absent)
+        return self.rows.clear()
+
+    cdef int begin(self) except -1:
         if self.block is None:
             self.store.make_room_ahead(self.rows)
             block = Transaction(self.store)
             block.__enter__()
             self.block = block
-        self.changed += self.store.write_rows(self.rows, 0, self.rows.count, self.only_if_absent)
-        return self.rows.clear()
+        return 0
 
     cdef int finish(self) except -1:
         self.write()
@@ -57,6 +66,69 @@ cdef class Writing:
         block, self.block = self.block, None
         if block is not None:
             block.__exit__(kind, error, None)
+        return 0
+
+
+cdef class Parts:
+    """What of one call goes to each of the shards."""
+
+    cdef Shards shards
+    cdef list parts
+    cdef bint only_if_absent
+    cdef bint begun
+
+    def __cinit__(self, Shards shards, bint only_if_absent):
+        self.shards = shards
+        self.only_if_absent = only_if_absent
+        self.parts = [None] * shards.count
+        if shards.count == 1:
+            self.parts[0] = Writing(shards.first, only_if_absent)
+
+    cdef Writing of(self, object key):
+        cdef unsigned long long hashed = 0
+        cdef int index = 0 if self.shards.count == 1 else self.shards.index_of(key, &hashed)
+        if self.parts[index] is None:
+            self.parts[index] = Writing(self.shards.at(index), self.only_if_absent)
+        return self.parts[index]
+
+    cdef int came_in(self, Writing part) except -1:
+        """A row was added to one of them."""
+        if not part.rows.is_full():
+            return 0
+        if not self.begun:
+            self.begin()
+        return part.write()
+
+    cdef int begin(self) except -1:
+        cdef Py_ssize_t index
+        cdef Writing part
+        self.begun = True
+        if self.shards.count > 1:
+            for index, store in enumerate(self.shards.to_write()):
+                if self.parts[index] is None:
+                    self.parts[index] = Writing(store, self.only_if_absent)
+                part = self.parts[index]
+                part.begin()
+        return 0
+
+    cdef Py_ssize_t finish(self) except -1:
+        """Write what is left, and commit; returns how many entries that has changed, all in all."""
+        cdef Py_ssize_t changed = 0
+        cdef Writing part
+        for found in self.parts:
+            part = found
+            if part is not None:
+                part.finish()
+                changed += part.changed
+        return changed
+
+    cdef int undo(self, object error) except -1:
+        cdef Writing part
+        # The last one first: on a thread, blocks end in the order in which they began.
+        for found in reversed(self.parts):
+            part = found
+            if part is not None:
+                part.undo(error)
         return 0
 
 
@@ -76,54 +148,78 @@ cdef int name_item(Py_ssize_t position, object error) except -1:
     return 0
 
 
-cdef Py_ssize_t put_many(Store store, object given, long long expire, object tag, bint only_if_absent) except -1:
+cdef Py_ssize_t put_many(Shards shards, object given, long long expire, object tag, bint only_if_absent) except -1:
     """Set (or add) all pairs; returns how many that has stored."""
-    cdef Writing writing = Writing(store, only_if_absent)
-    cdef Py_ssize_t position = 0
+    cdef Parts parts = Parts(shards, only_if_absent)
+    cdef Writing part
+    cdef Py_ssize_t position = 0, changed
     cdef Cell tag_cell
     tag_owner = check_tag(tag, &tag_cell)
     try:
         for pair in pairs_of(given):
             try:
                 key, value = pair
-                store.add_row(writing.rows, key, value, expire, tag_owner, &tag_cell)
+                part = parts.of(key)
+                part.store.add_row(part.rows, key, value, expire, tag_owner, &tag_cell)
             except (TypeError, ValueError) as error:
                 name_item(position, error)
                 raise
             position += 1
-            if writing.rows.is_full():
-                writing.write()
-        writing.finish()
+            parts.came_in(part)
+        changed = parts.finish()
     except BaseException as error:
-        writing.undo(error)
+        parts.undo(error)
         raise
-    return writing.changed if only_if_absent else position
+    return changed if only_if_absent else position
 
 
-cdef Py_ssize_t delete_many(Store store, object keys) except -1:
+cdef Py_ssize_t delete_many(Shards shards, object keys) except -1:
     """Delete the live entries of all keys; returns how many there were."""
-    cdef Writing writing = Writing(store, False)
+    cdef Parts parts = Parts(shards, False)
+    cdef Writing part
     cdef Py_ssize_t position = 0
     try:
         for key in keys:
             try:
-                store.add_deletion(writing.rows, key)
+                part = parts.of(key)
+                part.store.add_deletion(part.rows, key)
             except (TypeError, ValueError) as error:
                 name_item(position, error)
                 raise
             position += 1
-            if writing.rows.is_full():
-                writing.write()
-        writing.finish()
+            parts.came_in(part)
+        return parts.finish()
     except BaseException as error:
-        writing.undo(error)
+        parts.undo(error)
         raise
-    return writing.changed
 
 
-cdef dict get_many(Store store, object keys):
-    """The live values of all keys that have one, as of one moment."""
-    cdef Reading reading = Reading(store, list(keys))
+cdef dict get_many(Shards shards, object keys):
+    """The live values of all keys that have one; those of a shard as of one moment."""
+    cdef dict found
+    cdef list of_shard
+    cdef Py_ssize_t position = 0
+    cdef unsigned long long hashed = 0
+    cdef dict groups = {}
+    keys = list(keys)
+    if shards.count == 1:
+        return read_many(shards.first, keys)
+    for key in keys:
+        try:
+            groups.setdefault(shards.index_of(key, &hashed), []).append(key)
+        except (TypeError, ValueError) as error:
+            name_item(position, error)
+            raise
+        position += 1
+    found = {}
+    for index, of_shard in groups.items():
+        found.update(read_many(shards.at(index), of_shard))
+    return {key: found[key] for key in keys if key in found}
+
+
+cdef dict read_many(Store store, list keys):
+    """The same of one shard."""
+    cdef Reading reading = Reading(store, keys)
     reading.read()
     while not reading.load_files():
         reading.read()

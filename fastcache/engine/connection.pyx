@@ -363,7 +363,7 @@ cdef class Connection:
         OpenError: it cannot be opened for reading and writing.
     """
 
-    def __cinit__(self, str path, bint lenient=False, double timeout=60.0):
+    def __cinit__(self, str path, bint lenient=False, double timeout=60.0, bint exclusive=False):
         cdef bytes name = os.fsencode(path) if os.name == "posix" else path.encode()
         cdef int code
         cdef int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
@@ -388,7 +388,8 @@ cdef class Connection:
             self.busy_or_raise(code, "set up the connection")
         sqlite3_wal_hook(self.db, wal_hook, &self.witness)
         self.asked.kind = CELL_NULL
-        for pragma in ((sql.LENIENT,) if lenient else ()) + sql.PRAGMAS:
+        # Before the database is first looked at: what cannot be had for oneself alone times out here.
+        for pragma in (sql.EXCLUSIVE,) * exclusive + (sql.LENIENT,) * lenient + sql.PRAGMAS:
             self.execute(pragma)
 
     cdef int make_tables(self) except -1:

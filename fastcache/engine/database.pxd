@@ -127,3 +127,4 @@ cdef class Database:
 
 
 cdef int warn(str message, str directory, object error) except -1
+cdef unsigned long long check_memory(object memory) except? 0

@@ -34,6 +34,7 @@ from fastcache.engine.changes cimport (
     after_commit, announce, announce_nothing, before_commit, is_anyone_starving, starve, starve_no_more)
 from fastcache.engine.clock cimport Tick, read, stands, wal_frames
 from fastcache.engine.connection cimport STEP_BUSY, STEP_ROW
+from fastcache.engine.sieve cimport Budget
 
 from fastcache.engine import changes, process, sql
 from fastcache.engine.errors import (
@@ -85,7 +86,7 @@ cdef class Database:
         if timer is not None and not callable(timer):
             raise TypeError(f"timer must be a callable that returns seconds, not {type(timer).__name__}")
         self.timer = timer
-        self.memory = Memory(check_memory(memory))
+        self.memory = Memory(memory if isinstance(memory, Budget) else Budget(check_memory(memory)))
         self.keeper = keeper
         self.durability = check_durability(durability)
         self.syncs = durability == "full"
@@ -300,11 +301,12 @@ cdef class Database:
             raise FormatError(
                 f"{self.directory!r} is stored in format {stored.get('format')}, and this version of fastcache "
                 f"reads format {sql.FORMAT}; use the version that wrote it, or another directory")
-        for name in ("serializer", "shards"):
-            if stored.get(name) != self.settings[name]:
-                raise FormatError(
-                    f"{self.directory!r} is stored with {name} {stored.get(name)!r}, but was asked for with "
-                    f"{self.settings[name]!r}; open it with {stored.get(name)!r}, or use another directory")
+        if stored.get("shards") != self.settings["shards"] or stored.get("resharding") is not None:
+            refuse_shards(self.directory, stored, self.settings["shards"])
+        if stored.get("serializer") != self.settings["serializer"]:
+            raise FormatError(
+                f"{self.directory!r} is stored with serializer {stored.get('serializer')!r}, but was asked for with "
+                f"{self.settings['serializer']!r}; open it with {stored.get('serializer')!r}, or use another directory")
         if type(stored.get("max_size")) is not int:
             asked = {**asked, "max_size": asked.get("max_size") or 0}
         for name, value in asked.items():
@@ -945,6 +947,19 @@ cdef unsigned long long check_memory(object memory) except? 0:
     if not 0 <= memory < 1 << 63:
         raise ValueError(f"memory must be at least 0 bytes, not {memory}")
     return memory
+
+
+cdef int refuse_shards(str directory, dict stored, object asked) except -1:
+    """Say how to open what has another number of shards, or how to convert it."""
+    if stored.get("resharding") is not None:
+        raise FormatError(
+            f"{directory!r}: a conversion to another number of shards is under way, or was interrupted; to go on with it, run: "
+            f"fastcache reshard {directory} {stored.get('resharding')}")
+    found = stored.get("shards")
+    how = "a Cache or an Index" if found == 1 else f"shards={found}"
+    raise FormatError(
+        f"{directory!r} is stored with {found} shards, but was asked for with {asked}; open it with {how}, or convert it: "
+        f"fastcache reshard {directory} {asked}")
 
 
 cdef int make_directory(str directory) except -1:

@@ -17,7 +17,8 @@ A bytes key that itself starts with MARK is wrapped as B, so nothing a user can 
 refused: it does not equal itself. An object that does not come back equal from the serializer is refused, because it
 could never be found again.
 
-The hash of a key is the same in every process, and for all keys that are one. For that, what is not plain (one of the
+The hash of a key is the same in every process, on every platform, and for all keys that are one: it picks the shard, so that
+it is part of the format (sql.FORMAT). For that, what is not plain (one of the
 exact types above, with nothing but these inside) is first brought into the form in which it would be read back.
 """
 
@@ -29,6 +30,25 @@ from libc.string cimport memcmp, memcpy
 from fastcache.engine.connection cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT, cell_object
 
 from fastcache.engine.errors import CacheError, DecodeError
+
+cdef extern from *:
+    """
+    /* Eight bytes of memory as a machine reads them that has the lowest first, where they hold units of this width. */
+    static unsigned long long fastcache_little(unsigned long long word, int width)
+    {
+    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        unsigned long long turned = 0, units = (width == 8 ? 0 : 1ULL << (8 * width)) - 1;
+        int place;
+        for (place = 0; place < 64; place += 8 * width)
+            turned |= (word >> place & units) << (64 - 8 * width - place);
+        return turned;
+    #else
+        (void)width;
+        return word;
+    #endif
+    }
+    """
+    unsigned long long little "fastcache_little"(unsigned long long word, int width) noexcept nogil
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
@@ -172,18 +192,20 @@ cdef inline unsigned long long mix(unsigned long long hashed, unsigned long long
     return hashed ^ (hashed >> 32)
 
 
-cdef unsigned long long hash_bytes(const char* data, Py_ssize_t size, unsigned long long hashed) noexcept nogil:
+cdef unsigned long long hash_bytes(
+        const char* data, Py_ssize_t size, unsigned long long hashed, int width) noexcept nogil:
+    """Of bytes, or of numbers that are ``width`` bytes wide each."""
     cdef unsigned long long word
     hashed ^= <unsigned long long>size
     while size >= 8:
         memcpy(&word, data, 8)
-        hashed = mix(hashed, word)
+        hashed = mix(hashed, little(word, width))
         data += 8
         size -= 8
     if size:
         word = 0
         memcpy(&word, data, <size_t>size)
-        hashed = mix(hashed, word)
+        hashed = mix(hashed, little(word, width))
     return finish(hashed)
 
 
@@ -201,7 +223,7 @@ cdef bint hash_plain(object key, int depth, unsigned long long* hashed) except -
         width = PyUnicode_KIND(key)
         if width == 0:
             return False
-        hashed[0] = hash_bytes(PyUnicode_DATA(key), PyUnicode_GET_LENGTH(key) * width, SEED_TEXT + <unsigned>width)
+        hashed[0] = hash_bytes(PyUnicode_DATA(key), PyUnicode_GET_LENGTH(key) * width, SEED_TEXT + <unsigned>width, width)
         return True
     if PyLong_CheckExact(key):
         integer = PyLong_AsLongLongAndOverflow(key, &overflow)
@@ -215,7 +237,7 @@ cdef bint hash_plain(object key, int depth, unsigned long long* hashed) except -
         if (depth == 0 and PyBytes_GET_SIZE(key) >= MARK_SIZE
                 and memcmp(PyBytes_AS_STRING(key), PyBytes_AS_STRING(MARK), MARK_SIZE) == 0):
             return False
-        hashed[0] = hash_bytes(PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), SEED_BYTES)
+        hashed[0] = hash_bytes(PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), SEED_BYTES, 1)
         return True
     if kind_of_key is bool:
         hashed[0] = finish((key is True) * SPREAD + 1)
@@ -263,7 +285,30 @@ cdef bint hash_plain(object key, int depth, unsigned long long* hashed) except -
 cdef unsigned long long hash_large(object number) except? 0:
     """Of an int beyond 64 bits."""
     encoded = number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
-    return hash_bytes(PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded), SEED_LARGE)
+    return hash_bytes(PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded), SEED_LARGE, 1)
+
+
+cdef unsigned long long hash_key(object key, object serializer) except? 0:
+    """The hash of any key; raises what encode_key raises."""
+    cdef unsigned long long hashed = 0
+    cdef Cell cell
+    if not hash_plain(key, 0, &hashed):
+        owner = encode_key(key, serializer, &cell)
+        canonical_key(key, owner, serializer, &hashed)
+    return hashed
+
+
+cdef int shard_of(unsigned long long hashed, int count) noexcept:
+    """Which of so many shards has a key of this hash. By the high half: the low one picks the place in the memory tier."""
+    return <int>((hashed >> 32) * <unsigned long long>count >> 32)
+
+
+def shard_of_stored(stored, serializer, int count):
+    """The same of a key as it is stored."""
+    cdef unsigned long long hashed = 0
+    if not hash_plain(stored, 0, &hashed):
+        canonical_key(stored, stored, serializer, &hashed)
+    return shard_of(hashed, count)
 
 
 cdef object canonical_key(object key, object owner, object serializer, unsigned long long* hashed):
@@ -279,7 +324,7 @@ cdef object canonical_key(object key, object owner, object serializer, unsigned 
         key = None
     if key is not None and hash_plain(key, 0, hashed):
         return key
-    hashed[0] = hash_bytes(PyBytes_AS_STRING(owner), PyBytes_GET_SIZE(owner), SEED_BYTES)
+    hashed[0] = hash_bytes(PyBytes_AS_STRING(owner), PyBytes_GET_SIZE(owner), SEED_BYTES, 1)
     return owner
 
 

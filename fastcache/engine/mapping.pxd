@@ -1,14 +1,18 @@
 # The public face over a store: what a dict does, and what Index and Cache add to it.
 
+from fastcache.engine.shards cimport Shards
 from fastcache.engine.store cimport Store
 
 
 cdef class StoreMapping:
+    # Of all shards, and the first of them.
+    cdef readonly Shards stores
     cdef readonly Store store
     cdef object temporary
     cdef object __weakref__
 
     cdef Store store_of(self, object key)
+    cdef object walk(self, bint items, bint backward)
     cdef object fetch(self, object key, object missing)
 
 

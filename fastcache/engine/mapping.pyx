@@ -2,8 +2,8 @@
 """The public face: the methods that people call, compiled, so that no Python frame stands before the store.
 
 `StoreMapping` holds what a dict does and what every kind of cache shares; `IndexMapping` and `CacheMapping` add the few
-methods whose signatures differ: an Index knows no expiry and no tags. Each method finds its store through `store_of`,
-the one place that a sharded mapping has to change.
+methods whose signatures differ: an Index knows no expiry and no tags. What is done with a key is done by the store that it
+belongs to (`store_of`), what is done with all entries by each of the stores (shards.pyx); a Cache or an Index has one.
 
 An entry that has expired is no entry for any method, except that its row still takes space until `expire()`.
 """
@@ -16,13 +16,15 @@ from _collections_abc import ItemsView, KeysView, Mapping, MutableMapping, Value
 
 from fastcache.engine.connection cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
+from fastcache.engine.shards cimport Shards
 from fastcache.engine.store cimport BYTES, COPY, VALUE, Entry, Store, Want, expiry
-from fastcache.engine.transaction cimport Transaction
+from fastcache.engine.transaction cimport ShardTransaction, Transaction
 
 from fastcache.engine.errors import ClosedError, UntrustedValueError
 from fastcache.engine.lazy import load
 
 cdef object MISSING = object()
+_COUNTERS = ("hits", "misses", "memory_hits", "evictions", "expirations")
 cdef Py_ssize_t UPDATE_CHUNK = 1000
 
 
@@ -30,25 +32,32 @@ cdef class StoreMapping:
     """A MutableMapping over a store."""
 
     cdef Store store_of(self, object key):
-        return self.store
+        if self.stores.count == 1:
+            return self.store
+        return self.stores.of(key)
 
     cdef object fetch(self, object key, object missing):
         """The live value of a key, or ``missing``; counts a hit or a miss."""
-        return self.store_of(key).fetch(key, missing)
+        cdef unsigned long long hashed = 0
+        if self.stores.count == 1:
+            return self.store.fetch(key, missing, hashed)
+        return self.stores.at(self.stores.index_of(key, &hashed)).fetch(key, missing, hashed)
 
     # -- opening and closing ---------------------------------------------------------------------------------
 
-    def _open(self, directory, **options):
-        """Open the store; called once, by the subclass's ``__init__``."""
+    def _open(self, directory, shards=1, **options):
+        """Open the stores; called once, by the subclass's ``__init__``."""
         temporary = directory is None
         if temporary:
             directory = load("tempfile").mkdtemp(prefix="fastcache-")
-        self.store = Store(directory, **options)
+        self.stores = Shards(directory, shards, options)
+        self.store = self.stores.first
         if temporary:
             weakref = load("weakref")
-            # Of the store, not of the mapping: an iterator may outlive that.
+            # Of what an iterator holds, which may outlive the mapping.
+            opened = self.store if self.stores.count == 1 else self.stores
             self.temporary = weakref.finalize(
-                self.store, _discard, weakref.ref(self.store), self.store.directory, os.getpid())
+                opened, _discard, weakref.ref(opened), self.store.directory, os.getpid())
 
     def close(self):
         """Close the cache; what was stored stays. May be called again. Every other use then raises ClosedError.
@@ -59,7 +68,7 @@ cdef class StoreMapping:
             StorageError, FullError, Timeout: what ``write_behind`` has put off could not be written. It waits on, and the
                 cache stays open.
         """
-        self.store.close()
+        self.stores.close()
         if self.temporary is not None:
             self.temporary()
 
@@ -74,6 +83,8 @@ cdef class StoreMapping:
     def __reduce__(self):
         store = self.store
         options = {"serializer": store.serializer, "timeout": store.timeout, "memory": store.memory_limit}
+        if self.stores.count > 1:
+            options["shards"] = self.stores.count
         options["durability"] = store.durability
         options["compression"] = store.compression
         if store.timer is not None:
@@ -90,7 +101,7 @@ cdef class StoreMapping:
     # -- what a dict does ------------------------------------------------------------------------------------
 
     def __getitem__(self, key):
-        value = self.store_of(key).fetch(key, MISSING)
+        value = self.fetch(key, MISSING)
         if value is MISSING:
             raise KeyError(key)
         return value
@@ -106,16 +117,24 @@ cdef class StoreMapping:
         return self.store_of(key).contains(key)
 
     def __len__(self):
-        return self.store.count()
+        return self.count()
 
     def __bool__(self):
-        return next(self.store.keys(), MISSING) is not MISSING
+        return next(iter(self), MISSING) is not MISSING
 
     def __iter__(self):
-        return self.store.keys()
+        return self.walk(False, False)
 
     def __reversed__(self):
-        return self.store.keys(True)
+        return self.walk(False, True)
+
+    cdef object walk(self, bint items, bint backward):
+        """Iterate over the keys, or the pairs, of one store after the other."""
+        cdef Store store
+        if self.stores.count > 1:
+            return _walk_all(self.stores, self.stores.all(), items, backward)
+        store = self.store
+        return store.items(backward) if items else store.keys(backward)
 
     def __eq__(self, other):
         if other is self:
@@ -157,7 +176,7 @@ cdef class StoreMapping:
         pairs = pairs_of(given)
         # What is not taken from the iterator yet is not part of the transaction.
         while chunk := list(islice(pairs, UPDATE_CHUNK)):
-            put_many(self.store, chunk, NEVER, None, False)
+            put_many(self.stores, chunk, NEVER, None, False)
 
     def popitem(self, bint last=True):
         """Remove and return the newest (key, value) pair, or the oldest with ``last=False``.
@@ -165,14 +184,15 @@ cdef class StoreMapping:
         Raises:
             KeyError: there is none.
         """
-        pair = self.store.take_end(last)
-        if pair is None:
-            raise KeyError("popitem(): the mapping is empty")
-        return pair
+        for store in (reversed if last else iter)(self.stores.all()):
+            pair = store.take_end(last)
+            if pair is not None:
+                return pair
+        raise KeyError("popitem(): the mapping is empty")
 
     def clear(self):
         """Remove everything; returns how many entries that were (int)."""
-        return self.store.clear()
+        return sum([store.clear() for store in self.stores.all()])
 
     # -- what every kind of cache adds -----------------------------------------------------------------------
 
@@ -218,7 +238,7 @@ cdef class StoreMapping:
         ...     cache.get_many(["a", "b", "c"])
         {'a': 1, 'b': 2}
         """
-        return get_many(self.store, keys)
+        return get_many(self.stores, keys)
 
     def delete_many(self, keys):
         """Remove the entries of many keys, in one transaction; returns how many there were (int).
@@ -232,7 +252,7 @@ cdef class StoreMapping:
         ...     cache.delete_many(["a", "c"]), list(cache)
         (1, ['b'])
         """
-        return delete_many(self.store, keys)
+        return delete_many(self.stores, keys)
 
     def batch(self, max_items=1000, max_seconds=1.0):
         """A context manager for a stream of operations, which are committed many at a time.
@@ -256,7 +276,7 @@ cdef class StoreMapping:
         ...     batch.committed, cache[99]
         (2500, 9801)
         """
-        return load("fastcache.engine.batch").Batch(self.store, max_items, max_seconds)
+        return load("fastcache.engine.batch").Batch(self.stores, max_items, max_seconds)
 
     def flush(self):
         """Write what ``write_behind`` has put off, and wait for it; without it, there is nothing to do.
@@ -264,16 +284,21 @@ cdef class StoreMapping:
         Raises:
             StorageError, FullError, Timeout: not all could be written. Nothing is lost: what is left goes on waiting.
         """
-        self.store.flush()
+        self.stores.flush()
 
-    def transact(self):
+    def transact(self, key=MISSING):
         """A context manager: what is done inside is committed together, or not at all if an exception leaves it.
 
         Other threads and processes see nothing of it before. Re-entrant on its thread: an inner block whose
         exception is caught outside undoes its own writes alone. Other threads that want to write wait for the end.
 
+        Args:
+            key: where there are shards, the transaction is that of this key's, and only keys of the same can be used inside.
+                Where there are none, it says nothing, so that what is written for either works with both.
         Raises:
             Timeout: another writer did not finish within ``timeout`` seconds.
+            TypeError: there are shards, and no key was given.
+            TransactionError: inside, a key of another shard was used, or what is about all entries.
 
         >>> from fastcache import Cache
         >>> with Cache() as cache:
@@ -282,20 +307,24 @@ cdef class StoreMapping:
         ...     cache["from"] + cache["to"]
         200
         """
-        return Transaction(self.store)
+        if self.stores.count == 1:
+            return Transaction(self.store)
+        if key is MISSING:
+            raise TypeError("transact() needs a key where there are shards: a transaction is that of one shard")
+        return ShardTransaction(self.stores.of(key), self.stores)
 
     def count(self):
         """How many entries there are (int); the same as ``len``."""
-        return self.store.count()
+        return sum([store.count() for store in self.stores.all()])
 
     def size(self):
         """Bytes of all values (int), as they are stored."""
-        return self.store.size()
+        return sum([store.size() for store in self.stores.all()])
 
     def volume(self):
         """Bytes on disk (int): the database file and the value files, those that are yet to be unlinked, too; the
         write-ahead log aside. Costs O(1)."""
-        return self.store.volume()
+        return sum([store.volume() for store in self.stores.all()])
 
     def vacuum(self):
         """Give free space in the database back to the file system, a little at a time, so that others wait for no longer
@@ -304,7 +333,7 @@ cdef class StoreMapping:
         Raises:
             TransactionError: inside ``transact``.
         """
-        return self.store.vacuum()
+        return sum([store.vacuum() for store in self.stores.all()])
 
     @property
     def directory(self):
@@ -343,7 +372,7 @@ cdef class IndexMapping(StoreMapping):
     def get(self, key, default=None, *, bint copy=False, bint buffer=False):
         """The value of a key, or ``default``; for ``copy`` and ``buffer`` see Cache.get."""
         if not (copy or buffer):
-            return self.store_of(key).fetch(key, default)
+            return self.fetch(key, default)
         return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, False, False)
 
     def set(self, key, value):
@@ -357,11 +386,11 @@ cdef class IndexMapping(StoreMapping):
 
     def set_many(self, mapping_or_pairs):
         """Store many values, in one transaction; returns how many (int). See Cache.set_many."""
-        return put_many(self.store, mapping_or_pairs, NEVER, None, False)
+        return put_many(self.stores, mapping_or_pairs, NEVER, None, False)
 
     def add_many(self, mapping_or_pairs):
         """Store those values whose keys are absent, in one transaction; returns how many (int). See Cache.set_many."""
-        return put_many(self.store, mapping_or_pairs, NEVER, None, True)
+        return put_many(self.stores, mapping_or_pairs, NEVER, None, True)
 
     def pop(self, key, default=MISSING, /):
         """Remove a key and return its value, or ``default``.
@@ -411,7 +440,7 @@ cdef class CacheMapping(StoreMapping):
         ('v', ('v', 'letters'), 0)
         """
         if not (expire_time or tag or copy or buffer):
-            return self.store_of(key).fetch(key, default)
+            return self.fetch(key, default)
         return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, expire_time, tag)
 
     def set(self, key, value, *, expire=None, tag=None):
@@ -464,14 +493,14 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.set_many({"a": 1, "b": 2}), cache.set_many((n, n * n) for n in range(1000))
         (2, 1000)
         """
-        return put_many(self.store, mapping_or_pairs, NEVER if expire is None else expiry(self.store, expire), tag, False)
+        return put_many(self.stores, mapping_or_pairs, NEVER if expire is None else expiry(self.store, expire), tag, False)
 
     def add_many(self, mapping_or_pairs, *, expire=None, tag=None):
         """Store those values whose keys are absent or expired, in one transaction; returns how many (int).
 
         Of equal keys the first one counts. See ``set_many`` for the rest.
         """
-        return put_many(self.store, mapping_or_pairs, NEVER if expire is None else expiry(self.store, expire), tag, True)
+        return put_many(self.stores, mapping_or_pairs, NEVER if expire is None else expiry(self.store, expire), tag, True)
 
     def pop(self, key, default=None, *, bint expire_time=False, bint tag=False):
         """Remove a key and return its value, or ``default``; each value is handed out once. Extras as in ``get``."""
@@ -503,7 +532,7 @@ cdef class CacheMapping(StoreMapping):
 
     def expire(self):
         """Remove the entries that have expired; returns how many (int)."""
-        return self.store.expire()
+        return sum([store.expire() for store in self.stores.all()])
 
     def evict(self):
         """Bring the cache under ``max_size`` now, rather than in the background; returns how many entries that has removed
@@ -516,11 +545,11 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.evict(), cache.volume() <= 1_000_000, 0 in cache, 2999 in cache
         (0, True, False, True)
         """
-        return self.store.evict()
+        return sum([store.evict() for store in self.stores.all()])
 
     def evict_tag(self, tag):
         """Remove the entries that carry the tag; returns how many (int)."""
-        return self.store.evict_tag(tag)
+        return sum([store.evict_tag(tag) for store in self.stores.all()])
 
     def stats(self):
         """Hits and misses of this object in this process, of ``get``, ``[]``, ``pop`` and what is built on them.
@@ -536,16 +565,14 @@ cdef class CacheMapping(StoreMapping):
         ('v', None)
         ({'hits': 1, 'misses': 1, 'memory_hits': 1, 'evictions': 0, 'expirations': 0}, 1)
         """
-        store = self.store
-        return Stats(
-            hits=store.hits, misses=store.misses, memory_hits=store.memory_hits, evictions=store.evictions,
-            expirations=store.expirations)
+        stores = self.stores.opened()
+        return Stats({counter: sum([getattr(store, counter) for store in stores]) for counter in _COUNTERS})
 
     def reset_stats(self):
         """Count from zero."""
-        store = self.store
-        store.hits = store.misses = store.memory_hits = 0
-        store.evictions = store.expirations = 0
+        for store in self.stores.opened():
+            for counter in _COUNTERS:
+                setattr(store, counter, 0)
 
     @property
     def write_behind(self):
@@ -565,16 +592,22 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.volume() <= 1_000_000, 4999 in cache
         (True, True)
         """
-        return self.store.max_size
+        return self.store.total_size
 
     @max_size.setter
     def max_size(self, max_size):
-        self.store.set_limit(max_size)
+        self.stores.set_limit(max_size)
 
     @property
     def eviction(self):
         """What goes first when the cache is full: "lru", "lfu", "sieve", "fifo", "ttl", or "none"."""
         return self.store.eviction
+
+
+def _walk_all(Shards shards, list stores, bint items, bint backward):
+    # `shards` lives as long as this does, and a temporary directory as long as that.
+    for store in reversed(stores) if backward else stores:
+        yield from store.items(backward) if items else store.keys(backward)
 
 
 def _reopen(kind, directory, options):
@@ -585,9 +618,9 @@ def _reopen(kind, directory, options):
 def _discard(reference, directory, owner):
     """Remove a temporary directory, in the process that made it."""
     if os.getpid() == owner:
-        store = reference()
-        if store is not None:
-            store.close_if_idle()
+        opened = reference()
+        if opened is not None:
+            opened.close_if_idle()
         load("shutil").rmtree(directory, ignore_errors=True)
 
 
@@ -623,7 +656,7 @@ cdef object get_or_put(Store store, object key, object given, bint call, object 
     value = MISSING
     while True:
         try:
-            found = store.fetch(key, MISSING)
+            found = store.fetch(key, MISSING, 0)
         except UntrustedValueError:
             if not call:
                 raise
@@ -651,10 +684,10 @@ class ValuesOfStore(ValuesView):
     """The values of a mapping, read together with their keys rather than one by one."""
 
     def __iter__(self):
-        return (value for _, value in (<StoreMapping>self._mapping).store.items())
+        return (value for _, value in (<StoreMapping>self._mapping).walk(True, False))
 
     def __reversed__(self):
-        return (value for _, value in (<StoreMapping>self._mapping).store.items(True))
+        return (value for _, value in (<StoreMapping>self._mapping).walk(True, True))
 
     def __contains__(self, value):
         return any(found is value or found == value for found in self)
@@ -664,10 +697,10 @@ class ItemsOfStore(ItemsView):
     """The items of a mapping, read in batches rather than one by one."""
 
     def __iter__(self):
-        return (<StoreMapping>self._mapping).store.items()
+        return (<StoreMapping>self._mapping).walk(True, False)
 
     def __reversed__(self):
-        return (<StoreMapping>self._mapping).store.items(True)
+        return (<StoreMapping>self._mapping).walk(True, True)
 
 
 MutableMapping.register(StoreMapping)

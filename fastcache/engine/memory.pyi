@@ -1,7 +1,9 @@
 from typing_extensions import Self, disjoint_base
 
+from fastcache.engine.sieve import Budget
+
 @disjoint_base
 class Memory:
     @property
     def era(self) -> int: ...
-    def __new__(cls, limit: int) -> Self: ...
+    def __new__(cls, budget: Budget) -> Self: ...

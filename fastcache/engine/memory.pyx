@@ -23,7 +23,7 @@ from libc.string cimport memset
 
 from fastcache.engine.changes cimport FOLLOWED, NOT_YET, Followed
 from fastcache.engine.clock cimport commit_number, read, same, stands, wal_frames
-from fastcache.engine.sieve cimport OBJECT, cost_of, cost_of_utf8
+from fastcache.engine.sieve cimport OBJECT, Budget, cost_of, cost_of_utf8
 
 # How long a commit may go unconfirmed, or a restarted WAL stay empty, before everything is forgotten, in seconds.
 cdef double PATIENCE = 0.002
@@ -31,10 +31,10 @@ cdef double PATIENCE = 0.002
 
 @cython.no_gc
 cdef class Memory:
-    """Args: limit: bytes."""
+    """Args: budget: of bytes, which it may share with others."""
 
-    def __cinit__(self, unsigned long long limit):
-        self.sieve = Sieve(limit)
+    def __cinit__(self, Budget budget):
+        self.sieve = Sieve(budget)
 
     cdef void attach(self, const unsigned long long* clock, ChangeLog log) noexcept:
         """Begin, empty, with a clock; a log is optional. Without a clock, or any room, nothing is ever known."""

@@ -28,9 +28,21 @@ cdef struct Node:
     unsigned char visited
 
 
+cdef class Budget:
+    cdef readonly unsigned long long limit
+    cdef readonly unsigned long long used
+    cdef PyObject** members
+    cdef Py_ssize_t count
+
+    cdef bint join(self, Sieve sieve) noexcept
+    cdef void leave(self, Sieve sieve) noexcept
+    cdef bint make_room(self) noexcept
+
+
 cdef class Sieve:
     cdef readonly unsigned long long limit
     cdef readonly unsigned long long used
+    cdef Budget budget
     cdef readonly Py_ssize_t count
     cdef Node* nodes
     cdef unsigned int room
@@ -49,6 +61,7 @@ cdef class Sieve:
     cdef void forget(self, unsigned long long hashed) noexcept
     cdef void clear(self) noexcept
 
+    cdef void take(self, long long bytes) noexcept
     cdef unsigned int claim(self, unsigned long long cost) noexcept
     cdef bint grow(self) noexcept
     cdef bint enter(self, unsigned int place, unsigned long long hashed) noexcept

@@ -43,15 +43,67 @@ cdef enum:
 
 
 @cython.no_gc
-cdef class Sieve:
-    """Entries of at most ``limit`` bytes in all."""
+cdef class Budget:
+    """Bytes that some tables have together. Who needs more takes them from the one that has most."""
 
     def __cinit__(self, unsigned long long limit):
         self.limit = limit
-        self.oldest = self.newest = self.hand = self.unused = NOWHERE
 
     def __dealloc__(self):
-        self.clear()
+        PyMem_RawFree(self.members)
+
+    cdef bint join(self, Sieve sieve) noexcept:
+        # Not counted as a reference: a table leaves before it goes.
+        cdef PyObject** members = <PyObject**>PyMem_RawRealloc(
+            self.members, <size_t>(self.count + 1) * sizeof(PyObject*))
+        if members == NULL:
+            return False
+        self.members = members
+        members[self.count] = <PyObject*>sieve
+        self.count += 1
+        return True
+
+    cdef void leave(self, Sieve sieve) noexcept:
+        cdef Py_ssize_t index
+        for index in range(self.count):
+            if self.members[index] == <PyObject*>sieve:
+                self.count -= 1
+                self.members[index] = self.members[self.count]
+                return
+
+    cdef bint make_room(self) noexcept:
+        """Have the largest table evict an entry. False if there is none."""
+        cdef Py_ssize_t index
+        cdef Sieve largest = None, each
+        for index in range(self.count):
+            each = <Sieve>self.members[index]
+            if each.count and (largest is None or each.used > largest.used):
+                largest = each
+        if largest is None:
+            return False
+        largest.evict()
+        return True
+
+
+@cython.no_gc
+cdef class Sieve:
+    """Entries of at most as many bytes as a budget has."""
+
+    def __cinit__(self, Budget budget):
+        self.oldest = self.newest = self.hand = self.unused = NOWHERE
+        if not budget.join(self):
+            raise MemoryError()
+        self.budget = budget
+        self.limit = budget.limit
+
+    def __dealloc__(self):
+        if self.budget is not None:
+            self.clear()
+            self.budget.leave(self)
+
+    cdef void take(self, long long bytes) noexcept:
+        self.used += <unsigned long long>bytes
+        self.budget.used += <unsigned long long>bytes
 
     cdef Node* find(self, object key, unsigned long long hashed) noexcept:
         """The entry of a key, or NULL."""
@@ -106,7 +158,7 @@ cdef class Sieve:
         if kind >= OBJECT:
             Py_INCREF(value)
         self.link(place)
-        self.used += cost
+        self.take(<long long>cost)
         self.count += 1
         return True
 
@@ -119,12 +171,12 @@ cdef class Sieve:
         if node == NULL or node.kind != UNDECODED or node.value != <PyObject*>encoded:
             return
         node.kind = ENCODED
-        if not immutable or self.used - before + after > self.limit:
+        if not immutable or self.budget.used - before + after > self.limit:
             return
         node.kind = OBJECT
         node.value = <PyObject*>value
         node.cost = <unsigned int>(node.cost - before // UNIT + after // UNIT)
-        self.used = self.used - before + after
+        self.take(<long long>(after - before))
         Py_INCREF(value)
         Py_DECREF(encoded)
 
@@ -156,7 +208,7 @@ cdef class Sieve:
         self.oldest = self.newest = self.hand = self.unused = NOWHERE
         self.room = 0
         self.count = 0
-        self.used = 0
+        self.take(-<long long>self.used)
         while place != NOWHERE:
             node = &nodes[place]
             place = node.newer
@@ -168,12 +220,14 @@ cdef class Sieve:
     cdef unsigned int claim(self, unsigned long long cost) noexcept:
         """A node to use, with so many bytes free for its objects; NOWHERE if that cannot be."""
         cdef unsigned int place
-        while self.unused == NOWHERE or self.used + cost > self.limit:
-            if self.unused == NOWHERE and self.used + cost <= self.limit and self.grow():
+        while self.unused == NOWHERE or self.budget.used + cost > self.limit:
+            if self.unused == NOWHERE and self.budget.used + cost <= self.limit and self.grow():
                 continue
-            if self.oldest == NOWHERE:
+            if self.unused == NOWHERE and self.oldest != NOWHERE:
+                # Of another table it would be no node of ours.
+                self.evict()
+            elif not self.budget.make_room():
                 return NOWHERE
-            self.evict()
         place = self.unused
         self.unused = self.nodes[place].older
         return place
@@ -192,7 +246,7 @@ cdef class Sieve:
         while larger * 2 < room * 3:
             larger *= 2
         more = (room - self.room) * sizeof(Node) + (larger - size) * sizeof(unsigned long long)
-        if self.used + more > self.limit or room >= NOWHERE:
+        if self.budget.used + more > self.limit or room >= NOWHERE:
             return False
         if larger != size:
             slots = <unsigned long long*>PyMem_RawCalloc(<size_t>larger, sizeof(unsigned long long))
@@ -207,7 +261,7 @@ cdef class Sieve:
             nodes[place].older = self.unused
             self.unused = place
         self.room = <unsigned int>room
-        self.used += more
+        self.take(<long long>more)
         if larger != size:
             self.slots = slots
             self.mask = larger - 1
@@ -258,7 +312,7 @@ cdef class Sieve:
         cdef PyObject* key = node.key
         cdef PyObject* value = node.value
         self.unlink(place)
-        self.used -= <unsigned long long>node.cost * UNIT
+        self.take(-<long long>node.cost * UNIT)
         self.count -= 1
         node.older = self.unused
         self.unused = place

@@ -64,6 +64,8 @@ PRAGMAS = (
 )
 # Lets a repair read a file that is shorter than its header says.
 LENIENT = "PRAGMA writable_schema = ON"
+# Keeps everybody else out, as long as the connection is open.
+EXCLUSIVE = "PRAGMA locking_mode = EXCLUSIVE"
 USE_WAL = "PRAGMA journal_mode = WAL"
 GET_JOURNAL_MODE = "PRAGMA journal_mode"
 # Without a WAL, NORMAL is not safe against power loss.
@@ -237,6 +239,11 @@ SALVAGE = """
     WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3
 """
 SALVAGE_ONE = "SELECT id, key, codec, size, expire, tag, file, value FROM entry NOT INDEXED WHERE id = ?1"
+# Resharding. What an interrupted one has copied already is copied again.
+DROP_META = "DELETE FROM meta WHERE name = ?1"
+ROWS_TO_MOVE = "SELECT id, key, codec, size, expire, tag, file, value FROM entry WHERE id > ?1 ORDER BY id LIMIT ?2"
+DELETE_KEY = "DELETE FROM entry WHERE key = ?1"
+VACUUM_ALL = "PRAGMA incremental_vacuum"
 LAST_ROW = "SELECT max(id) FROM entry NOT INDEXED"
 LAST_INDEXED_ROW = "SELECT max(id) FROM entry INDEXED BY entry_key WHERE key IS NOT NULL"
 RESTORE = """

@@ -90,13 +90,15 @@ cdef class Store(Bounded):
         keeps_limit: whether the ``max_size`` that is stored holds for this object.
         settings: kept in the database with the format: those of a new one; for one that exists, what is not
             None replaces what is stored.
+        shards: of how many databases this is one. Its part of ``max_size`` is the same as theirs.
+        inherited: settings of a new database that are not the usual ones.
     Raises:
         OpenError: (FormatError, NotACacheError) the directory cannot be opened as asked.
     """
 
     def __init__(
             self, directory, *, serializer, timeout=60.0, timer=None, memory=0, keeper=None, write_behind=None,
-            durability="normal", compression=None, on_evict=None, keeps_limit=True, settings=None):
+            durability="normal", compression=None, on_evict=None, keeps_limit=True, settings=None, shards=1, inherited=None):
         self.serializer = check_serializer(serializer)
         self.format = ValueFormat(serializer, compression)
         self.compression = compression
@@ -104,7 +106,8 @@ cdef class Store(Bounded):
             directory, timeout=timeout, timer=timer, memory=memory, keeper=keeper, durability=durability,
             on_evict=on_evict, keeps_limit=keeps_limit,
             settings={
-                "format": sql.FORMAT, "serializer": serializer.name, "shards": 1, "max_size": 0, "eviction": "lru"})
+                "format": sql.FORMAT, "serializer": serializer.name, "shards": shards, "max_size": 0, "eviction": "lru",
+                **(inherited or {})})
         self.inline_limit = INLINE_LIMIT
         self.next_expiry = NEVER
         self.deferred = Rows()
@@ -151,9 +154,8 @@ cdef class Store(Bounded):
 
     # -- reading ---------------------------------------------------------------------------------------------
 
-    cdef object fetch(self, object key, object missing):
-        """The live value of a key, or ``missing``; counts a hit or a miss."""
-        cdef unsigned long long hashed = 0
+    cdef object fetch(self, object key, object missing, unsigned long long hashed):
+        """The live value of a key, or ``missing``; counts a hit or a miss. ``hashed`` is the hash of a plain key, or 0."""
         cdef Node* node = self.in_memory(key, &hashed)
         if node == NULL or node.kind == PRESENT:
             return self.fetch_row(key, missing)
@@ -170,7 +172,8 @@ cdef class Store(Bounded):
         cdef Node* node = NULL
         if self.pins_wal and is_backfilled(self.clock):
             self.let_go_of_old()
-        if self.memory.is_current() and (self.depth == 0 or not self.turn.is_mine()) and hash_plain(key, 0, hashed):
+        if (self.memory.is_current() and (self.depth == 0 or not self.turn.is_mine())
+                and (hashed[0] != 0 or hash_plain(key, 0, hashed))):
             node = self.memory.sieve.find(key, hashed[0])
             if node != NULL:
                 node.visited = 1

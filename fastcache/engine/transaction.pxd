@@ -1,5 +1,6 @@
 # One block of a transaction.
 
+from fastcache.engine.shards cimport Shards
 from fastcache.engine.store cimport Store
 
 
@@ -8,3 +9,7 @@ cdef class Transaction:
     cdef int state
     cdef unsigned long thread
     cdef long long block
+
+
+cdef class ShardTransaction(Transaction):
+    cdef Shards shards

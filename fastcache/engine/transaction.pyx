@@ -17,7 +17,7 @@ cdef enum State:
 cdef class Transaction:
     """One block of ``with cache.transact():``. Used once, by one thread."""
 
-    def __cinit__(self, Store store):
+    def __cinit__(self, Store store, *_):
         self.store = store
         self.state = NEW
 
@@ -54,3 +54,19 @@ cdef class Transaction:
         return False
 
 
+cdef class ShardTransaction(Transaction):
+    """One block of ``with cache.transact(key):`` where there are several shards."""
+
+    def __init__(self, Store store, Shards shards):
+        self.shards = shards
+
+    def __enter__(self):
+        Transaction.__enter__(self)
+        self.shards.enter(self.store)
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        try:
+            return Transaction.__exit__(self, kind, error, traceback)
+        finally:
+            self.shards.leave(self.store)

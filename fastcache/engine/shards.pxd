@@ -1,0 +1,26 @@
+# The databases of one mapping, and which of them a key belongs to.
+
+from fastcache.engine.sieve cimport Budget
+from fastcache.engine.store cimport Store
+
+
+cdef class Shards:
+    cdef readonly str directory
+    # How many there are, open or not; the first one is open.
+    cdef readonly int count
+    cdef readonly Store first
+    cdef Budget budget
+    cdef list stores
+    cdef dict options
+    # The shard in which a thread is inside transact(), by thread.
+    cdef dict blocks
+    cdef object __weakref__
+
+    cdef int index_of(self, object key, unsigned long long* hashed) except -1
+    cdef Store of(self, object key)
+    cdef Store at(self, int index)
+    cdef list opened(self)
+    cdef list to_write(self)
+    cdef int refuse_elsewhere(self, int index) except -1
+    cdef int enter(self, Store store) except -1
+    cdef int leave(self, Store store) except -1

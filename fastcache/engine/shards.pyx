@@ -1,0 +1,204 @@
+# cython: nonecheck=True
+"""The databases of one mapping: a Cache has one, a FanoutCache several, each of them a shard.
+
+Writers of different shards do not wait for each other: each has its own write lock, log, memory and commit clock. What is
+always true, and who keeps it so:
+
+- **A key has one place.** The high half of its hash (keys.pyx) picks the shard, by multiplication, so that the low half, which
+  picks the place in the memory tier, stays as good as it was.
+- **The first shard speaks for all.** It lies in the directory itself, the others in folders beneath it, so that a directory
+  is never taken for another kind. Its database says how many there are, which is decided once, in the transaction that makes
+  its tables; and the limit and the policy. Whoever opens another shard, or makes it, has it adopt these afterwards; whoever
+  changes them writes them to the first one first, and then to all that are there. So no order of the two leaves one behind.
+- **A shard is opened when it is first needed**, by whichever thread; of two that do so at once, one closes its own again.
+- **A transaction is one shard's.** A thread that is inside `transact(key)` is refused whatever lies, or may lie, in others.
+- **The memory tier is one**: each shard has its own table, since each has its own clock, but one budget (sieve.pyx).
+"""
+
+import os
+
+from cpython.pythread cimport PyThread_get_thread_ident
+
+from fastcache.engine.database cimport check_memory
+from fastcache.engine.keys cimport hash_key, hash_plain, shard_of
+
+from fastcache.engine.errors import ClosedError, TransactionError
+
+MOST_SHARDS = 1000
+
+
+def path_of(directory, int index):
+    """The directory of a shard of the cache in this one."""
+    return directory if index == 0 else os.path.join(directory, f"shard-{index:03}")
+
+
+def check_shards(count):
+    """The number of shards, if it can be one."""
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"shards must be a number (int), not {type(count).__name__}")
+    if not 1 <= count <= MOST_SHARDS:
+        raise ValueError(f"shards must be between 1 and {MOST_SHARDS}, not {count}")
+    return count
+
+
+cdef class Shards:
+    """The stores of a directory.
+
+    Args:
+        directory: of the first one.
+        count: how many there are, from 1 to 1000.
+        options: of each Store.
+    """
+
+    def __init__(self, directory, count, dict options):
+        self.count = check_shards(count)
+        self.budget = Budget(check_memory(options["memory"]))
+        self.blocks = {}
+        self.first = Store(directory, **{**options, "memory": self.budget, "shards": count})
+        self.directory = self.first.directory
+        self.stores = [self.first] + [None] * (count - 1)
+        options["serializer"] = self.first.serializer
+        # What was asked for is in the first one now.
+        asked = options.pop("settings", None) or {}
+        self.options = options
+        if count > 1 and any(value is not None for value in asked.values()):
+            for store in self.all():
+                store.adopt_limit(self.first.stored_limit())
+
+    # -- which one ----------------------------------------------------------------------------------------------
+
+    cdef int index_of(self, object key, unsigned long long* hashed) except -1:
+        """The shard of a key; raises what a key that cannot be one raises. Fills in the hash if the key is plain."""
+        cdef unsigned long long whole
+        cdef int index
+        if hash_plain(key, 0, hashed):
+            whole = hashed[0]
+        else:
+            hashed[0] = 0
+            whole = hash_key(key, self.first.serializer)
+        index = shard_of(whole, self.count)
+        if self.blocks:
+            self.refuse_elsewhere(index)
+        return index
+
+    cdef Store of(self, object key):
+        cdef unsigned long long hashed = 0
+        if self.count == 1:
+            return self.first
+        return self.at(self.index_of(key, &hashed))
+
+    cdef Store at(self, int index):
+        cdef Store store = self.stores[index]
+        return store if store is not None else self.open_shard(index)
+
+    def open_shard(self, int index):
+        """Open a shard, and make it if need be."""
+        limit = self.first.stored_limit()
+        store = Store(
+            self.path(index), **{**self.options, "memory": self.budget, "shards": self.count, "inherited": limit})
+        # It may have been changed since, for those that were there.
+        store.adopt_limit(self.first.stored_limit())
+        if self.stores[index] is None and not self.first.closed:
+            self.stores[index] = store
+        else:
+            store.close()
+            if self.first.closed:
+                raise ClosedError(f"the cache in {self.directory!r} is closed")
+        return self.stores[index]
+
+    def path(self, int index):
+        """The directory of a shard."""
+        return path_of(self.directory, index)
+
+    def is_there(self, int index):
+        """Whether a shard was ever written to."""
+        return self.stores[index] is not None or os.path.exists(os.path.join(self.path(index), "cache.db"))
+
+    # -- all of them --------------------------------------------------------------------------------------------
+
+    def all(self):
+        """The stores of all shards that there are (list): what was never written to is empty.
+
+        Raises:
+            TransactionError: this thread is inside ``transact(key)``, whose end the others know nothing of.
+        """
+        if self.count == 1:
+            return self.stores
+        if self.blocks:
+            self.refuse_elsewhere(-1)
+        return [self.at(index) for index in range(self.count) if self.is_there(index)]
+
+    cdef list opened(self):
+        """Those that this object has used."""
+        return [store for store in self.stores if store is not None]
+
+    cdef list to_write(self):
+        """All, whether there or not, in the order in which whoever needs several has to lock them."""
+        return [self.at(index) for index in range(self.count)]
+
+    @property
+    def memory_used(self):
+        """Bytes that the memory tier takes."""
+        return self.budget.used
+
+    @property
+    def closed(self):
+        """Whether it was closed; the first one is closed last."""
+        return self.first.closed
+
+    def flush(self):
+        """Write what waits in any of them."""
+        for store in self.opened():
+            store.flush()
+
+    def set_limit(self, max_size):
+        """Change the limit of all of them together."""
+        if self.blocks:
+            self.refuse_elsewhere(-1)
+        self.first.set_limit(max_size)
+        for store in self.all():
+            store.adopt_limit(self.first.stored_limit())
+            store.evict()
+
+    def close(self):
+        """Close all; if that is not possible, those that are left can be used, and closed, later."""
+        if self.first.closed:
+            return
+        if self.blocks:
+            self.refuse_elsewhere(-1)
+        if self.count > 1:
+            # What cannot be written keeps all of them open.
+            self.flush()
+        for store in reversed(self.opened()):
+            store.close()
+
+    def close_if_idle(self):
+        """Close those in which no thread has the turn."""
+        for store in reversed(self.opened()):
+            store.close_if_idle()
+
+    # -- transactions -------------------------------------------------------------------------------------------
+
+    cdef int enter(self, Store store) except -1:
+        """This thread has begun a block of ``transact(key)``."""
+        self.blocks[PyThread_get_thread_ident()] = store
+        return 0
+
+    cdef int leave(self, Store store) except -1:
+        """It has ended one, maybe not the outermost."""
+        if store.depth == 0 or not store.turn.is_mine():
+            self.blocks.pop(PyThread_get_thread_ident(), None)
+        return 0
+
+    cdef int refuse_elsewhere(self, int index) except -1:
+        """Raise TransactionError if this thread is inside a transaction, unless of this shard."""
+        cdef Store inside = self.blocks.get(PyThread_get_thread_ident())
+        if inside is None or (index >= 0 and self.stores[index] is inside):
+            return 0
+        if inside.depth == 0 or not inside.turn.is_mine():
+            # It was rolled back together with one around it.
+            self.blocks.pop(PyThread_get_thread_ident(), None)
+            return 0
+        raise TransactionError(
+            f"{self.directory!r}: inside transact(key), only keys of that key's shard can be used, one at a time: what is done "
+            "elsewhere would not be part of the transaction. Do it outside of the block, or use a Cache or Index")
