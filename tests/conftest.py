@@ -71,5 +71,5 @@ def clock():
 @pytest.fixture
 def start(tmp_path_factory):
     """Start a process that runs one of the commands of ``workers.py``."""
-    with Processes(tmp_path_factory.mktemp("elsewhere")) as processes:
+    with Processes(tmp_path_factory.mktemp("elsewhere"), tmp_path_factory.getbasetemp() / "bytecode") as processes:
         yield processes.start

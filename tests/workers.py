@@ -1,15 +1,13 @@
-"""What tests let other processes do: ``python workers.py COMMAND ARGUMENTS``, lines of JSON in and out."""
+"""What tests let other processes do: ``python start_worker.py COMMAND ARGUMENTS``, lines of JSON in and out."""
 
 import atexit
 import collections
 import contextlib
-import decimal
 import faulthandler
 import gc
 import itertools
 import json
 import logging
-import multiprocessing
 import os
 import random
 import shutil
@@ -540,6 +538,8 @@ def fork_and_write(kind, directory, how, times):
         _, status = os.waitpid(child, 0)
         assert status == 0, status
     else:
+        import multiprocessing
+
         context = multiprocessing.get_context("fork")
         process = context.Process(target=write, args=("child",))
         process.start()
@@ -1252,6 +1252,8 @@ REFUSED = 3
 @command
 def fork_while_loading(kind, directory):
     """Fork whenever a thread begins to import something that a store needs; the children need the same."""
+    import decimal
+
     warnings.filterwarnings("ignore", "This process .*is multi-threaded", DeprecationWarning)
     store = open_store(kind, directory)
     loading, done = threading.Semaphore(0), threading.Event()
@@ -1643,7 +1645,3 @@ def fork_and_evict(kind, directory, policy, limit):
     with open(os.path.join(os.path.dirname(directory), "told")) as file:
         childs = json.load(file)
     say({"status": status, "volume": volume, "evictions": evictions, "told twice": sorted(set(told) & set(childs))})
-
-
-if __name__ == "__main__":
-    COMMANDS[sys.argv[1]](*json.loads(sys.argv[2]))
