@@ -92,14 +92,19 @@ def contents(kind, directory):
 # from outside
 
 
-@command
-def sql(directory, *statements):
-    """Run SQL on the database as any other program could; say the rows of the last statement."""
+def execute(directory, statements):
+    """Run SQL on the database as any other program could; return the rows of the last statement."""
     with contextlib.closing(sqlite3.connect(os.path.join(directory, "cache.db"), isolation_level=None)) as database:
         rows = []
         for statement in statements:
             rows = database.execute(statement).fetchall()
-        say(rows)
+        return rows
+
+
+@command
+def sql(directory, *statements):
+    """Run SQL on the database as any other program could; say the rows of the last statement."""
+    say(execute(directory, statements))
 
 
 @command
@@ -198,11 +203,13 @@ USES_OF_A_CACHE = {
 
 
 @command
-def use_in_every_way(kind, directory, keys):
+def use_in_every_way(kind, directory, keys, *statements):
     """Use a store with these keys in every way, inside and outside of a transaction, each time in a fresh copy.
 
-    Say which uses raised what no such use may raise, or left something behind that does.
+    Before, run SQL on it as any other program could. Say which uses raised what no such use may raise, or left
+    something behind that does.
     """
+    execute(directory, statements)
     # What is damaged is also warned of, which is not what is asked about here.
     logging.getLogger("fastcache").setLevel(logging.CRITICAL)
     uses = USES | (USES_OF_A_CACHE if kind == "Cache" else {})
@@ -246,17 +253,26 @@ def use_in_every_way(kind, directory, keys):
 
 
 @command
-def empty_by_popitem(kind, directory, last):
-    """Pop items until there are none, or until an error says why not; say what came out."""
+def empty_by_popitem(kind, directory, *statements):
+    """Run SQL as any other program could; pop items until there are none, or until an error says why not.
+
+    Say what came out, and how it ended: in a copy from the front, and then from the end.
+    """
     faulthandler.dump_traceback_later(60, exit=True)
-    popped = []
-    with open_store(kind, directory, timeout=0.2) as store:
-        try:
-            while True:
-                popped.append(repr(store.popitem(last=last)))
-        except (KeyError, fastcache.CacheError) as error:
-            say([popped, type(error).__name__])
-        store["afterwards"] = 1
+    execute(directory, statements)
+    copy = directory + " to empty from the front"
+    shutil.copytree(directory, copy)
+    said = []
+    for path, last in ((copy, False), (directory, True)):
+        popped = []
+        with open_store(kind, path, timeout=0.2) as store:
+            try:
+                while True:
+                    popped.append(repr(store.popitem(last=last)))
+            except (KeyError, fastcache.CacheError) as error:
+                said.append([popped, type(error).__name__])
+            store["afterwards"] = 1
+    say(said)
 
 
 # trust
