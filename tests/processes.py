@@ -76,7 +76,7 @@ class Processes:
 
     def __init__(self, folder, bytecode):
         self._folder = folder
-        # Starting is most of what many a worker does: let it find everything compiled, whatever the user's Python keeps.
+        # Starting is most of what many a worker does: let it find everything compiled, whatever the user has set.
         self._compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bytecode)}
         self._started = []
 
