@@ -138,16 +138,6 @@ def hold_exclusively(directory):
         hear()
 
 
-@command
-def hold_by_hand(directory):
-    """Hold the write lock, as a foreign program may, until told to let go."""
-    with contextlib.closing(sqlite3.connect(os.path.join(directory, "cache.db"), isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
-        say("holding")
-        hear()
-        database.execute("ROLLBACK")
-
-
 # every use there is
 
 FOUR = b"four" * 100_000
@@ -912,7 +902,7 @@ def interrupted_while_waiting(kind, directory, way, what):
             handled.extend(act(store, "inner") for act in WAITS.values())
 
     signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
     outcome = WAITS[way](store, "outer")
     while not handled:
         time.sleep(0.01)
@@ -1279,7 +1269,7 @@ def fork_while_loading(kind, directory):
         def find_spec(self, name, path, target=None):
             loaded.append(name)
             loading.release()
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     def use(name):
         store[name] = 1
@@ -1466,11 +1456,11 @@ def idle(kind, directory):
             store.set("expires", 1, expire=3600)
         fewest = None
         for _ in range(8):
-            time.sleep(0.5)
+            time.sleep(0.3)
             # This thread wakes from its sleep; it does not count.
             threads = threads_of_this_process() - {str(os.getpid())}
             before = wakes(threads)
-            time.sleep(2)
+            time.sleep(1.5)
             after = wakes(threads)
             fewest = after - before if fewest is None else min(fewest, after - before)
             if not fewest:
@@ -1513,6 +1503,10 @@ def open_and_close(kind, *directories):
 @command
 def end_busy(kind, directory, ending):
     """Leave the interpreter in the middle of everything that happens in the background."""
+    from fastcache import maintenance
+
+    # While daemons go on writing, the exit waits for maintenance for as long as it is ready to.
+    maintenance._PATIENCE = 0.5
     options = {"write_behind": 0.02} if kind == "Cache" else {}
     # A temporary one is removed at exit, whoever still uses it.
     others = (directory, directory) if ending == "daemons" else (None, None)

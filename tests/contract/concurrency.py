@@ -283,7 +283,7 @@ class ProcessContract(StoreContract):
         assert store.check()
 
     def test_the_child_ends_and_the_parent_keeps_its_lock(self, open_store, directory, start):
-        store = open_store(timeout=0.2)
+        store = open_store(timeout=0.1)
         assert len(store) == 0
         process = start("child_ends_first", self.kind, str(directory))
         expected = []
@@ -337,12 +337,12 @@ class ProcessContract(StoreContract):
     @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="tells open files by /proc")
     def test_a_child_forked_while_other_threads_read_inherits_no_database(self, open_store, directory, start):
         directories = [str(directory / name) for name in "abc"]
-        inherited, statuses = start("fork_while_reading", self.kind, 25, *directories).finish()
+        inherited, statuses = start("fork_while_reading", self.kind, 15, *directories).finish()
         assert inherited == []
-        assert statuses == [0] * 25
+        assert statuses == [0] * 15
         for path in directories:
             store = open_store(path)
-            assert store == {"a": 1} | {f"child {number}": number for number in range(25)}
+            assert store == {"a": 1} | {f"child {number}": number for number in range(15)}
             assert store.check()
 
     def test_a_fork_that_is_interrupted_mixes_up_no_transactions(self, open_store, directory, start):
