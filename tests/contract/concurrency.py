@@ -22,6 +22,7 @@ def all_at_once(processes):
         process.tell()
 
 
+@pytest.mark.usefixtures("short_turns")
 class ThreadContract(StoreContract):
     def test_counting_in_eight_threads_loses_nothing(self, store):
         def count():
