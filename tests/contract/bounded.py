@@ -458,7 +458,7 @@ class OrderContract(StoreContract):
         assert 0 < len(kept(store, range(SOME))) < SOME
 
     @pytest.mark.parametrize("memory", [0, 1 << 25])
-    @pytest.mark.parametrize("seed", [1, 2, 3])
+    @pytest.mark.parametrize("seed", [1, 2])
     def test_lru_leaves_exactly_what_was_used_last(self, open_store, seed, memory):
         """No entry is left that was used earlier than one that went. The time is the number of insertions."""
         store = open_store(max_size=300_000, eviction="lru", memory=memory)

@@ -362,7 +362,7 @@ class ProcessContract(StoreContract):
 
     @pytest.mark.parametrize("seed", [1, 2, 3])
     def test_what_is_interrupted_happens_as_a_whole_or_not_at_all(self, open_store, directory, start, seed):
-        process = start("interrupted", self.kind, str(directory), seed, 1200)
+        process = start("interrupted", self.kind, str(directory), seed, 800)
         assert process.hear() > 10
         with open_store(timeout=0.2) as store:
             store["nobody holds the lock"] = 1
