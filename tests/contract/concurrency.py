@@ -22,7 +22,6 @@ def all_at_once(processes):
         process.tell()
 
 
-@pytest.mark.usefixtures("short_turns")
 class ThreadContract(StoreContract):
     def test_counting_in_eight_threads_loses_nothing(self, store):
         def count():
@@ -91,6 +90,7 @@ class ThreadContract(StoreContract):
         together(*[lambda name=name: write(name) for name in range(6)])
         assert store == dict.fromkeys(range(6), 199)
 
+    @pytest.mark.usefixtures("short_turns")
     def test_no_thread_reads_a_torn_value(self, store):
         done = threading.Event()
 
@@ -143,6 +143,7 @@ class ThreadContract(StoreContract):
 
         together(write, read, read)
 
+    @pytest.mark.usefixtures("short_turns")
     def test_a_key_that_is_never_absent_is_never_missed(self, store):
         store["a"] = 0
         done = threading.Event()
