@@ -69,7 +69,16 @@ def clock():
 
 
 @pytest.fixture
+def short_turns():
+    """Have threads take turns often: they meet more often, and nobody waits for the GIL longer than he works."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.0002)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
 def start(tmp_path_factory):
     """Start a process that runs one of the commands of ``workers.py``."""
-    with Processes(tmp_path_factory.mktemp("elsewhere")) as processes:
+    with Processes(tmp_path_factory.mktemp("elsewhere"), tmp_path_factory.getbasetemp() / "bytecode") as processes:
         yield processes.start

@@ -9,22 +9,23 @@ import subprocess
 import sys
 import threading
 
-WORKERS = pathlib.Path(__file__).with_name("workers.py")
+STARTS_WORKERS = pathlib.Path(__file__).with_name("start_worker.py")
 PATIENCE_SECONDS = 100
 
 
 class Process:
     """One worker: ``hear`` what it says, ``tell`` it to go on, ``finish`` it."""
 
-    def __init__(self, folder, command, *arguments):
+    def __init__(self, folder, environment, command, *arguments):
         self.command = command
         self.popen = subprocess.Popen(
-            [sys.executable, str(WORKERS), command, json.dumps(arguments)],
+            [sys.executable, str(STARTS_WORKERS), command, json.dumps(arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=folder,
+            env=environment,
             start_new_session=True,
         )
         self._watchdog = threading.Timer(PATIENCE_SECONDS, self._kill_all)
@@ -73,8 +74,10 @@ class Process:
 class Processes:
     """All processes of one test; none outlives it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, bytecode):
         self._folder = folder
+        # Starting is most of what many a worker does: let it find everything compiled, whatever the user has set.
+        self._compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bytecode)}
         self._started = []
 
     def __enter__(self):
@@ -85,6 +88,6 @@ class Processes:
             process.end()
 
     def start(self, command, *arguments):
-        process = Process(self._folder, command, *arguments)
+        process = Process(self._folder, os.environ | self._compiled, command, *arguments)
         self._started.append(process)
         return process

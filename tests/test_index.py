@@ -26,6 +26,11 @@ from tests.contract.values import ValueContract
 
 
 class IsIndex:
+    """What is set to None below is long, and of the engine: test_cache.py shows it of the same code.
+
+    (An Index is a face of its own on the same store as a Cache: it differs in what its methods take and return.)
+    """
+
     store_type = fastcache.Index
 
 
@@ -34,19 +39,21 @@ class TestMapping(IsIndex, MappingContract):
 
 
 class TestBulk(IsIndex, BulkContract):
-    pass
+    test_get_many_sees_a_transaction_of_another_thread_whole_or_not_at_all = None
+    test_while_another_process_writes_they_time_out_and_change_nothing = None
 
 
 class TestBatch(IsIndex, BatchContract):
-    pass
+    test_a_batch_that_cannot_commit_says_so = None
 
 
 class TestTransactions(IsIndex, TransactionContract):
-    pass
+    test_a_signal_handler_may_fork_or_write_while_a_write_waits = None
 
 
 class TestKeys(IsIndex, KeyContract):
-    pass
+    test_any_keys_make_the_same_mapping_as_in_a_dict = None
+    test_keys_that_nearly_meet_make_the_same_mapping_as_in_a_dict = None
 
 
 class TestValues(IsIndex, ValueContract):
@@ -54,7 +61,8 @@ class TestValues(IsIndex, ValueContract):
 
 
 class TestTrust(IsIndex, TrustContract):
-    pass
+    test_nesting_overflows_no_stack = None
+    test_processes_that_need_the_first_secret_at_once_get_the_same = None
 
 
 class TestArrays(IsIndex, ArrayContract):
@@ -62,7 +70,7 @@ class TestArrays(IsIndex, ArrayContract):
 
 
 class TestCompression(IsIndex, CompressionContract):
-    pass
+    test_what_shrinks_is_compressed_and_comes_back = None
 
 
 class TestSerializers(IsIndex, SerializerContract):
@@ -70,27 +78,37 @@ class TestSerializers(IsIndex, SerializerContract):
 
 
 class TestMemory(IsIndex, MemoryContract):
-    pass
+    test_checkpoints_and_vacuum_leave_it_true = None
+    test_what_a_foreign_program_changes_is_seen_at_once = None
+    test_a_planted_table_does_not_come_in_between = None
 
 
 class TestDurability(IsIndex, DurabilityContract):
-    pass
+    test_while_another_process_writes_every_thread_times_out = None
 
 
 class TestPersistence(IsIndex, PersistenceContract):
-    pass
+    test_a_temporary_store_lives_as_long_as_an_iterator_of_it = None
 
 
 class TestOpening(IsIndex, OpeningContract):
-    pass
+    test_while_another_program_keeps_the_database_to_itself_opening_times_out = None
+    test_processes_that_make_the_same_directory_at_once_all_get_it = None
 
 
 class TestThreads(IsIndex, ThreadContract):
-    pass
+    test_a_key_that_is_never_absent_is_never_missed = None
+    test_no_thread_reads_a_torn_value = None
 
 
 class TestProcesses(IsIndex, ProcessContract):
-    pass
+    test_a_large_value_deleted_elsewhere_is_gone_here = None
+    test_the_child_ends_and_the_parent_keeps_its_lock = None
+    test_a_child_forked_while_a_thread_imports_what_the_store_needs_does_not_wait_for_it = None
+    test_a_child_forked_while_other_threads_read_inherits_no_database = None
+    test_a_fork_that_is_interrupted_mixes_up_no_transactions = None
+    test_what_is_interrupted_happens_as_a_whole_or_not_at_all = None
+    test_leaving_the_interpreter_while_daemon_threads_write_is_silent = None
 
 
 class TestVacuum(IsIndex, VacuumContract):
@@ -98,18 +116,26 @@ class TestVacuum(IsIndex, VacuumContract):
 
 
 class TestMaintenance(IsIndex, MaintenanceContract):
-    pass
+    test_the_wal_stays_short_while_somebody_reads_all_the_time = None
+    test_the_wal_stays_short_while_others_write_all_the_time = None
 
 
 class TestCheck(IsIndex, CheckContract):
-    # Long, and of the engine, which TestCheck of test_cache.py shows of the same code.
     test_what_was_planted_does_nothing_worse_than_an_error_of_ours = None
     test_a_key_that_was_planted_does_nothing_worse_than_an_error_of_ours = None
     test_popping_items_ends_whatever_was_planted = None
+    test_a_row_that_names_a_file_elsewhere_reads_as_missing = None
+    test_a_wrong_counter_is_named_and_corrected = None
+    test_a_damaged_index_is_named_and_rebuilt = None
+    test_an_index_that_lacks_a_key_is_named_and_rebuilt = None
+    test_a_damaged_table_is_named_and_what_is_whole_is_kept = None
+    test_text_that_is_not_utf8_does_not_keep_the_rest_from_being_saved = None
+    test_what_is_whole_between_damaged_places_is_kept = None
+    test_a_database_that_cannot_even_be_opened_is_named_and_repaired = None
 
 
 class TestCrash(IsIndex, CrashContract):
-    pass
+    test_a_killed_writer_loses_nothing_it_was_told_is_stored = None
 
 
 class TestIndexAlone(IsIndex, StoreContract):

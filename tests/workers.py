@@ -1,15 +1,13 @@
-"""What tests let other processes do: ``python workers.py COMMAND ARGUMENTS``, lines of JSON in and out."""
+"""What tests let other processes do: ``python start_worker.py COMMAND ARGUMENTS``, lines of JSON in and out."""
 
 import atexit
 import collections
 import contextlib
-import decimal
 import faulthandler
 import gc
 import itertools
 import json
 import logging
-import multiprocessing
 import os
 import random
 import shutil
@@ -94,14 +92,19 @@ def contents(kind, directory):
 # from outside
 
 
-@command
-def sql(directory, *statements):
-    """Run SQL on the database as any other program could; say the rows of the last statement."""
+def execute(directory, statements):
+    """Run SQL on the database as any other program could; return the rows of the last statement."""
     with contextlib.closing(sqlite3.connect(os.path.join(directory, "cache.db"), isolation_level=None)) as database:
         rows = []
         for statement in statements:
             rows = database.execute(statement).fetchall()
-        say(rows)
+        return rows
+
+
+@command
+def sql(directory, *statements):
+    """Run SQL on the database as any other program could; say the rows of the last statement."""
+    say(execute(directory, statements))
 
 
 @command
@@ -133,16 +136,6 @@ def hold_exclusively(directory):
         database.execute("DROP TABLE of_another_program")
         say("holding")
         hear()
-
-
-@command
-def hold_by_hand(directory):
-    """Hold the write lock, as a foreign program may, until told to let go."""
-    with contextlib.closing(sqlite3.connect(os.path.join(directory, "cache.db"), isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
-        say("holding")
-        hear()
-        database.execute("ROLLBACK")
 
 
 # every use there is
@@ -200,11 +193,13 @@ USES_OF_A_CACHE = {
 
 
 @command
-def use_in_every_way(kind, directory, keys):
+def use_in_every_way(kind, directory, keys, *statements):
     """Use a store with these keys in every way, inside and outside of a transaction, each time in a fresh copy.
 
-    Say which uses raised what no such use may raise, or left something behind that does.
+    Before, run SQL on it as any other program could. Say which uses raised what no such use may raise, or left
+    something behind that does.
     """
+    execute(directory, statements)
     # What is damaged is also warned of, which is not what is asked about here.
     logging.getLogger("fastcache").setLevel(logging.CRITICAL)
     uses = USES | (USES_OF_A_CACHE if kind == "Cache" else {})
@@ -248,17 +243,26 @@ def use_in_every_way(kind, directory, keys):
 
 
 @command
-def empty_by_popitem(kind, directory, last):
-    """Pop items until there are none, or until an error says why not; say what came out."""
+def empty_by_popitem(kind, directory, *statements):
+    """Run SQL as any other program could; pop items until there are none, or until an error says why not.
+
+    Say what came out, and how it ended: in a copy from the front, and then from the end.
+    """
     faulthandler.dump_traceback_later(60, exit=True)
-    popped = []
-    with open_store(kind, directory, timeout=0.2) as store:
-        try:
-            while True:
-                popped.append(repr(store.popitem(last=last)))
-        except (KeyError, fastcache.CacheError) as error:
-            say([popped, type(error).__name__])
-        store["afterwards"] = 1
+    execute(directory, statements)
+    copy = directory + " to empty from the front"
+    shutil.copytree(directory, copy)
+    said = []
+    for path, last in ((copy, False), (directory, True)):
+        popped = []
+        with open_store(kind, path, timeout=0.2) as store:
+            try:
+                while True:
+                    popped.append(repr(store.popitem(last=last)))
+            except (KeyError, fastcache.CacheError) as error:
+                said.append([popped, type(error).__name__])
+            store["afterwards"] = 1
+    say(said)
 
 
 # trust
@@ -540,6 +544,8 @@ def fork_and_write(kind, directory, how, times):
         _, status = os.waitpid(child, 0)
         assert status == 0, status
     else:
+        import multiprocessing
+
         context = multiprocessing.get_context("fork")
         process = context.Process(target=write, args=("child",))
         process.start()
@@ -896,7 +902,7 @@ def interrupted_while_waiting(kind, directory, way, what):
             handled.extend(act(store, "inner") for act in WAITS.values())
 
     signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
     outcome = WAITS[way](store, "outer")
     while not handled:
         time.sleep(0.01)
@@ -1252,6 +1258,8 @@ REFUSED = 3
 @command
 def fork_while_loading(kind, directory):
     """Fork whenever a thread begins to import something that a store needs; the children need the same."""
+    import decimal
+
     warnings.filterwarnings("ignore", "This process .*is multi-threaded", DeprecationWarning)
     store = open_store(kind, directory)
     loading, done = threading.Semaphore(0), threading.Event()
@@ -1261,7 +1269,7 @@ def fork_while_loading(kind, directory):
         def find_spec(self, name, path, target=None):
             loaded.append(name)
             loading.release()
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     def use(name):
         store[name] = 1
@@ -1448,11 +1456,11 @@ def idle(kind, directory):
             store.set("expires", 1, expire=3600)
         fewest = None
         for _ in range(8):
-            time.sleep(0.5)
+            time.sleep(0.3)
             # This thread wakes from its sleep; it does not count.
             threads = threads_of_this_process() - {str(os.getpid())}
             before = wakes(threads)
-            time.sleep(2)
+            time.sleep(1.5)
             after = wakes(threads)
             fewest = after - before if fewest is None else min(fewest, after - before)
             if not fewest:
@@ -1495,6 +1503,10 @@ def open_and_close(kind, *directories):
 @command
 def end_busy(kind, directory, ending):
     """Leave the interpreter in the middle of everything that happens in the background."""
+    from fastcache import maintenance
+
+    # While daemons go on writing, the exit waits for maintenance for as long as it is ready to.
+    maintenance._PATIENCE = 0.5
     options = {"write_behind": 0.02} if kind == "Cache" else {}
     # A temporary one is removed at exit, whoever still uses it.
     others = (directory, directory) if ending == "daemons" else (None, None)
@@ -1643,7 +1655,3 @@ def fork_and_evict(kind, directory, policy, limit):
     with open(os.path.join(os.path.dirname(directory), "told")) as file:
         childs = json.load(file)
     say({"status": status, "volume": volume, "evictions": evictions, "told twice": sorted(set(told) & set(childs))})
-
-
-if __name__ == "__main__":
-    COMMANDS[sys.argv[1]](*json.loads(sys.argv[2]))

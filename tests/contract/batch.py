@@ -316,7 +316,7 @@ class BatchContract(StoreContract):
         assert in_order(store) == [("old", 1), ("b", 2)]
 
     def test_a_batch_that_cannot_commit_says_so(self, open_store, directory, start):
-        store = open_store(timeout=0.2)
+        store = open_store(timeout=0.1)
         store["a"] = "old"
         holder = start("hold", self.kind, str(directory))
         assert holder.hear() == "holding"
@@ -327,12 +327,12 @@ class BatchContract(StoreContract):
         with pytest.raises(fastcache.Timeout), store.batch(max_seconds=0.01) as batch:  # noqa: PT012
             batch["a"] = "new"
             batch["b"] = IN_A_FILE
-            time.sleep(0.3)
+            time.sleep(0.2)
         assert batch.committed == 0
         holder.tell()
         holder.finish()
         # Nor may it be committed afterwards: it was said that it is not.
-        for _ in range(20):
+        for _ in range(10):
             assert in_order(store) == [("a", "old"), ("held", 1)]
             time.sleep(0.02)
         assert store.check(fix=True)

@@ -64,6 +64,11 @@ def values_of(size, times=2.5, limit=LIMIT):
         left -= length + 60
 
 
+def limit_for(size):
+    """Of the smallest values, so many fit into the smaller limit that a larger one shows no more."""
+    return SMALLER if size == SIZES[0] else LIMIT
+
+
 class Within:
     """Looks whether a cache is within its limit; each look counts."""
 
@@ -178,19 +183,21 @@ class LimitContract(StoreContract):
     @pytest.mark.parametrize("size", [*SIZES, MIX])
     @pytest.mark.parametrize("policy", POLICIES)
     def test_whatever_is_set_it_stays_within_its_limit(self, open_store, directory, policy, size):
-        store = open_store(max_size=LIMIT, eviction=policy)
-        each(store, values_of(size), Within(store, directory, every=1 if size in SIZES[2:] else 25))
+        limit = limit_for(size)
+        store = open_store(max_size=limit, eviction=policy)
+        each(store, values_of(size, limit=limit), Within(store, directory, every=1 if size in SIZES[2:] else 25))
         assert len(store) > 0
         assert store.stats().evictions > 0
         assert store.check()
 
     @pytest.mark.parametrize(("way", "size"), [(way, size) for way, (_, sizes) in WRITES.items() for size in sizes])
     def test_however_it_is_written_it_stays_within_its_limit(self, open_store, directory, way, size):
-        store = open_store(max_size=LIMIT, **({"write_behind": 0.005} if way == "write_behind" else {}))
+        limit = limit_for(size)
+        store = open_store(max_size=limit, **({"write_behind": 0.005} if way == "write_behind" else {}))
         write, _ = WRITES[way]
         every = 1 if size in SIZES[2:] else 25
         try:
-            write(store, values_of(size), Within(store, directory, 1 if write is in_one_call else every))
+            write(store, values_of(size, limit=limit), Within(store, directory, 1 if write is in_one_call else every))
         except fastcache.CacheFullError:
             # Or else what waits to be written could not be when it is closed.
             open_store(max_size=4 * LIMIT)
@@ -201,12 +208,13 @@ class LimitContract(StoreContract):
     @pytest.mark.parametrize("policy", POLICIES)
     @pytest.mark.parametrize("size", [100, 8192])
     def test_from_small_values_to_files_and_back_it_stays_within_its_limit(self, open_store, directory, policy, size):
-        store = open_store(max_size=LIMIT, eviction=policy)
+        limit = limit_for(size)
+        store = open_store(max_size=limit, eviction=policy)
         within = Within(store, directory)
         numbers = itertools.count()
         for length in (size, FILE, size, FILE):
             within.every = 1 if length == FILE else 50
-            for value in values_of(length, times=1.5):
+            for value in values_of(length, times=1.5, limit=limit):
                 store[next(numbers)] = value
                 within.look()
         assert store.check()
@@ -224,7 +232,9 @@ class LimitContract(StoreContract):
     @pytest.mark.parametrize("size", [200, 3000, FILE])
     def test_while_four_processes_write_it_stays_within_its_limit(self, open_store, directory, start, size):
         open_store(max_size=LIMIT).close()
-        writers = [start("fill", self.kind, str(directory), name, size, 3 * LIMIT // (size + 100)) for name in "abcd"]
+        # Each of them goes beyond the limit by itself.
+        times = 3 * LIMIT // 2 // (size + 100)
+        writers = [start("fill", self.kind, str(directory), name, size, times) for name in "abcd"]
         all_at_once(writers)
         samples = []
         while any(writer.popen.poll() is None for writer in writers) and len(samples) < 100_000:
@@ -448,7 +458,7 @@ class OrderContract(StoreContract):
         assert 0 < len(kept(store, range(SOME))) < SOME
 
     @pytest.mark.parametrize("memory", [0, 1 << 25])
-    @pytest.mark.parametrize("seed", [1, 2, 3])
+    @pytest.mark.parametrize("seed", [1, 2])
     def test_lru_leaves_exactly_what_was_used_last(self, open_store, seed, memory):
         """No entry is left that was used earlier than one that went. The time is the number of insertions."""
         store = open_store(max_size=300_000, eviction="lru", memory=memory)

@@ -90,6 +90,7 @@ class ThreadContract(StoreContract):
         together(*[lambda name=name: write(name) for name in range(6)])
         assert store == dict.fromkeys(range(6), 199)
 
+    @pytest.mark.usefixtures("short_turns")
     def test_no_thread_reads_a_torn_value(self, store):
         done = threading.Event()
 
@@ -142,6 +143,7 @@ class ThreadContract(StoreContract):
 
         together(write, read, read)
 
+    @pytest.mark.usefixtures("short_turns")
     def test_a_key_that_is_never_absent_is_never_missed(self, store):
         store["a"] = 0
         done = threading.Event()
@@ -283,7 +285,7 @@ class ProcessContract(StoreContract):
         assert store.check()
 
     def test_the_child_ends_and_the_parent_keeps_its_lock(self, open_store, directory, start):
-        store = open_store(timeout=0.2)
+        store = open_store(timeout=0.1)
         assert len(store) == 0
         process = start("child_ends_first", self.kind, str(directory))
         expected = []
@@ -337,12 +339,12 @@ class ProcessContract(StoreContract):
     @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="tells open files by /proc")
     def test_a_child_forked_while_other_threads_read_inherits_no_database(self, open_store, directory, start):
         directories = [str(directory / name) for name in "abc"]
-        inherited, statuses = start("fork_while_reading", self.kind, 25, *directories).finish()
+        inherited, statuses = start("fork_while_reading", self.kind, 15, *directories).finish()
         assert inherited == []
-        assert statuses == [0] * 25
+        assert statuses == [0] * 15
         for path in directories:
             store = open_store(path)
-            assert store == {"a": 1} | {f"child {number}": number for number in range(25)}
+            assert store == {"a": 1} | {f"child {number}": number for number in range(15)}
             assert store.check()
 
     def test_a_fork_that_is_interrupted_mixes_up_no_transactions(self, open_store, directory, start):
@@ -361,7 +363,7 @@ class ProcessContract(StoreContract):
 
     @pytest.mark.parametrize("seed", [1, 2, 3])
     def test_what_is_interrupted_happens_as_a_whole_or_not_at_all(self, open_store, directory, start, seed):
-        process = start("interrupted", self.kind, str(directory), seed, 1200)
+        process = start("interrupted", self.kind, str(directory), seed, 800)
         assert process.hear() > 10
         with open_store(timeout=0.2) as store:
             store["nobody holds the lock"] = 1

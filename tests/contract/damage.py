@@ -267,36 +267,38 @@ class CheckContract(StoreContract):
 
     # what a foreign program planted
 
-    def plant(self, open_store, directory, start, *statements):
+    @pytest.fixture
+    def small_and_large(self, open_store):
+        """What a foreign program plants something into."""
         with open_store() as store:
             store["small"] = "small"
             store["large"] = b"x" * 150_000
-        start("sql", str(directory), *statements).finish()
 
     @pytest.mark.parametrize("how", PLANTED)
-    def test_what_was_planted_does_nothing_worse_than_an_error_of_ours(self, open_store, directory, start, how):
-        self.plant(open_store, directory, start, *PLANTED[how])
+    @pytest.mark.usefixtures("small_and_large")
+    def test_what_was_planted_does_nothing_worse_than_an_error_of_ours(self, directory, start, how):
         keys = ["large"] if how.startswith("file") else ["small"]
-        assert start("use_in_every_way", self.kind, str(directory), keys).finish() == []
+        assert start("use_in_every_way", self.kind, str(directory), keys, *PLANTED[how]).finish() == []
 
-    def plant_a_key(self, open_store, directory, start, how):
+    def planting_a_key(self, how):
         stored = PLANTED_KEYS[how]
         kind = "BLOB" if stored.startswith("x") else "TEXT" if how.startswith("text") else "REAL"
-        insert = f"INSERT INTO entry (key, codec, size, value) VALUES (CAST({stored} AS {kind}), 0, 1, 1)"
-        self.plant(open_store, directory, start, insert)
+        return f"INSERT INTO entry (key, codec, size, value) VALUES (CAST({stored} AS {kind}), 0, 1, 1)"
 
     @pytest.mark.parametrize("how", PLANTED_KEYS)
-    def test_a_key_that_was_planted_does_nothing_worse_than_an_error_of_ours(self, open_store, directory, start, how):
-        self.plant_a_key(open_store, directory, start, how)
-        assert start("use_in_every_way", self.kind, str(directory), ["small"]).finish() == []
+    @pytest.mark.usefixtures("small_and_large")
+    def test_a_key_that_was_planted_does_nothing_worse_than_an_error_of_ours(self, directory, start, how):
+        statement = self.planting_a_key(how)
+        assert start("use_in_every_way", self.kind, str(directory), ["small"], statement).finish() == []
 
-    @pytest.mark.parametrize("last", [True, False])
     @pytest.mark.parametrize("how", PLANTED_KEYS)
-    def test_popping_items_ends_whatever_was_planted(self, open_store, directory, start, how, last):
-        self.plant_a_key(open_store, directory, start, how)
-        popped, ended = start("empty_by_popitem", self.kind, str(directory), last).finish()
-        assert len(popped) == len(set(popped))
-        assert (len(popped) == 3) == (ended == "KeyError")
+    @pytest.mark.usefixtures("small_and_large")
+    def test_popping_items_ends_whatever_was_planted(self, open_store, directory, start, how):
+        said = start("empty_by_popitem", self.kind, str(directory), self.planting_a_key(how)).finish()
+        assert len(said) == 2
+        for popped, ended in said:
+            assert len(popped) == len(set(popped))
+            assert (len(popped) == 3) == (ended == "KeyError")
         assert open_store(timeout=0.2)["afterwards"] == 1
 
     def test_a_lost_count_of_bytes_is_counted_anew(self, filled, directory, open_store, start):

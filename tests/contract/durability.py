@@ -126,7 +126,7 @@ class DurabilityContract(StoreContract):
             with pytest.raises(fastcache.Timeout):
                 store[name] = name
 
-        for _ in range(4):
+        for _ in range(2):
             together(*[lambda name=name: write(name) for name in range(5)])
         assert len(store) == 0
         holder.tell()

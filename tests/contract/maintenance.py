@@ -165,7 +165,7 @@ class CacheMaintenanceContract(StoreContract):
     def test_who_waits_for_a_snapshot_does_not_wait_while_maintenance_waits_for_him(self, open_store, directory, start):
         store = open_store(memory=0)
         other = start("answer_sql", str(directory))
-        for round_number in range(3):
+        for round_number in range(2):
             store["a"] = round_number
             store.set("b", 1, expire=0.05)
             other.tell("BEGIN IMMEDIATE")

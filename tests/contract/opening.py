@@ -76,7 +76,7 @@ class OpeningContract(StoreContract):
         # More often than would fit into the time a test may take, if it waited as long as it does by default.
         for _ in range(5):
             with pytest.raises(fastcache.CacheError):
-                open_store(timeout=0.2)
+                open_store(timeout=0.1)
         holder.tell()
         holder.finish()
         assert open_store(timeout=0.2) == {"a": 1}

@@ -146,6 +146,13 @@ class PersistenceContract(StoreContract):
 
     # temporary directories
 
+    @pytest.fixture
+    def little_to_collect(self):
+        """What was there before the test is not looked at by the collector: it is much, and none of it is meant."""
+        gc.freeze()
+        yield
+        gc.unfreeze()
+
     def test_without_a_directory_it_is_temporary_and_private(self):
         store = self.store_type()
         other = self.store_type(None)
@@ -172,6 +179,7 @@ class PersistenceContract(StoreContract):
         ],
         ids=["iter", "reversed", "keys", "values", "items", "reversed items"],
     )
+    @pytest.mark.usefixtures("little_to_collect")
     def test_a_temporary_store_lives_as_long_as_an_iterator_of_it(self, use):
         directories = []
 
@@ -193,6 +201,7 @@ class PersistenceContract(StoreContract):
         gc.collect()
         assert not os.path.exists(directories[1])
 
+    @pytest.mark.usefixtures("little_to_collect")
     def test_a_temporary_store_lives_as_long_as_its_transaction(self):
         def make():
             store = self.store_type()

@@ -361,7 +361,7 @@ class TransactionContract(StoreContract):
             store["mine"] = 1
             thread.start()
             assert writing.wait(60)
-            thread.join(0.2)
+            thread.join(0.1)
         thread.join(60)
         assert not thread.is_alive()
         assert in_order(store) == [("theirs", 2)]
@@ -440,7 +440,7 @@ class TransactionContract(StoreContract):
     def test_while_another_process_writes_every_write_times_out_and_the_store_stays_usable(
         self, open_store, directory, start
     ):
-        store = open_store(timeout=0.2)
+        store = open_store(timeout=0.1)
         store.update(n=5, a=1)
         holder = start("hold", self.kind, str(directory))
         assert holder.hear() == "holding"
@@ -471,7 +471,7 @@ class TransactionContract(StoreContract):
         assert in_order(store) == [("held", 1), ("a", 1)]
 
     def test_while_another_thread_is_in_a_transaction_a_write_times_out(self, open_store):
-        store = open_store(timeout=0.2)
+        store = open_store(timeout=0.1)
         with store.transact():
             store["a"] = 1
             with pytest.raises(fastcache.Timeout):
@@ -498,16 +498,19 @@ class TransactionContract(StoreContract):
     @pytest.mark.parametrize("way", WAITS)
     @pytest.mark.parametrize("what", ["fork", "use"])
     def test_a_signal_handler_may_fork_or_write_while_a_write_waits(self, open_store, directory, start, way, what):
+        store = open_store()
+        # Both start at the same time.
         waiting = start("interrupted_while_waiting", self.kind, str(directory), way, what)
+        foreign = start("answer_sql", str(directory))
         assert waiting.hear() == "ready"
-        holder = start("hold_by_hand", str(directory))
-        assert holder.hear() == "holding"
+        foreign.tell("BEGIN IMMEDIATE")
+        assert foreign.hear() == []
         waiting.tell()
         assert waiting.hear() == "handling"
-        holder.tell()
-        holder.finish()
+        foreign.tell("ROLLBACK")
+        assert foreign.hear() == []
         found = waiting.finish()
-        store = open_store()
+        foreign.finish()
         assert store == found
         for name in ("outer", "inner"):
             waited = {"outer": {way}, "inner": set(WAITS) if what == "use" else set()}[name]

@@ -13,7 +13,7 @@ from .concurrency import all_at_once
 from .store import StoreContract
 
 BIG = b"big!" * 500_000
-TIMEOUT_SECONDS = 0.3
+TIMEOUT_SECONDS = 0.2
 PATIENCE_SECONDS = 60
 
 WRITES = {

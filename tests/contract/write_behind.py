@@ -519,6 +519,7 @@ class WriteBehindContract(StoreContract):
             assert seen == [number, {"a": number}, {"a": number}]
 
     @pytest.mark.parametrize("look", LOOKS)
+    @pytest.mark.usefixtures("short_turns")
     def test_nothing_is_missed_by_another_thread_while_it_is_written(self, open_store, look):
         store = open_store(write_behind=0.0005)
         latest = -1
