@@ -3,11 +3,11 @@
 Another number of shards: what is always true, and what a crash leaves.
 
 - Nobody else has any of the databases open, or can open one: each is kept exclusively.
-- From the beginning to the end, the first database says that a conversion is under way, so that nothing but its repetition
-  opens the directory afterwards. Repeating it is always right, because
-- an entry is copied, and that is committed, before it is deleted where it was. So a crash leaves it in one place, or in two,
-  of which the copy is overwritten by the next attempt. Its file has two names (hard links) meanwhile, so that it costs
-  nothing.
+- From the beginning to the end, the first database says that a conversion is under way, so that nothing but its
+  repetition opens the directory afterwards. Repeating it is always right, because
+- an entry is copied, and that is committed, before it is deleted where it was. So a crash leaves it in one place, or in
+  two, of which the copy is overwritten by the next attempt. Its file has two names (hard links) meanwhile, so that it
+  costs nothing.
 - The number of shards changes at the very end, in the transaction that takes back the mark.
 """
 
@@ -159,8 +159,8 @@ def reshard(
 ) -> int:
     """Give a cache another number of shards; with 1 it is a Cache (or Index), with more a FanoutCache (or FanoutIndex).
 
-    Nobody else may have it open. Entries keep their expiry and tags; those that move to another shard are its newest. If
-    it is interrupted, nothing is lost, and nothing but running it again opens the cache.
+    Nobody else may have it open. Entries keep their expiry and tags; those that move to another shard are its newest.
+    If it is interrupted, nothing is lost, and nothing but running it again opens the cache.
 
     Args:
         directory: of a cache that exists.
@@ -242,9 +242,11 @@ class _Resharding:
                 f"{self.directory!r} is stored with serializer {stored.get('serializer')!r}; call "
                 "fastcache.migrate.reshard with that one"
             )
-        if 0 < stored["max_size"] < self.shards * SMALLEST_LIMIT:
+        limit = stored.get("max_size")
+        if type(limit) is int and 0 < limit < self.shards * SMALLEST_LIMIT:
             raise ValueError(
-                f"{self.directory!r} has a max_size of {stored['max_size']} bytes, and each shard needs {SMALLEST_LIMIT}"
+                f"{self.directory!r} has a max_size of {limit} bytes, and each of {self.shards} shards needs "
+                f"{SMALLEST_LIMIT}"
             )
 
     def begin(self) -> None:
@@ -344,5 +346,7 @@ def _transaction(connection: Connection) -> Iterator[None]:
         yield
         connection.query(sql.COMMIT)
     except BaseException:
-        connection.query(sql.ROLLBACK)
+        # SQLite has rolled back by itself after some errors.
+        with contextlib.suppress(CacheError):
+            connection.query(sql.ROLLBACK)
         raise
