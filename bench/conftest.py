@@ -82,7 +82,7 @@ def filled(workshop: Path) -> Filled:
     made: dict[tuple[Contender, int], Path] = {}
 
     def make(contender: Contender, names: Sequence[str]) -> Path:
-        maker = contender if contender.peer else FASTCACHE
+        maker = contender if contender.peer or contender.kind != FASTCACHE.kind else FASTCACHE
         if (maker, len(names)) not in made:
             directory = workshop / f"{maker.name}-{len(names)}"
             loops = maker.open(str(directory))

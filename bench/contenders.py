@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import repeat
@@ -27,6 +27,7 @@ class Contender:
     """A cache and how it is opened.
 
     Args:
+        kind: the class.
         limit: its name for the most bytes that it may keep.
         policy: its name for evicting what was not used the longest, if it has to be told.
     """
@@ -38,13 +39,19 @@ class Contender:
     extra: str = ".[bench]"
     limit: str = "max_size"
     policy: str | None = None
+    kind: str = "Cache"
 
     def settings(self) -> dict[str, object]:
         """What the cache is opened with beside its directory."""
         return {}
 
     def open(self, directory: str) -> Loops:
-        return self.loops(import_module(self.module).Cache(directory, **self.settings()))
+        return self.loops(getattr(import_module(self.module), self.kind)(directory, **self.settings()))
+
+    def sharded(self) -> Contender:
+        """The same cache in several databases, by the class and the number of shards that it has for that."""
+        loops = OneByOneLoops if self.peer else self.loops
+        return replace(self, name=f"{self.name}, sharded", kind="FanoutCache", loops=loops)
 
     def open_bounded(self, directory: str, most_bytes: int, **settings: object) -> Loops:
         """Under a limit. The peers then evict what was not used the longest, as far as they do what they say."""
@@ -64,6 +71,9 @@ class Contender:
 
 
 class FastcacheLoops(Loops):
+    def fill(self, names: Sequence[str], value: object) -> None:
+        self.set_many(names, value)
+
     def get_many(self, keys: Sequence[str]) -> int:
         return len(self.cache.get_many(keys))
 
@@ -81,6 +91,14 @@ class FastcacheLoops(Loops):
     def memoized(self) -> Any:
         get_or_set = self.cache.get_or_set
         return lambda number: get_or_set(number, lambda: double(number))
+
+
+class OneByOneLoops(Loops):
+    """Of a class that has no transaction over all of its databases."""
+
+    def fill(self, names: Sequence[str], value: object) -> None:
+        for name in names:
+            self.cache.set(name, value)
 
 
 class DiskcacheRsLoops(Loops):
@@ -192,6 +210,8 @@ DICT = BareContender("dict", "builtins", DictLoops, peer=False)
 DECODING = BareContender("pickle.loads", "pickle", DecodingLoops, peer=False)
 # References of bench_values.py, which opens them by itself.
 FILE = BareContender("file", "numpy", peer=False, extra="numpy")
+SHARDED = FASTCACHE.sharded()
+SHARDED_NO_MEMORY = NO_MEMORY.sharded()
 UNSIGNED = LimitedContender("as a plain dict", "fastcache", FastcacheLoops, peer=False, extra=".")
 ONE_THREAD = LimitedContender("one thread", "fastcache", FastcacheLoops, peer=False, extra=".")
 # References of bench_bounded.py, where all others have a limit.
@@ -201,10 +221,11 @@ SCIQLOP_CACHE = Contender("sciqlop-cache", "pysciqlop_cache")
 DISKCACHE = Contender("diskcache", "diskcache", limit="size_limit", policy="least-recently-used")
 DISKCACHE_RS = Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops, limit="size_limit")
 CONTENDERS = (
-    *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY, WRITE_BEHIND),
+    *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY, WRITE_BEHIND, SHARDED, SHARDED_NO_MEMORY),
     *(FLOOR, SNAPSHOT, DICT, DECODING),
     *(FILE, UNSIGNED, ONE_THREAD),
     *(UNBOUNDED, UNBOUNDED_NO_MEMORY),
     *(SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS),
 )
 BY_NAME = {contender.name: contender for contender in CONTENDERS}
+BY_NAME |= {peer.sharded().name: peer.sharded() for peer in (SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS)}
