@@ -835,6 +835,11 @@ def interrupted(kind, directory, seed, times):
     def interrupt(*_):
         raise Interruption
 
+    # What is needed is imported before: Python itself complains of what interrupts the end of an import.
+    with open_store(kind, None) as store:
+        for number in range(60):
+            soak_crash.operate(store, "x", number, seed, True)
+        assert store.check(fix=True)
     signal.signal(signal.SIGALRM, interrupt)
     chance = random.Random(seed)
     count = 0
