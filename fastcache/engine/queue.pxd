@@ -57,6 +57,8 @@ cdef class Queue:
     # Whether somebody was called to write it.
     cdef bint called
     cdef readonly long long committed
+    # How many operations have come in.
+    cdef readonly long long entered
 
     cdef bint is_empty(self) noexcept
     cdef bint is_enough(self) noexcept

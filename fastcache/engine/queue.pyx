@@ -164,6 +164,7 @@ cdef class Queue:
         cdef Place place
         cdef Generation generation = self.filling
         cdef PyObject* found
+        self.entered += 1
         if generation.count == 0:
             self.since = monotonic()
         if name is None:
@@ -188,6 +189,7 @@ cdef class Queue:
         """Have a key deleted."""
         cdef Place place
         cdef Generation generation = self.filling
+        self.entered += 1
         if generation.count == 0:
             self.since = monotonic()
         if name is not None:

@@ -1009,13 +1009,18 @@ cdef class Store(Bounded):
     cdef bint change_keyed(self, str text, object key, long long expire) except -1:
         cdef Cell cell
         cdef bint changed
+        cdef long long entered
+        cdef unsigned int commit
         owner = encode_key(key, self.serializer, &cell)
         name = self.name_of(key, owner, &cell)
         cdef long long now = self.now()
         while text is sql.DELETE and self.can_wait():
+            entered = self.behind.entered
+            commit = self.commit.number
             if not self.contains(key):
                 return False
-            if self.let_in():
+            # Looking may have let other threads in, one of which may have removed it: then look anew.
+            if self.let_in() and self.behind.entered == entered and self.commit.number == commit:
                 self.behind.remove(name, &cell, owner)
                 self.came_in(cell.hashed)
                 return True

@@ -72,6 +72,7 @@ class ThreadContract(StoreContract):
         got = together(*[take] * 4)
         assert sorted(key for mine in got for key in mine) == list(range(300))
 
+    @pytest.mark.usefixtures("short_turns")
     def test_delete_succeeds_in_one_thread(self, store):
         store.update((key, key) for key in range(300))
         deleted = together(*[lambda: [key for key in range(300) if store.delete(key)]] * 8)
