@@ -40,8 +40,8 @@ cdef class StoreMapping:
         """The live value of a key, or ``missing``; counts a hit or a miss."""
         cdef unsigned long long hashed = 0
         if self.stores.count == 1:
-            return self.store.fetch(key, missing, hashed)
-        return self.stores.at(self.stores.index_of(key, &hashed)).fetch(key, missing, hashed)
+            return self.store.fetch_hashed(key, missing, hashed)
+        return self.stores.at(self.stores.index_of(key, &hashed)).fetch_hashed(key, missing, hashed)
 
     # -- opening and closing ---------------------------------------------------------------------------------
 
@@ -656,7 +656,7 @@ cdef object get_or_put(Store store, object key, object given, bint call, object 
     value = MISSING
     while True:
         try:
-            found = store.fetch(key, MISSING, 0)
+            found = store.fetch(key, MISSING)
         except UntrustedValueError:
             if not call:
                 raise

@@ -59,7 +59,8 @@ cdef class Store(Bounded):
     cdef Rows deferred
 
     # Entries. `expire` is an absolute time in ms, or NEVER.
-    cdef object fetch(self, object key, object missing, unsigned long long hashed)
+    cdef object fetch(self, object key, object missing)
+    cdef object fetch_hashed(self, object key, object missing, unsigned long long hashed)
     cdef Entry fetch_entry(self, object key, Want want=*)
     cdef Entry find_entry(self, object key, Want want=*)
     cdef bint contains(self, object key) except -1

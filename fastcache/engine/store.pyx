@@ -154,8 +154,12 @@ cdef class Store(Bounded):
 
     # -- reading ---------------------------------------------------------------------------------------------
 
-    cdef object fetch(self, object key, object missing, unsigned long long hashed):
-        """The live value of a key, or ``missing``; counts a hit or a miss. ``hashed`` is the hash of a plain key, or 0."""
+    cdef object fetch(self, object key, object missing):
+        """The live value of a key, or ``missing``; counts a hit or a miss."""
+        return self.fetch_hashed(key, missing, 0)
+
+    cdef object fetch_hashed(self, object key, object missing, unsigned long long hashed):
+        """The same where the hash of a plain key is known, or 0."""
         cdef Node* node = self.in_memory(key, &hashed)
         if node == NULL or node.kind == PRESENT:
             return self.fetch_row(key, missing)
