@@ -19,6 +19,8 @@ cdef class Shards:
     cdef int index_of(self, object key, unsigned long long* hashed) except -1
     cdef Store of(self, object key)
     cdef Store at(self, int index)
+    cdef dict limit(self)
+    cdef int have_adopt(self, Store store) except -1
     cdef list opened(self)
     cdef list to_write(self)
     cdef int refuse_elsewhere(self, int index) except -1

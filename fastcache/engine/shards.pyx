@@ -22,7 +22,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from fastcache.engine.database cimport check_memory
 from fastcache.engine.keys cimport hash_key, hash_plain, shard_of
 
-from fastcache.engine.errors import ClosedError, TransactionError
+from fastcache.engine.errors import ClosedError, CorruptError, TransactionError
 
 MOST_SHARDS = 1000
 
@@ -63,7 +63,7 @@ cdef class Shards:
         self.options = options
         if count > 1 and any(value is not None for value in asked.values()):
             for store in self.all():
-                store.adopt_limit(self.first.stored_limit())
+                self.have_adopt(store)
 
     # -- which one ----------------------------------------------------------------------------------------------
 
@@ -93,11 +93,10 @@ cdef class Shards:
 
     def open_shard(self, int index):
         """Open a shard, and make it if need be."""
-        limit = self.first.stored_limit()
         store = Store(
-            self.path(index), **{**self.options, "memory": self.budget, "shards": self.count, "inherited": limit})
+            self.path(index), **{**self.options, "memory": self.budget, "shards": self.count, "inherited": self.limit()})
         # It may have been changed since, for those that were there.
-        store.adopt_limit(self.first.stored_limit())
+        self.have_adopt(store)
         if self.stores[index] is None and not self.first.closed:
             self.stores[index] = store
         else:
@@ -105,6 +104,23 @@ cdef class Shards:
             if self.first.closed:
                 raise ClosedError(f"the cache in {self.directory!r} is closed")
         return self.stores[index]
+
+    cdef dict limit(self):
+        """What the first shard says of the limit and the policy, or has said before it was damaged."""
+        if self.first.closed:
+            raise ClosedError(f"the cache in {self.directory!r} is closed")
+        try:
+            return self.first.stored_limit()
+        except CorruptError:
+            return {name: self.first.settings[name] for name in ("max_size", "eviction")}
+
+    cdef int have_adopt(self, Store store) except -1:
+        """Have another shard keep to the limit of the first one. One that is damaged is for check() to repair."""
+        try:
+            store.adopt_limit(self.limit())
+        except CorruptError:
+            pass
+        return 0
 
     def path(self, int index):
         """The directory of a shard."""
@@ -157,7 +173,7 @@ cdef class Shards:
             self.refuse_elsewhere(-1)
         self.first.set_limit(max_size)
         for store in self.all():
-            store.adopt_limit(self.first.stored_limit())
+            self.have_adopt(store)
             store.evict()
 
     def close(self):
@@ -168,7 +184,9 @@ cdef class Shards:
             self.refuse_elsewhere(-1)
         if self.count > 1:
             # What cannot be written keeps all of them open.
-            self.flush()
+            for store in self.opened():
+                if not store.closed:
+                    store.flush()
         for store in reversed(self.opened()):
             store.close()
 
