@@ -11,6 +11,7 @@ from fastcache.engine.errors import (
     EncodeError,
     FormatError,
     FullError,
+    LockError,
     NotACacheError,
     OpenError,
     StorageError,
@@ -26,12 +27,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fastcache.check import CheckResult
     from fastcache.index import Index
+    from fastcache.locks import Averager, BoundedSemaphore, Lock, RLock, barrier, throttle
     from fastcache.pickling import PickleSerializer
     from fastcache.serializers import MsgspecSerializer, Serializer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Averager",
+    "BoundedSemaphore",
     "Cache",
     "CacheError",
     "CacheFullError",
@@ -43,10 +47,13 @@ __all__ = [
     "FormatError",
     "FullError",
     "Index",
+    "Lock",
+    "LockError",
     "MsgspecSerializer",
     "NotACacheError",
     "OpenError",
     "PickleSerializer",
+    "RLock",
     "Serializer",
     "Stats",
     "StorageError",
@@ -55,16 +62,24 @@ __all__ = [
     "TransactionError",
     "UntrustedValueError",
     "__version__",
+    "barrier",
     "sqlite_version",
+    "throttle",
 ]
 
 # Loaded on first use: most programs use none of them, or one.
 _LAZY = {
+    "Averager": "fastcache.locks",
+    "BoundedSemaphore": "fastcache.locks",
     "CheckResult": "fastcache.check",
     "Index": "fastcache.index",
+    "Lock": "fastcache.locks",
     "MsgspecSerializer": "fastcache.serializers",
     "PickleSerializer": "fastcache.pickling",
+    "RLock": "fastcache.locks",
     "Serializer": "fastcache.serializers",
+    "barrier": "fastcache.locks",
+    "throttle": "fastcache.locks",
 }
 
 
