@@ -458,7 +458,7 @@ def _seconds(expire: _Seconds) -> float | None:
         return None
     if isinstance(expire, timedelta):
         expire = expire.total_seconds()
-    if not isinstance(expire, (int, float)):
+    if not isinstance(expire, (int, float)) or isinstance(expire, bool):
         raise TypeError(f"expire is a number of seconds, a timedelta or None, not {type(expire).__name__}")
     if not expire > 0:
         raise ValueError(f"expire={expire!r}: a lock expires after more than 0 seconds; None is for never")
@@ -558,12 +558,11 @@ class _Handle:
     def _take(self, records: _Records, token: int, blocking: bool, until: float) -> bool:
         """Have it at once, or join the queue, if blocking; returns whether we have it."""
         key, capacity, expire = self._key, self._value, self._expire
-        if key not in records.index:
-            holder = _Holder(token, expire, _deadline(expire, monotonic()))
-            fresh = _encode(_Record(capacity, [holder], []))
-            # Atomic, and half the work.
-            if records.write(lambda: records.index.add(key, fresh), until if blocking else math.inf):
-                return True
+        holder = _Holder(token, expire, _deadline(expire, monotonic()))
+        fresh = _encode(_Record(capacity, [holder], []))
+        # Atomic, and half the work, where nobody has it.
+        if records.write(lambda: records.index.add(key, fresh), until if blocking else math.inf):
+            return True
 
         def work(record: _Record, now: float) -> tuple[bool, int]:
             if record.capacity != capacity:

@@ -29,6 +29,7 @@ from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.keys import KeyContract
+from tests.contract.locks import LocksContract
 from tests.contract.maintenance import CacheMaintenanceContract, MaintenanceContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memory import CacheMemoryContract
@@ -64,6 +65,10 @@ class TestStatistics(IsCache, StatisticsContract):
 
 
 class TestBulk(IsCache, BulkContract):
+    pass
+
+
+class TestLocks(IsCache, LocksContract):
     pass
 
 

@@ -13,6 +13,7 @@ from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.keys import KeyContract
+from tests.contract.locks import LocksContract
 from tests.contract.maintenance import MaintenanceContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memory import MemoryContract
@@ -34,6 +35,10 @@ class TestMapping(IsIndex, MappingContract):
 
 
 class TestBulk(IsIndex, BulkContract):
+    pass
+
+
+class TestLocks(IsIndex, LocksContract):
     pass
 
 
