@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
     _Seconds: TypeAlias = float | timedelta | None
     _Key: TypeAlias = tuple[str, Any]
+    _Work: TypeAlias = Callable[["_Record", float], tuple["_Result", int]]
 
 __all__ = ["Averager", "BoundedSemaphore", "Lock", "RLock", "barrier", "throttle"]
 
@@ -166,7 +167,6 @@ class _Records:
         self.tokens: set[int] = set()
         # By thread and name: the tokens of an RLock, and how often each one was acquired.
         self.reentrant: dict[tuple[int, Any], list[list[int]]] = {}
-        self.timeout = 0.0
         # Somebody else may have the claims, too, so that they would outlive us.
         self._finalize = finalize(self, _give_back, claims, self.tokens)
         self._finalize.atexit = False
@@ -236,13 +236,12 @@ class _Records:
     def read(self, key: _Key) -> _Record:
         return self.decode(key, self.stored(key))
 
-    def write(self, work: Callable[[], _Result], until: float = math.inf) -> _Result:
-        """Carry out what writes, with patience for other writers: until then, or for as long as the cache has.
+    def write(self, work: Callable[[], _Result], until: float) -> _Result:
+        """Carry out what writes, with patience for other writers until then.
 
         Raises:
             Timeout: nothing was written.
         """
-        until = min(until, monotonic() + self.timeout)
         while True:
             try:
                 return work()
@@ -250,9 +249,7 @@ class _Records:
                 if monotonic() >= until:
                     raise Timeout(f"another process kept the locks in {self.folder!r} from being changed") from error
 
-    def change(
-        self, key: _Key, work: Callable[[_Record, float], tuple[_Result, int]], until: float = math.inf
-    ) -> _Result:
+    def change(self, key: _Key, work: _Work[_Result], until: float) -> _Result:
         """Change a record in a transaction: ``work(record, now)`` returns its result, and the tones of whom to wake."""
 
         def run() -> tuple[_Result, int]:
@@ -309,17 +306,17 @@ class _Records:
 
     def sweep(self) -> None:
         """Remove what the dead have left behind under names that nobody uses any more, of the oldest records."""
-        now = monotonic()
+        now = until = monotonic()
         for key in list(itertools.islice(self.index, _SWEPT)):
             if not isinstance(key, tuple) or len(key) != 2:
                 continue
             if key[0] == _THROTTLE:
-                self.write(functools.partial(self._sweep_bucket, key))
+                self.write(functools.partial(self._sweep_bucket, key), until)
             else:
                 record = self.read(key)
                 self.drop_the_gone(record, now)
                 if not (record.holders or record.queue):
-                    self.change(key, self._sweep_record)
+                    self.change(key, self._sweep_record, until)
 
     def _sweep_record(self, record: _Record, now: float) -> tuple[None, int]:
         self.drop_the_gone(record, now)
@@ -340,7 +337,7 @@ class _Records:
                 return _decode_bucket(stored)
         return None
 
-    def reserve(self, key: _Key, count: int, seconds: float) -> float:
+    def reserve(self, key: _Key, count: int, seconds: float, until: float) -> float:
         """Take a token of a bucket; returns when it may be used, on the monotonic clock.
 
         A bucket is known by when it will be full again: what is missing comes back one by one, evenly.
@@ -360,7 +357,7 @@ class _Records:
                 self.index[key] = _encode(_Bucket(now, full + interval))
                 return start
 
-        return self.write(run)
+        return self.write(run, until)
 
 
 def _give_back(claims: Claims, tokens: set[int]) -> None:
@@ -386,7 +383,6 @@ def _records_of(cache: StoreMapping) -> _Records:
         # A lock that a fork waits for.
         with lazy.loading:
             records = vars(cache).get(_ATTRIBUTE) or _join(folder)
-            records.timeout = max(records.timeout, cache.timeout)
             vars(cache)[_ATTRIBUTE] = records
     if not records.is_open:
         records.open(cache.serializer)
@@ -561,7 +557,8 @@ class _Handle:
         holder = _Holder(token, expire, _deadline(expire, monotonic()))
         fresh = _encode(_Record(capacity, [holder], []))
         # Atomic, and half the work, where nobody has it.
-        if records.write(lambda: records.index.add(key, fresh), until if blocking else math.inf):
+        busy_until = self._patience(until if blocking else math.inf)
+        if records.write(lambda: records.index.add(key, fresh), busy_until):
             return True
 
         def work(record: _Record, now: float) -> tuple[bool, int]:
@@ -578,7 +575,11 @@ class _Handle:
                 record.remove(token)
             return taken, tones
 
-        return records.change(key, work, until if blocking else math.inf)
+        return records.change(key, work, busy_until)
+
+    def _patience(self, until: float = math.inf) -> float:
+        """Until when to wait for who writes records."""
+        return min(until, monotonic() + self._cache.timeout)
 
     def _wait(self, records: _Records, token: int, until: float) -> bool:
         """Sleep in the queue until it is ours; returns whether it is."""
@@ -599,7 +600,7 @@ class _Handle:
                 if self._take(records, token, True, until):
                     return True
             elif records.may_take_over(record, position, now):
-                records.change(key, lambda record, now: (None, records.settle(record, now)), until)
+                records.change(key, lambda record, now: (None, records.settle(record, now)), self._patience(until))
             else:
                 period = min(_PERIOD * (1 + position), _LONGEST_PERIOD)
                 if position == 0:
@@ -667,7 +668,7 @@ class _Handle:
             return record.remove(token), records.settle(record, now)
 
         try:
-            return records.change(self._key, work)
+            return records.change(self._key, work, self._patience())
         finally:
             # Whatever has interrupted us: who waits sees a holder that is gone.
             records.give_back(token)
@@ -697,7 +698,7 @@ class _Handle:
                 holder.expire, holder.deadline = seconds, _deadline(seconds, now)
             return holder is not None, 0
 
-        return records.change(self._key, work)
+        return records.change(self._key, work, self._patience())
 
     def locked(self) -> bool:
         """Whether it cannot be had now (bool): all who may hold it do."""
@@ -912,7 +913,7 @@ def throttle(cache: StoreMapping, count: int, seconds: float, *, name: Any = Non
 
             @functools.wraps(function)
             async def later(*arguments: Any, **options: Any) -> Any:
-                start = _records_of(cache).reserve(key, count, seconds)
+                start = _records_of(cache).reserve(key, count, seconds, monotonic() + cache.timeout)
                 while (pause := left(start)) > 0.0:
                     await asyncio.sleep(pause)
                 return await function(*arguments, **options)
@@ -921,7 +922,7 @@ def throttle(cache: StoreMapping, count: int, seconds: float, *, name: Any = Non
 
         @functools.wraps(function)
         def throttled(*arguments: Any, **options: Any) -> Any:
-            start = _records_of(cache).reserve(key, count, seconds)
+            start = _records_of(cache).reserve(key, count, seconds, monotonic() + cache.timeout)
             while (pause := left(start)) > 0.0:
                 time.sleep(pause)
             return function(*arguments, **options)

@@ -1650,15 +1650,32 @@ def fork_and_evict(kind, directory, policy, limit):
 
 @command
 def use_lock(kind, directory, type_name, name, options):
-    """Call a method of a lock for each line [method, *arguments] that comes in; say what it returns or raises."""
+    """Call a method of a lock for each line [method, *arguments] that comes in; say what it returns or raises.
+
+    SIGINT interrupts the call, and nothing else."""
+    calling = False
+
+    def interrupt(signum, frame):
+        if calling:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     with open_store(kind, directory) as store:
         lock = getattr(fastcache, type_name)(store, name, **options)
         while (question := hear()) is not None:
             method, *arguments = question
+            returned = None
             try:
-                say(getattr(lock, method)(*arguments))
+                calling = True
+                returned = getattr(lock, method)(*arguments)
+                calling = False
             except (KeyboardInterrupt, fastcache.CacheError, ValueError) as error:
-                say(type(error).__name__)
+                calling = False
+                if method == "acquire" and returned:
+                    # Interrupted after it.
+                    lock.release()
+                returned = type(error).__name__
+            say(returned)
 
 
 @command
