@@ -567,7 +567,10 @@ class _Handle:
                 if record.holders or record.queue:
                     raise ValueError(f"the semaphore is in use with value={record.capacity}, not value={capacity}")
                 record.capacity = capacity
-            if record.holder(token) is None and record.position(token) < 0:
+            handed = record.holder(token)
+            if handed is not None:
+                handed.deadline = _deadline(expire, now)
+            elif record.position(token) < 0:
                 record.queue.append(_Waiter(token, expire))
             tones = records.settle(record, now, token)
             taken = record.holder(token) is not None
@@ -588,15 +591,16 @@ class _Handle:
             # In this order: what changes after the look rings after the count.
             seen = bell.count()
             record = records.read(key)
-            if record.holder(token) is not None:
-                return True
             now = monotonic()
+            holder = record.holder(token)
+            if holder is not None and not holder.has_expired(now):
+                return True
             if now >= until:
                 # It may have been handed to us in this very moment.
                 return records.change(key, self._last_look(token), now)
             position = record.position(token)
             if position < 0:
-                # The records were cleared.
+                # We have slept for longer than what was handed to us lasts, or the records were cleared.
                 if self._take(records, token, True, until):
                     return True
             elif records.may_take_over(record, position, now):
@@ -611,10 +615,12 @@ class _Handle:
     @staticmethod
     def _last_look(token: int) -> Callable[[_Record, float], tuple[bool, int]]:
         def work(record: _Record, now: float) -> tuple[bool, int]:
-            acquired = record.holder(token) is not None
-            if not acquired:
+            holder = record.holder(token)
+            if holder is not None:
+                holder.deadline = _deadline(holder.expire, now)
+            else:
                 record.remove(token)
-            return acquired, 0
+            return holder is not None, 0
 
         return work
 

@@ -2,11 +2,12 @@
 
     python tests/soak_locks.py --turns 1000000 --seed 1
 
-Threads of several processes take turns at a lock, an RLock and a semaphore of three slots, for as short as they can, with
-and without an expiry, which some outstay. Each one notes in a common log that it has entered, after it has acquired, and
-that it leaves, before it releases. Appending to a file is atomic, so the order of the log is one in which these things have
-happened, and whoever is between two notes of another holder has been there together with it. Processes are killed at any
-instant, and others take their places; a kill is noted before it is done, and from then on what was held may be free.
+Threads of several processes take turns at a lock, an RLock and a semaphore of three slots, for as short as they can,
+with and without an expiry, which some outstay. Each one notes in a common log that it has entered, after it has
+acquired, and that it leaves, before it releases. Appending to a file is atomic, so the order of the log is one in which
+these things have happened, and whoever enters between two notes of another holder has been there together with it.
+Processes are killed at any instant, and others take their places; a kill is noted before it is done, and from then on
+what was held may be free.
 
 What must be true: never more holders than allowed; nobody has lost what had not expired yet; everybody gets on, and all
 processes alike.
@@ -35,9 +36,9 @@ NOTE = struct.Struct("<qqqiHBB")
 PROCESSES, THREADS = 3, 2
 # Some expire while they are held, in seconds; and how long those who outstay that take.
 EXPIRES = (None, 60.0, 0.004)
-OUTSTAY, OUTSTAYING = 0.008, 0.002
+OUTSTAY, OUTSTAYING = 0.008, 0.02
 # Of turns, how many are so long that others queue up; and how long, in seconds.
-LONG, LONG_SECONDS = 0.02, 0.001
+LONG, LONG_SECONDS = 0.05, 0.002
 BETWEEN_KILLS = 0.15
 PATIENCE_SECONDS = 60
 # The least that a process gets of what would be fair.
@@ -114,6 +115,7 @@ class Outcome:
     """What the log says."""
 
     turns: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    seconds_of: dict = dataclasses.field(default_factory=dict)
     waits: list = dataclasses.field(default_factory=list)
     violations: list = dataclasses.field(default_factory=list)
     expired: int = 0
@@ -130,8 +132,9 @@ class Outcome:
         )
         return "\n".join(
             [
-                f"{sum(self.turns.values()):,} turns in {self.seconds:.0f} s, {self.kills} kills, {self.expired} expired; "
-                f"least share of a process {self.share:.0%} of fair",
+                f"{sum(self.turns.values()):,} turns in {self.seconds:.0f} s",
+                f"{self.kills} kills, {self.expired} expired",
+                f"least share of a process: {self.share:.0%} of what is fair",
                 f"waiting: {', '.join(percentiles)}; its CPU {self.cpu_of_waiting:.2%}",
                 *(f"most at once, {kind}: {most}" for kind, most in sorted(self.together.items())),
                 *self.violations[:20],
@@ -147,22 +150,26 @@ def check(notes, outcome=None):
     holders = {kind: {} for kind in KINDS}
     doomed = set()
     left = {}
+    began, ended = {}, {}
     for moment, until, waited, pid, number, which, event in notes:
         who, kind = (pid, number), KINDS[which]
         inside = holders[kind]
         if event == KILL:
             outcome.kills += 1
             doomed.add(pid)
+            ended[pid] = moment
             for held in holders.values():
                 for other in [other for other in held if other[0] == pid]:
                     del held[other]
         elif event == ENTER:
             for other in [other for other, end in inside.items() if end and end <= moment]:
                 del inside[other]
-            if pid not in doomed:
+            # Who noticed too late that it was handed over may have lost it again.
+            if pid not in doomed and not 0 < until <= moment:
                 inside[who] = until
             left[who] = until
             outcome.turns[pid] += 1
+            began.setdefault(pid, moment)
             outcome.waits.append(waited)
             outcome.together[kind] = max(outcome.together[kind], len(inside))
             if len(inside) > CAPACITY[kind]:
@@ -173,6 +180,7 @@ def check(notes, outcome=None):
             outcome.violations.append(f"  {moment}: {who} has lost the {kind}, which had not expired")
         else:
             outcome.expired += 1
+    outcome.seconds_of = {pid: (ended.get(pid, moment) - start) / 1e9 for pid, start in began.items()}
     return outcome
 
 
@@ -238,10 +246,12 @@ def soak(folder, turns, seed):
         os.close(log)
     outcome = check(notes_in(path))
     outcome.seconds = time.monotonic() - began
-    shares = collections.Counter()
-    for pid, count in outcome.turns.items():
-        shares[slots[pid]] += count
-    outcome.share = min(shares[slot] for slot in range(PROCESSES)) * PROCESSES / sum(shares.values())
+    turns, seconds = collections.Counter(), collections.Counter()
+    for pid, slot in slots.items():
+        turns[slot] += outcome.turns[pid]
+        seconds[slot] += outcome.seconds_of.get(pid, 0.0)
+    rates = [turns[slot] / seconds[slot] for slot in range(PROCESSES)]
+    outcome.share = min(rates) * PROCESSES / sum(rates)
     outcome.cpu_of_waiting = cpu_of_waiting(directory)
     return outcome
 
