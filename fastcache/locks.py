@@ -174,10 +174,10 @@ class _Records:
     index: Index
     bell: Bell
 
-    def open(self, serializer: Any) -> None:
+    def open(self, serializer: Any, until: float) -> None:
         # Two threads may come here at once. No lock: opening waits for others, and a fork would have to wait for that.
         vars(self).setdefault("bell", Bell(os.path.join(self.folder, "bell")))
-        opened = Index(self.folder, serializer=serializer, timeout=_SLICE, memory=_MEMORY)
+        opened = self.write(lambda: Index(self.folder, serializer=serializer, timeout=_SLICE, memory=_MEMORY), until)
         if vars(self).setdefault("index", opened) is not opened:
             opened.close()
         self.is_open = True
@@ -194,7 +194,9 @@ class _Records:
             _opened.pop(id(self.claims), None)
         self._finalize()
         if self.is_open:
-            self.index.close()
+            # If a thread is inside of it for longer than that, it is closed when it is collected.
+            with suppress(Timeout):
+                self.write(self.index.close, monotonic() + _LONGEST_PERIOD)
 
     # tokens
 
@@ -385,7 +387,7 @@ def _records_of(cache: StoreMapping) -> _Records:
             records = vars(cache).get(_ATTRIBUTE) or _join(folder)
             vars(cache)[_ATTRIBUTE] = records
     if not records.is_open:
-        records.open(cache.serializer)
+        records.open(cache.serializer, monotonic() + cache.timeout)
     return records
 
 
