@@ -69,7 +69,14 @@ class TestBulk(IsCache, BulkContract):
 
 
 class TestLocks(IsCache, LocksContract):
-    pass
+    def test_an_average_may_expire_and_carry_a_tag(self, store):
+        averager = fastcache.Averager(store, "k", expire=1000, tag="t")
+        averager.add(1)
+        (total, count), expires, tag = store.get("k", expire_time=True, tag=True)
+        assert (total, count, tag) == (1, 1, "t")
+        assert expires is not None
+        assert store.evict_tag("t") == 1
+        assert averager.get() is None
 
 
 class TestBulkWithExpiry(IsCache, CacheBulkContract):

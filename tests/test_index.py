@@ -39,7 +39,16 @@ class TestBulk(IsIndex, BulkContract):
 
 
 class TestLocks(IsIndex, LocksContract):
-    pass
+    # The kinds of locks are the same code, which TestLocks of test_cache.py shows of each.
+    @pytest.fixture(params=[fastcache.Lock])
+    def lock_type(self, request):
+        return request.param
+
+    def test_an_average_in_an_index_has_no_expiry_and_no_tag(self, store):
+        for options in ({"expire": 1}, {"tag": "t"}):
+            with pytest.raises(TypeError):
+                fastcache.Averager(store, "k", **options).add(1)
+        assert len(store) == 0
 
 
 class TestBatch(IsIndex, BatchContract):
