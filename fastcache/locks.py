@@ -556,11 +556,14 @@ class _Handle:
     def _take(self, records: _Records, token: int, blocking: bool, until: float) -> bool:
         """Have it at once, or join the queue, if blocking; returns whether we have it."""
         key, capacity, expire = self._key, self._value, self._expire
-        holder = _Holder(token, expire, _deadline(expire, monotonic()))
-        fresh = _encode(_Record(capacity, [holder], []))
-        # Atomic, and half the work, where nobody has it.
         busy_until = self._patience(until if blocking else math.inf)
-        if records.write(lambda: records.index.add(key, fresh), busy_until):
+
+        def add() -> bool:
+            holder = _Holder(token, expire, _deadline(expire, monotonic()))
+            return records.index.add(key, _encode(_Record(capacity, [holder], [])))
+
+        # Atomic, and half the work, where nobody has it.
+        if records.write(add, busy_until):
             return True
 
         def work(record: _Record, now: float) -> tuple[bool, int]:

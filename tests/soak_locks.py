@@ -151,6 +151,7 @@ def check(notes, outcome=None):
     doomed = set()
     left = {}
     began, ended = {}, {}
+    latest = 0
     for moment, until, waited, pid, number, which, event in notes:
         who, kind = (pid, number), KINDS[which]
         inside = holders[kind]
@@ -162,10 +163,12 @@ def check(notes, outcome=None):
                 for other in [other for other in held if other[0] == pid]:
                     del held[other]
         elif event == ENTER:
-            for other in [other for other, end in inside.items() if end and end <= moment]:
+            # A note may be written long after its moment. When it was, it was as late as this at least.
+            latest = max(latest, moment)
+            for other in [other for other, end in inside.items() if end and end <= latest]:
                 del inside[other]
             # Who noticed too late that it was handed over may have lost it again.
-            if pid not in doomed and not 0 < until <= moment:
+            if pid not in doomed and not 0 < until <= latest:
                 inside[who] = until
             left[who] = until
             outcome.turns[pid] += 1

@@ -30,12 +30,14 @@ ONE, TWO = (1, 0), (2, 0)
         # The first one has expired, or was killed.
         ([(1, ONE, "lock", ENTER, 5), (6, TWO, "lock", ENTER, 0)], 0),
         ([(1, ONE, "lock", ENTER, 0), (2, ONE, "lock", KILL, 0), (3, TWO, "lock", ENTER, 0)], 0),
+        # Noted after it had expired.
+        ([(6, TWO, "lock", ENTER, 0), (1, ONE, "lock", ENTER, 5)], 0),
         # Lost too early, and after it had expired.
         ([(1, ONE, "lock", ENTER, 0), (2, ONE, "lock", LEAVE, 0), (3, ONE, "lock", LOST, 0)], 1),
         ([(1, ONE, "lock", ENTER, 5), (2, ONE, "lock", LEAVE, 0), (3, ONE, "lock", LOST, 0)], 1),
         ([(1, ONE, "lock", ENTER, 5), (2, ONE, "lock", LEAVE, 0), (6, ONE, "lock", LOST, 0)], 0),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_the_checker_sees_what_must_not_be(notes, violations):
     assert len(checked(*notes).violations) == violations
