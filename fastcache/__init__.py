@@ -11,6 +11,7 @@ from fastcache.engine.errors import (
     EncodeError,
     FormatError,
     FullError,
+    LockError,
     NotACacheError,
     OpenError,
     StorageError,
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
     from fastcache.check import CheckResult
     from fastcache.fanout import FanoutCache, FanoutIndex
     from fastcache.index import Index
+    from fastcache.locks import Averager, BoundedSemaphore, Lock, RLock, barrier, throttle
     from fastcache.pickling import PickleSerializer
     from fastcache.serializers import MsgspecSerializer, Serializer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Averager",
+    "BoundedSemaphore",
     "Cache",
     "CacheError",
     "CacheFullError",
@@ -46,10 +50,13 @@ __all__ = [
     "FormatError",
     "FullError",
     "Index",
+    "Lock",
+    "LockError",
     "MsgspecSerializer",
     "NotACacheError",
     "OpenError",
     "PickleSerializer",
+    "RLock",
     "Serializer",
     "Stats",
     "StorageError",
@@ -58,18 +65,26 @@ __all__ = [
     "TransactionError",
     "UntrustedValueError",
     "__version__",
+    "barrier",
     "sqlite_version",
+    "throttle",
 ]
 
 # Loaded on first use: most programs use none of them, or one.
 _LAZY = {
+    "Averager": "fastcache.locks",
+    "BoundedSemaphore": "fastcache.locks",
     "CheckResult": "fastcache.check",
     "FanoutCache": "fastcache.fanout",
     "FanoutIndex": "fastcache.fanout",
     "Index": "fastcache.index",
+    "Lock": "fastcache.locks",
     "MsgspecSerializer": "fastcache.serializers",
     "PickleSerializer": "fastcache.pickling",
+    "RLock": "fastcache.locks",
     "Serializer": "fastcache.serializers",
+    "barrier": "fastcache.locks",
+    "throttle": "fastcache.locks",
 }
 
 

@@ -29,6 +29,7 @@ from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.keys import KeyContract
+from tests.contract.locks import LocksContract
 from tests.contract.maintenance import CacheMaintenanceContract, MaintenanceContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memory import CacheMemoryContract
@@ -65,6 +66,17 @@ class TestStatistics(IsCache, StatisticsContract):
 
 class TestBulk(IsCache, BulkContract):
     pass
+
+
+class TestLocks(IsCache, LocksContract):
+    def test_an_average_may_expire_and_carry_a_tag(self, store):
+        averager = fastcache.Averager(store, "k", expire=1000, tag="t")
+        averager.add(1)
+        (total, count), expires, tag = store.get("k", expire_time=True, tag=True)
+        assert (total, count, tag) == (1, 1, "t")
+        assert expires is not None
+        assert store.evict_tag("t") == 1
+        assert averager.get() is None
 
 
 class TestBulkWithExpiry(IsCache, CacheBulkContract):

@@ -13,6 +13,7 @@ from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.keys import KeyContract
+from tests.contract.locks import LocksContract
 from tests.contract.maintenance import MaintenanceContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memory import MemoryContract
@@ -41,6 +42,19 @@ class TestMapping(IsIndex, MappingContract):
 class TestBulk(IsIndex, BulkContract):
     test_get_many_sees_a_transaction_of_another_thread_whole_or_not_at_all = None
     test_while_another_process_writes_they_time_out_and_change_nothing = None
+
+
+class TestLocks(IsIndex, LocksContract):
+    # The kinds of locks are the same code, which TestLocks of test_cache.py shows of each.
+    @pytest.fixture(params=[fastcache.Lock])
+    def lock_type(self, request):
+        return request.param
+
+    def test_an_average_in_an_index_has_no_expiry_and_no_tag(self, store):
+        for options in ({"expire": 1}, {"tag": "t"}):
+            with pytest.raises(TypeError):
+                fastcache.Averager(store, "k", **options).add(1)
+        assert len(store) == 0
 
 
 class TestBatch(IsIndex, BatchContract):

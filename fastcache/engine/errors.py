@@ -14,6 +14,7 @@ __all__ = [
     "EncodeError",
     "FormatError",
     "FullError",
+    "LockError",
     "NotACacheError",
     "OpenError",
     "SQLiteError",
@@ -71,6 +72,10 @@ class TooLargeError(CacheError, ValueError):
 
 class TransactionError(CacheError, RuntimeError):
     """A transaction was used in a way, or ended in a way, that it cannot be."""
+
+
+class LockError(CacheError, RuntimeError):
+    """A lock was released or prolonged by a thread that has not acquired it, or has released it already."""
 
 
 class EncodeError(CacheError, TypeError):
