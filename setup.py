@@ -40,7 +40,7 @@ OTHERS = [
             "bounded",
             "store",
         ),
-        *("transaction", "bulk", "batch", "mapping", "pickles", "maps", "claims", "bell"),
+        *("transaction", "bulk", "batch", "mapping", "pickles", "maps", "claims", "bell", "calls"),
     )
 ]
 

@@ -382,6 +382,19 @@ cdef bytes serialized(object key, object serializer):
     return payload
 
 
+def hash_of(key, serializer):
+    """The hash of a key (int, 64 bits): the same in every process, and for all keys that are one.
+
+    Raises:
+        TypeError, ValueError: it cannot be a key.
+    """
+    cdef Cell cell
+    cdef unsigned long long hashed = 0
+    if not hash_plain(key, 0, &hashed):
+        canonical_key(key, encode_key(key, serializer, &cell), serializer, &hashed)
+    return hashed
+
+
 def stored_form(key, serializer):
     """A key as it is stored."""
     cdef Cell cell
