@@ -2,17 +2,17 @@
 
 `digest` is a BLAKE2b over an encoding of the object. What is always true:
 
-- **Different types or contents give different encodings.** Each begins with a tag, and says how long it is or has a fixed
-  length; what has parts is the digest of its parts' encodings.
-- **Equal contents give equal encodings**: what has no order (dicts, sets) is sorted by its parts' encodings. Nothing depends
-  on where an object lies in memory, on PYTHONHASHSEED, or on which parts of it are one object.
-- **What has no content of its own is refused** (`NoContentError`): locks, files, generators, modules, object(). A function or
-  class stands for its name, so that one that cannot be found under its name is refused, too.
+- **Different types or contents give different encodings.** Each begins with a tag, and says how long it is or has a
+  fixed length; what has parts is the digest of its parts' encodings.
+- **Equal contents give equal encodings**: what has no order (dicts, sets) is sorted by its parts' encodings. Nothing
+  depends on where an object lies in memory, on PYTHONHASHSEED, or on which parts of it are one object.
+- **What has no content of its own is refused** (`NoContentError`): locks, files, generators, modules, object(). A
+  function or class stands for its name, so that one that cannot be found under its name is refused, too.
 - Errors name types, never values.
 
-An instance of an ordinary class is what it would be rebuilt from by pickle, so that its class, which is named, decides; but
-what `functools.cached_property` keeps is left out. numpy, pandas and other libraries are looked at only if the program has
-imported them: before, there is nothing of theirs to hash.
+An instance of an ordinary class is what it would be rebuilt from by pickle, so that its class, which is named, decides;
+but what `functools.cached_property` keeps is left out. numpy, pandas and other libraries are looked at only if the
+program has imported them: before, there is nothing of theirs to hash.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Encoder:
             self.done[identity] = (value, encoded)
         return encoded
 
-    def compound(self, value: Any, kind: type) -> bytes:
+    def compound(self, value: Any, kind: type) -> bytes:  # noqa: PLR0911 - one for each kind of type
         """Encode what may have parts."""
         if kind is list or kind is tuple:
             return self.ordered(b"L" if kind is list else b"T", value)
@@ -148,7 +148,7 @@ class Encoder:
         for library, encode in _LIBRARIES.items():
             module = sys.modules.get(library)
             if module is not None:
-                found = encode(self, value, module)
+                found: bytes | None = encode(self, value, module)
                 if found is not None:
                     return found
         return self.instance(value, kind)
@@ -222,7 +222,7 @@ def _described(kind: type) -> str:
 
 
 # How pickle says that an instance is made of its class, without __init__.
-_NEW: dict[Any, str] = {copyreg.__newobj__: "new", copyreg.__newobj_ex__: "new with keywords"}  # type: ignore[attr-defined]
+_NEW: dict[Any, str] = {vars(copyreg)["__newobj__"]: "new", vars(copyreg)["__newobj_ex__"]: "new with keywords"}
 
 
 def _has_no_order(kind: type) -> bool:
@@ -233,7 +233,7 @@ def _has_no_order(kind: type) -> bool:
 
 
 def _has_plain_state(kind: type) -> bool:
-    """Whether the state of an instance is what it has in its __dict__ and slots, which Python versions say differently."""
+    """Whether the state of an instance is that in its __dict__ and slots, which Python's versions say differently."""
     given = getattr(kind, "__getstate__", None)
     return given is None or given is getattr(object, "__getstate__", None) or given.__module__ == "dataclasses"
 

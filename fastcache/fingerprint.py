@@ -1,8 +1,9 @@
-"""What a function does, as a hash of its code: its instructions with their names and constants, its defaults, and what it
-closes over. Line numbers, file names and docstrings do not count, and neither do comments.
+"""What a function does, as a hash of its code: its instructions with their names and constants, its defaults, and what
+it closes over. Line numbers, file names and docstrings do not count, and neither do comments.
 
-It is that of the bytecode, and so another one under another version of Python. What a function refers to by a global name
-counts if it is a function or class of the same module, as it stands at the time of the look; values of global names do not.
+It is that of the bytecode, and so another one under another version of Python. What a function refers to by a global
+name counts if it is a function or class of the same module, as it stands at the time of the look; values of global
+names do not.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Reading:
         # In the order in which they were met: what refers to itself ends there.
         self.met: dict[int, int] = {}
 
-    def of(self, thing: Any) -> bytes:
+    def of(self, thing: Any) -> bytes:  # noqa: PLR0911 - one for each kind of type
         """Hash what can be called, or is a part of it."""
         if id(thing) in self.met:
             return b"met before:%d" % self.met[id(thing)]
@@ -90,7 +91,7 @@ class Reading:
         return _hash(b"function", *parts)
 
     def of_class(self, kind: type) -> bytes:
-        """Hash what a class defines: its methods, in order of their names, and those of its bases in the same module."""
+        """Hash what a class defines: its methods in order of their names, and those of bases in its module."""
         parts: list[bytes | str] = [kind.__qualname__]
         for name, value in sorted(vars(kind).items()):
             if _has_code(value) or isinstance(value, (staticmethod, classmethod, property)):

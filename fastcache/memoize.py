@@ -3,10 +3,10 @@
 The key and the hits are compiled (engine/calls.pyx, which says what a key looks like). Here is what is rare: making the
 wrapper, computing what is missing (engine/single_flight.py), and renewing before it expires. What is always true:
 
-- A result is found again by the same call of the same function alone. The first part of the key names the function (module and
-  qualified name, or ``name``) with its signature, and whatever else decides what a call is: "module:qualname(a, *, b=)",
-  then marks. A function whose name does not say which it is (a lambda, or one inside of another function) is named by
-  its code, too.
+- A result is found again by the same call of the same function alone. The first part of the key names the function
+  (module and qualified name, or ``name``) with its signature, and whatever else decides what a call is:
+  "module:qualname(a, *, b=)", then marks. A function whose name does not say which it is (a lambda, or one inside of
+  another function) is named by its code, too.
 - Exceptions are not stored. None is a result like any other.
 - While the function runs no lock is held, but the claim that keeps others from computing the same.
 """
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
     from fastcache.engine.mapping import StoreMapping
     from fastcache.engine.single_flight import Flight, SingleFlight
 
-    P = ParamSpec("P")
-    R = TypeVar("R")
-    Ignore: TypeAlias = Iterable[str | int] | str | int
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
+    _Ignore: TypeAlias = Iterable[str | int] | str | int
 else:
-    P = R = None
+    _P = _R = None
 
 __all__ = ["CacheInfo", "Memoized", "memoize", "memoize_stampede"]
 
-CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])  # noqa: PYI024 - typing takes as long to load as all the rest
+CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
 CacheInfo.__doc__ = "How many calls of this process were answered from the cache, and for how many one had to compute."
 
 _log = logging.getLogger("fastcache")
@@ -55,10 +55,10 @@ _log = logging.getLogger("fastcache")
 _CLEARED_AT_ONCE = 1000
 
 
-class Memoized(Call[P, R]):
+class Memoized(Call[_P, _R]):
     """A memoized function, called as the function is."""
 
-    def __init__(self, cache: StoreMapping, function: Callable[P, R], how: dict[str, Any], **parameters: Any) -> None:
+    def __init__(self, cache: StoreMapping, function: Callable[_P, _R], how: dict[str, Any], **parameters: Any) -> None:
         version_aware: bool = parameters.pop("version_aware")
         opening: str = parameters.pop("opening")
         super().__init__(cache, function, opening=None if version_aware else opening, **parameters)
@@ -83,11 +83,11 @@ class Memoized(Call[P, R]):
                     doomed.clear()
         return removed + self.cache.delete_many(doomed)
 
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def invalidate(self, *args: _P.args, **kwargs: _P.kwargs) -> bool:
         """Remove the result of this call; returns whether there was one (bool)."""
         return self.cache.delete(self.cache_key(*args, **kwargs))
 
-    def bind(self, instance: object) -> BoundMemoized[..., R]:
+    def bind(self, instance: object) -> BoundMemoized[..., _R]:
         """The method of an instance."""
         return BoundMemoized(self, instance)
 
@@ -152,7 +152,7 @@ class Memoized(Call[P, R]):
         return f"<memoized {self.function!r}>"
 
 
-class MemoizedCoroutine(Memoized[P, R]):
+class MemoizedCoroutine(Memoized[_P, _R]):
     """A memoized ``async def``: what is called returns a coroutine."""
 
     # inspect.iscoroutinefunction asks what looks like a function for the flags of its code.
@@ -160,7 +160,7 @@ class MemoizedCoroutine(Memoized[P, R]):
     __defaults__ = property(lambda self: self.function.__defaults__)
     __kwdefaults__ = property(lambda self: self.function.__kwdefaults__)
 
-    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    async def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> Any:  # type: ignore[override]
         """The result, which others may compute meanwhile."""
         key = self.cache_key(*args, **kwargs)
         found = self.find(key)
@@ -188,16 +188,17 @@ class MemoizedCoroutine(Memoized[P, R]):
         return self.store(key, await self.function(*args, **kwargs), begun)  # type: ignore[misc]
 
 
-class BoundMemoized(BoundCall[P, R]):
+class BoundMemoized(BoundCall[_P, _R]):
     """A memoized method, looked up on an instance."""
 
     def cache_key(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """The key under which the result of this call is, or would be, in the cache."""
-        return self.__func__.cache_key(self.__self__, *args, **kwargs)
+        key: tuple[Any, ...] = self.__func__.cache_key(self.__self__, *args, **kwargs)
+        return key
 
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
         """Remove the result of this call; returns whether there was one (bool)."""
-        removed: bool = self.__func__.invalidate(self.__self__, *args, **kwargs)  # type: ignore[attr-defined]
+        removed: bool = self.__func__.invalidate(self.__self__, *args, **kwargs)
         return removed
 
     @property
@@ -217,7 +218,7 @@ class BoundMemoized(BoundCall[P, R]):
         return hash((id(self.__func__), id(self.__self__)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (self.__self__, self.__func__.__name__)  # type: ignore[attr-defined]
+        return getattr, (self.__self__, self.__func__.__name__)
 
     def __repr__(self) -> str:
         return f"<bound {self.__func__!r} of {self.__self__!r}>"
@@ -236,13 +237,14 @@ class MemoizedClassMethod(classmethod):  # type: ignore[type-arg]
 def is_due(expires: float, seconds: float, beta: float, now: float) -> bool:
     """Whether to renew now what expires then: the less likely, the earlier it is, and the shorter it takes to compute.
 
-    This is XFetch, of Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015.
+    This is XFetch, of Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB
+    2015.
     """
     # Of 1 - random(), which is never 0.
     return now - seconds * beta * log(1.0 - random()) >= expires
 
 
-class EarlyMemoized(Memoized[P, R]):
+class EarlyMemoized(Memoized[_P, _R]):
     """A memoized function whose results are renewed before they expire.
 
     What is stored is a tuple: the result, for how long it was computed, and when it expires (both float, in seconds).
@@ -253,7 +255,7 @@ class EarlyMemoized(Memoized[P, R]):
         self._expire = expire
         self._beta = beta
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """The result; the old one, too, while the next one is computed."""
         key = self.cache_key(*args, **kwargs)
         found = self.find(key)
@@ -262,7 +264,7 @@ class EarlyMemoized(Memoized[P, R]):
         else:
             self.hits += 1
             self.renew_if_due(found, key, args, kwargs)
-        result: R = found[0]
+        result: _R = found[0]
         return result
 
     def store(self, key: tuple[Any, ...], result: Any, begun: float) -> Any:
@@ -307,10 +309,10 @@ class EarlyMemoized(Memoized[P, R]):
         _log.warning("renewing a result of %s failed: %s", self._unversioned, type(error).__qualname__)
 
 
-class EarlyMemoizedCoroutine(EarlyMemoized[P, R], MemoizedCoroutine[P, R]):
+class EarlyMemoizedCoroutine(EarlyMemoized[_P, _R], MemoizedCoroutine[_P, _R]):
     """The same for an ``async def``."""
 
-    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    async def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> Any:  # type: ignore[override]
         """The result; the old one, too, while the next one is computed."""
         key = self.cache_key(*args, **kwargs)
         found = self.find(key)
@@ -354,7 +356,7 @@ def memoize(
     *,
     typed: bool,
     name: str | None,
-    ignore: Ignore,
+    ignore: _Ignore,
     version_aware: bool,
     **how: Any,
 ) -> Any:
@@ -376,7 +378,7 @@ def memoize_stampede(
     tag: Any,
     typed: bool,
     name: str | None,
-    ignore: Ignore,
+    ignore: _Ignore,
     version_aware: bool,
 ) -> Any:
     """The same, renewed early; see Cache.memoize_stampede."""
@@ -402,8 +404,8 @@ def _wrapped(function: Any, wrap: Callable[[Callable[..., Any]], Memoized[..., A
     return wrap(function)
 
 
-def _parameters(
-    function: Any, marks: str, typed: bool, name: str | None, ignore: Ignore, version_aware: bool
+def _parameters(  # noqa: PLR0917
+    function: Any, marks: str, typed: bool, name: str | None, ignore: _Ignore, version_aware: bool
 ) -> dict[str, Any]:
     """What a Call has to know of a function."""
     signature = _signature(function)
@@ -464,10 +466,10 @@ def _name(function: Any, name: str | None) -> str:
         raise _unnamed(function, "it is a lambda, or inside of another function", error) from None
 
 
-def _ignored(
-    function: Any, ignore: Ignore, names: tuple[str, ...], positional: int, more: str | None, keywords: str | None
+def _ignored(  # noqa: PLR0917
+    function: Any, ignore: _Ignore, names: tuple[str, ...], positional: int, more: str | None, keywords: str | None
 ) -> frozenset[str | int]:
-    """Of what does not count, the places among the parameters, -1 less those in ``*args``, and the names in ``**kwargs``."""
+    """What does not count: places among the parameters, -1 less those in ``*args``, names in ``**kwargs``."""
     ignored: set[str | int] = set()
     for each in (ignore,) if isinstance(ignore, (str, int)) else ignore:
         if isinstance(each, bool) or not isinstance(each, (str, int)):
@@ -493,3 +495,8 @@ def _marks_of(ignored: frozenset[str | int], names: tuple[str, ...]) -> str:
         f"**{each}" if isinstance(each, str) else names[each] if each >= 0 else f"*{-1 - each}" for each in ignored
     ]
     return f" without {', '.join(sorted(spelled))}" if spelled else ""
+
+
+def _unnamed(function: Any, why: str, error: NoContentError) -> TypeError:
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return TypeError(f"{name} cannot be told by its code ({why}): {error}; say which it is by name=")

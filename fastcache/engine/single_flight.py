@@ -1,18 +1,19 @@
 """Single flight: of all who miss one key at the same time, in whatever thread or process, one computes its value.
 
-The others wait, and then find the value in the cache, where it was put; it is handed over in no other way. What is always
+The others wait, and then find the value in the cache, where it was put; it is handed over in no other way. What is
+always
 true, and who keeps it so:
 
-- **In a process, one flight leads for a number** (the hash of a key): the one that stands in ``active``. ``dict.setdefault``
-  decides, which the GIL makes atomic, so that there is no lock that a fork could leave locked; a child starts with an empty
-  table. A leader that is done takes itself out, whatever has happened.
-- **Among processes, a leader computes only while it has the claim of its number** (claims.pyx), which the system takes back
-  from who is killed. It looks into the cache once more when it has got it: who had it before has stored first.
-- **A bell is a hint** (bell.pyx). Who has computed stores, gives back the claim, and rings, in this order. Who waits reads
-  the bell before it tries, and sleeps for a few milliseconds at most: nobody rings for those who were killed.
-- **Nobody waits for what cannot go on before it does itself**: for its own thread, for a computation that it is a part of,
-  for one that waits for it in turn (as far as that is inside of one process), or while it holds the write lock. It computes
-  at once. So two keys whose numbers are the same only wait for each other.
+- **In a process, one flight leads for a number** (the hash of a key): the one that stands in ``active``.
+  ``dict.setdefault`` decides, which the GIL makes atomic, so that there is no lock that a fork could leave locked; a
+  child starts with an empty table. A leader that is done takes itself out, whatever has happened.
+- **Among processes, a leader computes only while it has the claim of its number** (claims.pyx), which the system takes
+  back from who is killed. It looks into the cache once more when it has got it: who had it before has stored first.
+- **A bell is a hint** (bell.pyx). Who has computed stores, gives back the claim, and rings, in this order. Who waits
+  reads the bell before it tries, and sleeps for a few milliseconds at most: nobody rings for those who were killed.
+- **Nobody waits for what cannot go on before it does itself**: for its own thread, for a computation that it is a part
+  of, for one that waits for it in turn (as far as that is inside of one process), or while it holds the write lock. It
+  computes at once. So two keys whose numbers are the same only wait for each other.
 
 Where there is no fcntl (Windows), this holds among the threads of a process.
 
