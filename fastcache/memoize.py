@@ -156,9 +156,17 @@ class MemoizedCoroutine(Memoized[_P, _R]):
     """A memoized ``async def``: what is called returns a coroutine."""
 
     # inspect.iscoroutinefunction asks what looks like a function for the flags of its code.
-    __code__ = property(lambda self: self.function.__code__)
-    __defaults__ = property(lambda self: self.function.__defaults__)
-    __kwdefaults__ = property(lambda self: self.function.__kwdefaults__)
+    @property
+    def __code__(self) -> Any:
+        return self.function.__code__
+
+    @property
+    def __defaults__(self) -> Any:
+        return self.function.__defaults__
+
+    @property
+    def __kwdefaults__(self) -> Any:
+        return self.function.__kwdefaults__
 
     async def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> Any:  # type: ignore[override]
         """The result, which others may compute meanwhile."""

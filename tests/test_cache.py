@@ -31,6 +31,7 @@ from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContrac
 from tests.contract.keys import KeyContract
 from tests.contract.maintenance import CacheMaintenanceContract, MaintenanceContract
 from tests.contract.mapping import MappingContract
+from tests.contract.memoize import CacheMemoizeContract, MemoizeContract
 from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
@@ -208,6 +209,14 @@ class TestTableOfRecency(IsCache, RecencyContract):
 
 
 class TestForksWithinALimit(IsCache, ForkContract):
+    pass
+
+
+class TestMemoize(IsCache, MemoizeContract):
+    pass
+
+
+class TestMemoizeWithExpiry(IsCache, CacheMemoizeContract):
     pass
 
 

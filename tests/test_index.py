@@ -15,6 +15,7 @@ from tests.contract.durability import DurabilityContract
 from tests.contract.keys import KeyContract
 from tests.contract.maintenance import MaintenanceContract
 from tests.contract.mapping import MappingContract
+from tests.contract.memoize import MemoizeContract
 from tests.contract.memory import MemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
@@ -98,6 +99,10 @@ class TestVacuum(IsIndex, VacuumContract):
 
 
 class TestMaintenance(IsIndex, MaintenanceContract):
+    pass
+
+
+class TestMemoize(IsIndex, MemoizeContract):
     pass
 
 

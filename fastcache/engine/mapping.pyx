@@ -642,10 +642,10 @@ cdef object get_or_make(StoreMapping mapping, object key, object factory, object
         found = MISSING
     if found is not MISSING:
         return found
-    return make_once(mapping, key, factory, expire, tag)
+    return _make_once(mapping, key, factory, expire, tag)
 
 
-def make_once(StoreMapping mapping, key, factory, expire, tag):
+def _make_once(StoreMapping mapping, key, factory, expire, tag):
     """The same for a key that was found absent."""
     return load("fastcache.engine.single_flight").compute_once(
         mapping, key, lambda: put_made(mapping.store_of(key), key, factory, expire, tag))
