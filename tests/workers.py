@@ -1650,7 +1650,7 @@ def fork_and_evict(kind, directory, policy, limit):
 
 @command
 def compute_once(kind, directory, how, calls, seconds):
-    """At a message, ask for what takes so many seconds to compute, and notes each computation in a file; say the result."""
+    """At a message, ask for what takes so many seconds, and notes each computation in a file; say the result."""
 
     def compute():
         with open(calls, "a") as file:
