@@ -13,9 +13,10 @@ LEGEND = (
     "reference: what stands beside the number, see bench/README.md.",
     "x peer: its time over fastcache's, so more than 1 where fastcache is faster.",
 )
-# What a time in seconds per operation becomes; the first is no time but a share. In the last unit more is better.
+# What a time in seconds per operation becomes; the first are no times. In the last unit more is better.
 UNITS: dict[str, Callable[[float], float]] = {
     "of limit": lambda share: share,
+    "calls": lambda count: count,
     "us": lambda seconds: seconds * 1e6,
     "ms": lambda seconds: seconds * 1e3,
     "k op/s": lambda seconds: 1e-3 / seconds,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dis
 import types
+from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 
@@ -34,13 +35,14 @@ def fingerprint(function: Callable[..., Any], *, follow: bool) -> str:
     Raises:
         NoContentError: it closes over, or has a default, that has no content.
     """
-    return Reading(follow).of(function).hex()
+    return Reading(getattr(function, "__module__", None), follow).of(function).hex()
 
 
 class Reading:
     """One look at a function and what it refers to."""
 
-    def __init__(self, follow: bool) -> None:
+    def __init__(self, module: str | None, follow: bool) -> None:
+        self.module = module
         self.follow = follow
         # In the order in which they were met: what refers to itself ends there.
         self.met: dict[int, int] = {}
@@ -100,7 +102,12 @@ class Reading:
         return _hash(b"class", *parts)
 
     def value(self, value: Any) -> bytes:
-        """Hash a default, or what is closed over: by its code if it has any, else by its content."""
+        """Hash a default, or what is closed over: what other modules have by its name, what has code by that."""
+        if isinstance(value, types.ModuleType):
+            return _hash(b"module", value.__name__)
+        if isinstance(value, (types.FunctionType, type)) and value.__module__ != self.module:
+            with suppress(NoContentError):
+                return digest(value)
         if _has_code(value) or isinstance(value, partial):
             return self.of(value)
         return digest(value)

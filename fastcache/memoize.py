@@ -26,7 +26,7 @@ from random import random
 from time import monotonic
 
 from fastcache.content import NoContentError, digest
-from fastcache.engine.calls import ABSENT, NO_DEFAULT, BoundCall, Call, is_inside, now_of
+from fastcache.engine.calls import ABSENT, NO_DEFAULT, BoundCall, Call, is_inside, now_of, quicken
 from fastcache.engine.single_flight import compute_once, compute_once_async, number_of, single_flight_of
 from fastcache.fingerprint import fingerprint
 
@@ -353,6 +353,10 @@ class EarlyMemoizedCoroutine(EarlyMemoized[_P, _R], MemoizedCoroutine[_P, _R]):
 
 
 _renewing: set[asyncio.Task[None]] = set()
+
+
+# After its subclasses, which are called otherwise.
+quicken(Memoized)
 
 
 # -- making them ----------------------------------------------------------------------------------------------

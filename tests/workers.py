@@ -1667,7 +1667,7 @@ def compute_once(kind, directory, how, calls, seconds):
 
 @command
 def fork_while_computing(kind, directory):
-    """While a thread computes, fork a child that asks for the same; say what both get."""
+    """While a thread computes, fork a child that asks for the same, and again when it is gone; say what it gets."""
     computing, done = threading.Event(), threading.Event()
 
     def compute():
@@ -1682,14 +1682,17 @@ def fork_while_computing(kind, directory):
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            # It waits until the parent has stored.
-            os.write(writing, store.get_or_set("key", lambda: "child").encode())
+            # It waits until the parent has stored; and then for nobody.
+            answers = [store.get_or_set("key", lambda: "child")]
+            store.delete("key")
+            answers.append(store.get_or_set("key", lambda: "child"))
+            os.write(writing, json.dumps(answers).encode())
             os._exit(0)
         time.sleep(0.1)
         done.set()
         thread.join()
         os.waitpid(child, 0)
-        say([os.read(reading, 100).decode(), store["key"]])
+        say(json.loads(os.read(reading, 100)))
 
 
 @command

@@ -10,8 +10,8 @@ tuple of the places of these is the last part of the key. With ``typed`` a str w
 No two calls have one key: the signature says how many parts there are, so that whether one was replaced can be told from
 the length, and which one from the last part. Nothing that a caller passes looks like it.
 
-What is called by place alone, with plain arguments, takes the short way: no dict, no list. `Call` holds what each call
-needs; all that is rare is in the subclasses (memoize.py).
+What is called by place alone, with plain arguments, takes the short way: no dict, no list, and, by the vectorcall protocol
+(PEP 590), no tuple but the key. `Call` holds what each call needs; all that is rare is in the subclasses (memoize.py).
 """
 
 from cpython.object cimport PyObject
@@ -23,7 +23,20 @@ from fastcache.engine.mapping cimport StoreMapping
 from fastcache.engine.errors import DecodeError, UntrustedValueError
 from fastcache.engine.lazy import load
 
+cdef extern from *:
+    """
+    /* Cython has no way of its own to give a class the protocol that its functions have. */
+    static void fastcache_quicken(PyObject *kind, Py_ssize_t offset)
+    {
+        ((PyTypeObject *)kind)->tp_vectorcall_offset = offset;
+        ((PyTypeObject *)kind)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+    }
+    """
+    void fastcache_quicken(object kind, Py_ssize_t offset)
+
 cdef extern from "Python.h":
+    ctypedef PyObject* (*vectorcallfunc)(PyObject*, PyObject* const*, size_t, PyObject*) noexcept
+    Py_ssize_t PyVectorcall_NARGS(size_t count)
     PyObject* PyTuple_GET_ITEM(object parts, Py_ssize_t index)
 
 cdef object MISSING = object()
@@ -66,6 +79,10 @@ cdef class Call:
     cdef bint direct
     cdef public long long hits
     cdef public long long misses
+    cdef vectorcallfunc called
+
+    def __cinit__(self):
+        self.called = <vectorcallfunc>call_quickly
 
     def __init__(
             self, StoreMapping cache not None, function, *, tuple names, tuple defaults, Py_ssize_t positional_only,
@@ -89,12 +106,7 @@ cdef class Call:
         return cls
 
     def __call__(self, *args, **kwargs):
-        key = self.key_of(args, kwargs)
-        found = self.find(key)
-        if found is MISSING:
-            return self.compute(key, args, kwargs)
-        self.hits += 1
-        return found
+        return self.answer(self.key_of(args, kwargs), args, kwargs)
 
     def __get__(self, instance, owner):
         return self if instance is None else self.bind(instance)
@@ -103,12 +115,22 @@ cdef class Call:
         """The key under which the result of this call is, or would be, in the cache."""
         return self.key_of(args, kwargs)
 
-    cpdef object find(self, key):
+    def find(self, key):
         """What is stored under a key, or ABSENT. What cannot be decoded, whoever put it there, can be computed again."""
+        return self.look_up(key)
+
+    cdef inline object look_up(self, object key):
         try:
             return self.cache.fetch(key, MISSING)
         except (UntrustedValueError, DecodeError):
             return MISSING
+
+    cdef object answer(self, object key, tuple args, dict kwargs):
+        found = self.look_up(key)
+        if found is MISSING:
+            return self.compute(key, args, kwargs)
+        self.hits += 1
+        return found
 
     cdef object key_of(self, tuple args, dict kwargs):
         cdef Py_ssize_t count = PyTuple_GET_SIZE(args)
@@ -187,6 +209,42 @@ cdef class Call:
         """Raise the TypeError that the call itself would."""
         load("inspect").signature(self.function).bind(*args, **(kwargs or {}))
         raise TypeError(f"{self.opening} cannot be called with these arguments")
+
+
+cdef object call_quickly(Call self, PyObject* const* args, size_t flagged, PyObject* names):
+    """A call whose arguments lie in an array: those by place, then those by the names in a tuple."""
+    cdef Py_ssize_t count = PyVectorcall_NARGS(flagged)
+    cdef Py_ssize_t size, place
+    cdef PyObject* part
+    if names == NULL and self.direct and count <= self.positional and self.opening is not None:
+        size = PyTuple_GET_SIZE(self.names)
+        key = PyTuple_New(size + 1)
+        Py_INCREF(self.opening)
+        PyTuple_SET_ITEM(key, 0, self.opening)
+        for place in range(size):
+            part = args[place] if place < count else PyTuple_GET_ITEM(self.defaults, place)
+            if not is_plain(<object>part, 0):
+                break
+            Py_INCREF(<object>part)
+            PyTuple_SET_ITEM(key, place + 1, <object>part)
+        else:
+            found = self.look_up(key)
+            if found is not MISSING:
+                self.hits += 1
+                return found
+            return self.compute(key, tuple([<object>args[place] for place in range(count)]), {})
+    given = tuple([<object>args[place] for place in range(count)])
+    named = {}
+    if names != NULL:
+        for place in range(PyTuple_GET_SIZE(<object>names)):
+            named[<object>PyTuple_GET_ITEM(<object>names, place)] = <object>args[count + place]
+    return self.answer(self.key_of(given, named), given, named)
+
+
+def quicken(kind):
+    """Let a subclass of Call, which has no ``__call__`` of its own, be called by the vectorcall protocol."""
+    cdef Call probe = Call.__new__(Call)
+    fastcache_quicken(kind, <char*>&probe.called - <char*><PyObject*>probe)
 
 
 cdef class BoundCall:

@@ -434,6 +434,20 @@ class MemoizeContract(StoreContract):
         with pytest.raises(TypeError, match=r"'lock', which it closes over, .*lock.* name="):
             store.memoize(lambda: lock)
 
+    def test_a_local_function_may_close_over_modules_classes_functions_and_stores(self, store):
+        import math
+
+        def half(number):
+            return number / 2
+
+        def build():
+            return store.memoize(
+                lambda number: (math.floor(number), Counter("a"), half(number), Point, len(store) >= 0)
+            )
+
+        assert build()(5) == (5, {"a": 1}, 2.5, Point, True)
+        assert build().cache_key(5) == build().cache_key(5)
+
     def test_a_local_function_may_refer_to_itself(self, store):
         @store.memoize
         def fibonacci(number):
@@ -923,7 +937,7 @@ class MemoizeContract(StoreContract):
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
     def test_a_child_does_not_take_its_parents_computation_for_its_own(self, store, directory, start):
         worker = start("fork_while_computing", self.kind, str(directory))
-        assert worker.finish() == ["parent", "parent"]
+        assert worker.finish() == ["parent", "child"]
 
     def test_without_its_folder_there_is_an_error_of_ours(self, store, directory):
         (directory / "locks").write_text("in the way")
