@@ -50,9 +50,7 @@ def bench_memoize_miss(loops: Loops, measure: Measure) -> None:
     measure(call, COMMITS, rounds=COMMIT_ROUNDS)
 
 
-@pytest.mark.operation(
-    f"memoize, {PROCESSES} processes miss one call: how often it is computed", "calls", reference=None
-)
+@pytest.mark.operation(f"memoize, {PROCESSES} processes miss one call: computed", "calls", reference=None)
 def bench_memoize_stampede(
     contender: Contender, directory: str, record: Callable[[float], None], tmp_path: Path
 ) -> None:
