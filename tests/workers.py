@@ -1709,7 +1709,7 @@ def renew_early(kind, directory, calls):
         return 1
 
     with open_store(kind, directory) as store:
-        memoized = store.memoize_stampede(100, 1e9, name="early")(compute)
+        memoized = store.memoize_stampede(100, 1e15, name="early")(compute)
         say("ready")
         hear()
         memoized()
