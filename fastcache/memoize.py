@@ -199,16 +199,6 @@ class MemoizedCoroutine(Memoized[_P, _R]):
 class BoundMemoized(BoundCall[_P, _R]):
     """A memoized method, looked up on an instance."""
 
-    def cache_key(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """The key under which the result of this call is, or would be, in the cache."""
-        key: tuple[Any, ...] = self.__func__.cache_key(self.__self__, *args, **kwargs)
-        return key
-
-    def invalidate(self, *args: Any, **kwargs: Any) -> bool:
-        """Remove the result of this call; returns whether there was one (bool)."""
-        removed: bool = self.__func__.invalidate(self.__self__, *args, **kwargs)
-        return removed
-
     @property
     def __signature__(self) -> inspect.Signature:
         signature = inspect.signature(self.__func__)

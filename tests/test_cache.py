@@ -31,7 +31,7 @@ from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContrac
 from tests.contract.keys import KeyContract
 from tests.contract.maintenance import CacheMaintenanceContract, MaintenanceContract
 from tests.contract.mapping import MappingContract
-from tests.contract.memoize import CacheMemoizeContract, MemoizeContract
+from tests.contract.memoize import CacheMemoizeContract, CallKeyContract, MemoizeContract
 from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
@@ -213,6 +213,10 @@ class TestForksWithinALimit(IsCache, ForkContract):
 
 
 class TestMemoize(IsCache, MemoizeContract):
+    pass
+
+
+class TestKeysOfCalls(IsCache, CallKeyContract):
     pass
 
 

@@ -265,6 +265,22 @@ cdef class BoundCall:
     def __call__(self, *args, **kwargs):
         return self.__func__(self.__self__, *args, **kwargs)
 
+    def cache_key(self, *args, **kwargs):
+        """The key under which the result of this call is, or would be, in the cache."""
+        return self.__func__.cache_key(self.__self__, *args, **kwargs)
+
+    def invalidate(self, *args, **kwargs):
+        """Remove the result of this call; returns whether there was one (bool)."""
+        return self.__func__.invalidate(self.__self__, *args, **kwargs)
+
+    def cache_info(self):
+        """Hits and misses of the function, whatever it is called on."""
+        return self.__func__.cache_info()
+
+    def cache_clear(self):
+        """Remove all results of the function, whatever it was called on; returns how many (int)."""
+        return self.__func__.cache_clear()
+
 
 cdef bint is_plain(object value, int depth) noexcept:
     """Whether a value can stand in a key as it is."""

@@ -454,198 +454,6 @@ class MemoizeContract(StoreContract):
         assert fibonacci(60) == 1548008755920
         assert fibonacci.cache_info().misses == 61
 
-    # content
-
-    def test_contents_are_all_different(self, store):
-        key = store.memoize(show).cache_key
-        keys = {name: key(make()) for name, make in CONTENTS.items()}
-        assert len(set(keys.values())) == len(keys)
-        # A hash in the place of an argument is not that hash as an argument.
-        assert key(key([1])[1]) not in keys.values()
-
-    @pytest.mark.parametrize("name", CONTENTS)
-    def test_equal_contents_are_one(self, store, name):
-        key = store.memoize(show).cache_key
-        made = CONTENTS[name]()
-        assert key(made) == key(CONTENTS[name]())
-        if name not in ("memoryview", "method of a built-in"):
-            assert key(copy.deepcopy(made)) == key(made)
-
-    def test_order_counts_where_it_does_for_equality(self, store):
-        key = store.memoize(show).cache_key
-        assert key({"a": 1, "b": 2}) == key({"b": 2, "a": 1})
-        assert key({*"abc"}) == key({*"cba"})
-        assert key([1, 2]) != key([2, 1])
-        assert key(Counter("ab")) == key(Counter("ba"))
-        shared = [1]
-        assert key([shared, shared]) == key([[1], [1]])
-
-    def test_what_was_computed_of_an_instance_does_not_count(self, store):
-        key = store.memoize(show).cache_key
-        used = Lazy(5)
-        assert used.square == 25
-        assert key(used) == key(Lazy(5)) != key(Lazy(6))
-
-    @pytest.mark.parametrize("name", KEYLESS)
-    def test_what_has_no_content_is_refused_without_showing_it(self, store, name):
-        memoized = store.memoize(show)
-        value = KEYLESS[name]()
-        with pytest.raises(TypeError, match=r"argument 'b' of show: .* cannot be part of a key") as error:
-            memoized(1, value)
-        assert "secret" not in str(error.value)
-        assert error.value.__cause__ is None
-        with pytest.raises(TypeError, match="argument 'b' of show"):
-            memoized(1, [value])
-        if name == "file":
-            value.close()
-
-    def test_arrays_count_by_dtype_shape_and_elements(self, store):
-        numpy = pytest.importorskip("numpy")
-        key = store.memoize(show).cache_key
-        base = numpy.arange(12.0).reshape(3, 4)
-        same = [base.copy(), numpy.asfortranarray(base), numpy.repeat(base, 2, axis=1)[:, ::2], base[::-1][::-1]]
-        assert {key(array) for array in same} == {key(base)}
-        others = [
-            *(base.T, base.reshape(4, 3), base.ravel(), base.astype("f4"), base.astype(">f8"), base + 1, base[:0]),
-            *(numpy.float64(1), numpy.float32(1), numpy.array(1.0), numpy.int64(1), base[0, 0], base.tolist()),
-            *(
-                base.astype("M8[s]"),
-                base.astype("M8[ms]"),
-                base.astype(object),
-                base.astype("U4"),
-                numpy.array(["a", "b"]),
-            ),
-            numpy.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
-            numpy.array([(1, 2.0)], dtype=[("a", "i4"), ("c", "f8")]),
-            *(numpy.array([1], "g"), numpy.dtype("i4"), numpy.dtype("i8"), numpy.sum, base.astype("S4")),
-        ]
-        keys = [key(base), *map(key, others)]
-        assert len(set(keys)) == len(keys)
-        padded = [numpy.frombuffer(fill * 32, numpy.dtype("u1,f8", align=True)).copy() for fill in (b"\1", b"\2")]
-        for array in padded:
-            array["f0"], array["f1"] = 1, 2
-        assert key(padded[0]) == key(padded[1])
-
-    def test_frames_count_by_what_is_in_them(self, store):
-        pandas = pytest.importorskip("pandas")
-        key = store.memoize(show).cache_key
-        frame = pandas.DataFrame({"a": [1, 2], "b": [1.5, 2.5], "c": ["x", "y"], "d": [3, 4]})
-        in_pieces = pandas.DataFrame({"a": [1, 2]})
-        for name in "bcd":
-            in_pieces[name] = frame[name]
-        dates = pandas.date_range("2024-01-01", periods=2, tz="Europe/Berlin")
-        assert key(frame) == key(in_pieces) == key(frame.copy()) == key(pickle.loads(pickle.dumps(frame)))
-        others = [
-            *(frame[["b", "a", "c", "d"]], frame.rename(columns={"a": "e"}), frame.set_index("a"), frame.iloc[:1]),
-            *(frame.astype({"a": "i4"}), frame.astype({"a": "Int64"}), frame.astype({"c": "category"})),
-            *(frame["a"], frame["a"].rename("z"), frame["a"] + 1, frame["a"].astype("Int64"), frame["c"]),
-            *(pandas.Index([1, 2]), pandas.RangeIndex(2), pandas.Index(["x", "y"]), pandas.Index(["x", "y"], name="n")),
-            *(
-                pandas.MultiIndex.from_product([[1, 2], ["a", "b"]]),
-                dates,
-                pandas.Series(dates),
-                dates.tz_convert("UTC"),
-            ),
-            *(pandas.Timestamp("2024-01-01"), pandas.Timedelta(1, "s"), pandas.Interval(0, 1)),
-            *(
-                pandas.Series([1, None], dtype="Int64"),
-                pandas.Categorical(["a"]),
-                pandas.Categorical(["a"], ["a", "b"]),
-            ),
-        ]
-        keys = [key(frame), *map(key, others)]
-        assert len(set(keys)) == len(keys)
-        assert [key(copy.deepcopy(other)) for other in others] == keys[1:]
-
-    def test_structs_count_by_their_fields(self, store):
-        msgspec = pytest.importorskip("msgspec")
-        kind = msgspec.defstruct("Planet", [("name", str), ("moons", list)], module=__name__)
-        sys.modules[__name__].Planet = kind
-        key = store.memoize(show).cache_key
-        assert key(kind("Mars", [1, 2])) == key(kind("Mars", [1, 2])) != key(kind("Mars", [2, 1]))
-
-    # keys that last
-
-    def test_keys_are_what_they_were(self, store):
-        here = __name__
-        assert store.memoize(plain).cache_key(1) == (f"{here}:plain(a, b)", 1, 2)
-        assert store.memoize(typed=True)(plain).cache_key(1) == (f"{here}:plain(a, b) typed", 1, 2, "ii")
-        assert store.memoize(ignore=("b",))(plain).cache_key("a") == (f"{here}:plain(a, b) without b", "a")
-        assert store.memoize(name="f")(collect).cache_key(1, 2, c=3, b=(4,)) == (
-            *("f(first, /, *more, key, **named)", 1, None, (2,)),
-            (("b", (4,)), ("c", 3)),
-        )
-        assert store.memoize(name="f")(plain).cache_key([1], "x") == (
-            "f(a, b)",
-            bytes.fromhex(GOLDEN["[1]"]),
-            "x",
-            (1,),
-        )
-
-    def test_hashes_of_contents_are_what_they_were(self):
-        assert {name: digest(eval(name, modules())).hex() for name in GOLDEN} == GOLDEN
-
-    @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
-    @pytest.mark.parametrize("seed", ["1", "2"])
-    def test_they_are_the_same_in_other_processes_and_versions(self, version, seed):
-        interpreter = interpreter_of(version)
-        if interpreter is None:
-            pytest.skip(f"there is no Python {version}")
-        source = f"""\
-            import importlib.util, json, {IMPORTS}
-            spec = importlib.util.spec_from_file_location("content", {digest.__globals__["__file__"]!r})
-            content = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(content)
-            print(json.dumps({{name: content.digest(eval(name)).hex() for name in {list(GOLDEN)!r}}}))
-        """
-        done = subprocess.run(
-            [interpreter, "-I", "-c", textwrap.dedent(source)],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert eval(done.stdout) == GOLDEN
-
-    @given(
-        st.lists(
-            st.tuples(
-                st.recursive(
-                    st.none()
-                    | st.booleans()
-                    | st.integers(-3, 3)
-                    | st.floats(width=16)
-                    | st.sampled_from(["", "a", "b", b"", b"a", (), (1,), "(1,)"]),
-                    lambda inner: (
-                        st.lists(inner, max_size=2)
-                        | st.lists(inner, max_size=2).map(tuple)
-                        | st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
-                    ),
-                    max_leaves=4,
-                ),
-                st.lists(st.sampled_from([1, "a", (1,), [1]]), max_size=2),
-                st.dictionaries(st.sampled_from("xyz"), st.sampled_from([1, "a", [1], (1, 2)]), max_size=2),
-            ),
-            min_size=2,
-            max_size=6,
-        )
-    )
-    def test_equal_calls_and_no_others_have_one_key(self, calls):
-        with fastcache.Index() as store:
-            key = store.memoize(typed=True)(collect).cache_key
-            for one, more, named in calls:
-                again = copy.deepcopy((one, more, dict(reversed(named.items()))))
-                assert key(one, *more, **named) == key(again[0], *again[1], **again[2])
-            spelled = {repr((one, more, sorted(named.items()))): (one, more, named) for one, more, named in calls}
-            # Of what has no order, another one; and zero has a sign, which counts nowhere.
-            spelled = {
-                text: call
-                for text, call in spelled.items()
-                if not any(text != other and alike(call, spelled[other]) for other in spelled)
-            }
-            keys = {key(one, *more, **named) for one, more, named in spelled.values()}
-            assert len(keys) == len(spelled)
-
     # methods
 
     def test_methods_count_their_instance_by_its_contents(self, store, monkeypatch):
@@ -1074,6 +882,202 @@ class MemoizeContract(StoreContract):
         asyncio.run(main())
         gc.collect()
         assert in_a_thread(lambda: store.get_or_set(compute.cache_key(), lambda: 5)) == 5
+
+
+class CallKeyContract(StoreContract):
+    """What stands for an argument, and that it does so for ever; whatever the store."""
+
+    # content
+
+    def test_contents_are_all_different(self, store):
+        key = store.memoize(show).cache_key
+        keys = {name: key(make()) for name, make in CONTENTS.items()}
+        assert len(set(keys.values())) == len(keys)
+        # A hash in the place of an argument is not that hash as an argument.
+        assert key(key([1])[1]) not in keys.values()
+
+    @pytest.mark.parametrize("name", CONTENTS)
+    def test_equal_contents_are_one(self, store, name):
+        key = store.memoize(show).cache_key
+        made = CONTENTS[name]()
+        assert key(made) == key(CONTENTS[name]())
+        if name not in ("memoryview", "method of a built-in"):
+            assert key(copy.deepcopy(made)) == key(made)
+
+    def test_order_counts_where_it_does_for_equality(self, store):
+        key = store.memoize(show).cache_key
+        assert key({"a": 1, "b": 2}) == key({"b": 2, "a": 1})
+        assert key({*"abc"}) == key({*"cba"})
+        assert key([1, 2]) != key([2, 1])
+        assert key(Counter("ab")) == key(Counter("ba"))
+        shared = [1]
+        assert key([shared, shared]) == key([[1], [1]])
+
+    def test_what_was_computed_of_an_instance_does_not_count(self, store):
+        key = store.memoize(show).cache_key
+        used = Lazy(5)
+        assert used.square == 25
+        assert key(used) == key(Lazy(5)) != key(Lazy(6))
+
+    @pytest.mark.parametrize("name", KEYLESS)
+    def test_what_has_no_content_is_refused_without_showing_it(self, store, name):
+        memoized = store.memoize(show)
+        value = KEYLESS[name]()
+        with pytest.raises(TypeError, match=r"argument 'b' of show: .* cannot be part of a key") as error:
+            memoized(1, value)
+        assert "secret" not in str(error.value)
+        assert error.value.__cause__ is None
+        with pytest.raises(TypeError, match="argument 'b' of show"):
+            memoized(1, [value])
+        if name == "file":
+            value.close()
+
+    def test_arrays_count_by_dtype_shape_and_elements(self, store):
+        numpy = pytest.importorskip("numpy")
+        key = store.memoize(show).cache_key
+        base = numpy.arange(12.0).reshape(3, 4)
+        same = [base.copy(), numpy.asfortranarray(base), numpy.repeat(base, 2, axis=1)[:, ::2], base[::-1][::-1]]
+        assert {key(array) for array in same} == {key(base)}
+        others = [
+            *(base.T, base.reshape(4, 3), base.ravel(), base.astype("f4"), base.astype(">f8"), base + 1, base[:0]),
+            *(numpy.float64(1), numpy.float32(1), numpy.array(1.0), numpy.int64(1), base[0, 0], base.tolist()),
+            *(
+                base.astype("M8[s]"),
+                base.astype("M8[ms]"),
+                base.astype(object),
+                base.astype("U4"),
+                numpy.array(["a", "b"]),
+            ),
+            numpy.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
+            numpy.array([(1, 2.0)], dtype=[("a", "i4"), ("c", "f8")]),
+            *(numpy.array([1], "g"), numpy.dtype("i4"), numpy.dtype("i8"), numpy.sum, base.astype("S4")),
+        ]
+        keys = [key(base), *map(key, others)]
+        assert len(set(keys)) == len(keys)
+        padded = [numpy.frombuffer(fill * 32, numpy.dtype("u1,f8", align=True)).copy() for fill in (b"\1", b"\2")]
+        for array in padded:
+            array["f0"], array["f1"] = 1, 2
+        assert key(padded[0]) == key(padded[1])
+
+    def test_frames_count_by_what_is_in_them(self, store):
+        pandas = pytest.importorskip("pandas")
+        key = store.memoize(show).cache_key
+        frame = pandas.DataFrame({"a": [1, 2], "b": [1.5, 2.5], "c": ["x", "y"], "d": [3, 4]})
+        in_pieces = pandas.DataFrame({"a": [1, 2]})
+        for name in "bcd":
+            in_pieces[name] = frame[name]
+        dates = pandas.date_range("2024-01-01", periods=2, tz="Europe/Berlin")
+        assert key(frame) == key(in_pieces) == key(frame.copy()) == key(pickle.loads(pickle.dumps(frame)))
+        others = [
+            *(frame[["b", "a", "c", "d"]], frame.rename(columns={"a": "e"}), frame.set_index("a"), frame.iloc[:1]),
+            *(frame.astype({"a": "i4"}), frame.astype({"a": "Int64"}), frame.astype({"c": "category"})),
+            *(frame["a"], frame["a"].rename("z"), frame["a"] + 1, frame["a"].astype("Int64"), frame["c"]),
+            *(pandas.Index([1, 2]), pandas.RangeIndex(2), pandas.Index(["x", "y"]), pandas.Index(["x", "y"], name="n")),
+            *(
+                pandas.MultiIndex.from_product([[1, 2], ["a", "b"]]),
+                dates,
+                pandas.Series(dates),
+                dates.tz_convert("UTC"),
+            ),
+            *(pandas.Timestamp("2024-01-01"), pandas.Timedelta(1, "s"), pandas.Interval(0, 1)),
+            *(
+                pandas.Series([1, None], dtype="Int64"),
+                pandas.Categorical(["a"]),
+                pandas.Categorical(["a"], ["a", "b"]),
+            ),
+        ]
+        keys = [key(frame), *map(key, others)]
+        assert len(set(keys)) == len(keys)
+        assert [key(copy.deepcopy(other)) for other in others] == keys[1:]
+
+    def test_structs_count_by_their_fields(self, store):
+        msgspec = pytest.importorskip("msgspec")
+        kind = msgspec.defstruct("Planet", [("name", str), ("moons", list)], module=__name__)
+        sys.modules[__name__].Planet = kind
+        key = store.memoize(show).cache_key
+        assert key(kind("Mars", [1, 2])) == key(kind("Mars", [1, 2])) != key(kind("Mars", [2, 1]))
+
+    # keys that last
+
+    def test_keys_are_what_they_were(self, store):
+        here = __name__
+        assert store.memoize(plain).cache_key(1) == (f"{here}:plain(a, b)", 1, 2)
+        assert store.memoize(typed=True)(plain).cache_key(1) == (f"{here}:plain(a, b) typed", 1, 2, "ii")
+        assert store.memoize(ignore=("b",))(plain).cache_key("a") == (f"{here}:plain(a, b) without b", "a")
+        assert store.memoize(name="f")(collect).cache_key(1, 2, c=3, b=(4,)) == (
+            *("f(first, /, *more, key, **named)", 1, None, (2,)),
+            (("b", (4,)), ("c", 3)),
+        )
+        assert store.memoize(name="f")(plain).cache_key([1], "x") == (
+            "f(a, b)",
+            bytes.fromhex(GOLDEN["[1]"]),
+            "x",
+            (1,),
+        )
+
+    def test_hashes_of_contents_are_what_they_were(self):
+        assert {name: digest(eval(name, modules())).hex() for name in GOLDEN} == GOLDEN
+
+    @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
+    @pytest.mark.parametrize("seed", ["1", "2"])
+    def test_they_are_the_same_in_other_processes_and_versions(self, version, seed):
+        interpreter = interpreter_of(version)
+        if interpreter is None:
+            pytest.skip(f"there is no Python {version}")
+        source = f"""\
+            import importlib.util, json, {IMPORTS}
+            spec = importlib.util.spec_from_file_location("content", {digest.__globals__["__file__"]!r})
+            content = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(content)
+            print(json.dumps({{name: content.digest(eval(name)).hex() for name in {list(GOLDEN)!r}}}))
+        """
+        done = subprocess.run(
+            [interpreter, "-I", "-c", textwrap.dedent(source)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert eval(done.stdout) == GOLDEN
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.recursive(
+                    st.none()
+                    | st.booleans()
+                    | st.integers(-3, 3)
+                    | st.floats(width=16)
+                    | st.sampled_from(["", "a", "b", b"", b"a", (), (1,), "(1,)"]),
+                    lambda inner: (
+                        st.lists(inner, max_size=2)
+                        | st.lists(inner, max_size=2).map(tuple)
+                        | st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
+                    ),
+                    max_leaves=4,
+                ),
+                st.lists(st.sampled_from([1, "a", (1,), [1]]), max_size=2),
+                st.dictionaries(st.sampled_from("xyz"), st.sampled_from([1, "a", [1], (1, 2)]), max_size=2),
+            ),
+            min_size=2,
+            max_size=6,
+        )
+    )
+    def test_equal_calls_and_no_others_have_one_key(self, calls):
+        with fastcache.Index() as store:
+            key = store.memoize(typed=True)(collect).cache_key
+            for one, more, named in calls:
+                again = copy.deepcopy((one, more, dict(reversed(named.items()))))
+                assert key(one, *more, **named) == key(again[0], *again[1], **again[2])
+            spelled = {repr((one, more, sorted(named.items()))): (one, more, named) for one, more, named in calls}
+            # Of what has no order, another one; and zero has a sign, which counts nowhere.
+            spelled = {
+                text: call
+                for text, call in spelled.items()
+                if not any(text != other and alike(call, spelled[other]) for other in spelled)
+            }
+            keys = {key(one, *more, **named) for one, more, named in spelled.values()}
+            assert len(keys) == len(spelled)
 
 
 class CacheMemoizeContract(StoreContract):
