@@ -13,12 +13,9 @@ wrapper, computing what is missing (engine/single_flight.py), and renewing befor
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import inspect
-import logging
-import threading
 from _thread import get_ident
 from collections import namedtuple
 from math import log
@@ -27,11 +24,13 @@ from time import monotonic
 
 from fastcache.content import NoContentError, digest
 from fastcache.engine.calls import ABSENT, NO_DEFAULT, BoundCall, Call, is_inside, now_of, quicken
+from fastcache.engine.lazy import load
 from fastcache.engine.single_flight import compute_once, compute_once_async, number_of, single_flight_of
 from fastcache.fingerprint import fingerprint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterable
     from datetime import timedelta
     from typing import Any, ParamSpec, TypeAlias, TypeVar
@@ -49,8 +48,6 @@ __all__ = ["CacheInfo", "Memoized", "memoize", "memoize_stampede"]
 
 CacheInfo = namedtuple("CacheInfo", ["hits", "misses"])
 CacheInfo.__doc__ = "How many calls of this process were answered from the cache, and for how many one had to compute."
-
-_log = logging.getLogger("fastcache")
 
 _CLEARED_AT_ONCE = 1000
 
@@ -294,7 +291,7 @@ class EarlyMemoized(Memoized[_P, _R]):
 
         try:
             # A daemon: the end of the program does not wait for it.
-            threading.Thread(target=renew, name="fastcache-renewal", daemon=True).start()
+            load("threading").Thread(target=renew, name="fastcache-renewal", daemon=True).start()
         except BaseException as error:
             flights.end(flight)
             if not isinstance(error, RuntimeError):
@@ -304,7 +301,9 @@ class EarlyMemoized(Memoized[_P, _R]):
 
     def report(self, error: BaseException) -> None:
         """Log that a renewal has failed: without the error's message, in which arguments may stand."""
-        _log.warning("renewing a result of %s failed: %s", self._unversioned, type(error).__qualname__)
+        load("logging").getLogger("fastcache").warning(
+            "renewing a result of %s failed: %s", self._unversioned, type(error).__qualname__
+        )
 
 
 class EarlyMemoizedCoroutine(EarlyMemoized[_P, _R], MemoizedCoroutine[_P, _R]):
@@ -323,7 +322,7 @@ class EarlyMemoizedCoroutine(EarlyMemoized[_P, _R], MemoizedCoroutine[_P, _R]):
 
     def start(self, flights: SingleFlight, flight: Flight, *call: Any) -> None:
         """Renew in a task."""
-        flight.loop = asyncio.get_running_loop()
+        flight.loop = load("asyncio").get_running_loop()
 
         async def renew() -> None:
             try:
