@@ -40,7 +40,7 @@ OTHERS = [
             "bounded",
             "store",
         ),
-        *("shards", "transaction", "bulk", "batch", "mapping", "pickles", "maps", "claims", "bell"),
+        *("shards", "transaction", "bulk", "batch", "mapping", "pickles", "maps", "claims", "bell", "calls"),
     )
 ]
 

@@ -10,6 +10,7 @@ diskcache_rs: `Cache` is its drop-in for diskcache's, persistent and shared betw
 
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -131,6 +132,31 @@ class DictLoops(Loops):
         self.cache.clear()
 
 
+class LruLoops(Loops):
+    """What functools keeps in this process."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def memoize(self, function: Any) -> Any:
+        return functools.lru_cache(maxsize=None)(function)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class SettingLoops(Loops):
+    """fastcache without memoizing: the function is called, and what it returns is stored."""
+
+    def memoize(self, function: Any) -> Any:
+        def compute(one: int, other: int) -> Any:
+            result = function(one, other)
+            self.cache.set((one, other), result)
+            return result
+
+        return compute
+
+
 class DecodingLoops(Loops):
     """A get decodes the value that was stored last, whatever the key: a hit on a mutable value cannot do less."""
 
@@ -208,6 +234,9 @@ FLOOR = FloorContender("floor", "fastcache", peer=False, extra=".")
 SNAPSHOT = FloorContender("floor, one snapshot", "fastcache", peer=False, extra=".", kind="FloorInSnapshot")
 DICT = BareContender("dict", "builtins", DictLoops, peer=False)
 DECODING = BareContender("pickle.loads", "pickle", DecodingLoops, peer=False)
+# References of bench_memoize.py.
+LRU_CACHE = BareContender("functools.lru_cache", "functools", LruLoops, peer=False)
+SETTING = Contender("computed and set", "fastcache", SettingLoops, peer=False, extra=".")
 # References of bench_values.py, which opens them by itself.
 FILE = BareContender("file", "numpy", peer=False, extra="numpy")
 SHARDED = FASTCACHE.sharded()
@@ -223,6 +252,7 @@ DISKCACHE_RS = Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops, limit
 CONTENDERS = (
     *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY, WRITE_BEHIND, SHARDED, SHARDED_NO_MEMORY),
     *(FLOOR, SNAPSHOT, DICT, DECODING),
+    *(LRU_CACHE, SETTING),
     *(FILE, UNSIGNED, ONE_THREAD),
     *(UNBOUNDED, UNBOUNDED_NO_MEMORY),
     *(SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS),

@@ -1014,4 +1014,4 @@ class Averager:
 
 def _transact(cache: Any, key: Any) -> Any:
     """What makes reading and writing an entry one step."""
-    return cache.transact()
+    return cache.transact(key)

@@ -8,16 +8,61 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
-    from typing import Any, TypeAlias
+    from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
     from fastcache.check import CheckResult
     from fastcache.engine.mapping import StoreMapping as _Mapping
     from fastcache.locks import Averager, BoundedSemaphore, Lock, RLock
+    from fastcache.memoize import Memoized, _Ignore
 
     _Seconds: TypeAlias = float | timedelta | None
     _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
+    _Method = TypeVar("_Method", bound="classmethod[Any, ..., Any] | staticmethod[..., Any]")
+
+    class _Memoize(Protocol):
+        """What makes a memoized function of a function."""
+
+        @overload
+        def __call__(self, function: _Method, /) -> _Method: ...  # type: ignore[overload-overlap]
+        @overload
+        def __call__(self, function: Callable[_P, _R], /) -> Memoized[_P, _R]: ...
+
+    class _IndexMemoize(Protocol):
+        """The same, with and without parentheses."""
+
+        @overload
+        def __call__(self, function: _Method, /) -> _Method: ...  # type: ignore[overload-overlap]
+        @overload
+        def __call__(self, function: Callable[_P, _R], /) -> Memoized[_P, _R]: ...
+        @overload
+        def __call__(
+            self, *, typed: bool = ..., name: str | None = ..., ignore: _Ignore = ..., version_aware: bool = ...
+        ) -> _Memoize: ...
+
+    class _CacheMemoize(Protocol):
+        """The same, with expiry and tags."""
+
+        @overload
+        def __call__(self, function: _Method, /) -> _Method: ...  # type: ignore[overload-overlap]
+        @overload
+        def __call__(self, function: Callable[_P, _R], /) -> Memoized[_P, _R]: ...
+        @overload
+        def __call__(
+            self,
+            *,
+            expire: float | timedelta | None = ...,
+            tag: Any = ...,
+            typed: bool = ...,
+            name: str | None = ...,
+            ignore: _Ignore = ...,
+            version_aware: bool = ...,
+        ) -> _Memoize: ...
+
 else:
     _Mapping = object
+
 
 __all__ = ["CacheRecipes", "Recipes"]
 
@@ -82,8 +127,146 @@ class Recipes(_Mapping):
         if records is not None:
             records.leave()
 
+    if TYPE_CHECKING:
+        memoize: _IndexMemoize
+    else:
+
+        def memoize(
+            self,
+            function: Any = None,
+            /,
+            *,
+            typed: bool = False,
+            name: str | None = None,
+            ignore: _Ignore = (),
+            version_aware: bool = False,
+        ) -> Any:
+            """Decorate a function, so that its results are kept here; see Cache.memoize, which has ``expire`` and
+            ``tag``, too.
+
+            >>> from fastcache import Index
+            >>> with Index() as index:
+            ...     @index.memoize
+            ...     def square(number):
+            ...         return number * number
+            ...     square(7), square(7), square.cache_info()
+            (49, 49, CacheInfo(hits=1, misses=1))
+            """
+            how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
+            return _decorated("memoize", self, function, how)
+
 
 class CacheRecipes(Recipes):
     """What knows of expiry and tags."""
 
     __slots__ = ()
+
+    if TYPE_CHECKING:
+        memoize: _CacheMemoize
+    else:
+
+        def memoize(
+            self,
+            function: Any = None,
+            /,
+            *,
+            expire: float | timedelta | None = None,
+            tag: Any = None,
+            typed: bool = False,
+            name: str | None = None,
+            ignore: _Ignore = (),
+            version_aware: bool = False,
+        ) -> Any:
+            """Decorate a function, so that its results are kept in the cache, for all processes and the next run.
+
+            For functions, methods, class and static methods (above or below their decorator), and ``async def``; also
+            without parentheses. Of all who miss the same call at the same time, one computes; see ``get_or_set``. (A
+            cache with ``write_behind`` shows a result to other processes that much later, so that each of them may
+            compute it.) What it raises is not kept. None is.
+
+            One call is the same whether arguments are given by place or by name, and whether defaults are given.
+            Arguments that are str, bytes, int, float, bool, None, or tuples and frozensets of these are compared as
+            they are; of all others their contents are, by a hash: lists, dicts, sets, dataclasses, arrays, frames, and
+            whatever else pickle could rebuild. ``self`` counts like any other, by its contents: ``ignore=("self",)``
+            lets it not count.
+
+            Args:
+                expire: seconds (int, float) or a timedelta after which a result is computed again; None for never.
+                tag: of all results, for ``evict_tag``.
+                typed: tell 1, 1.0 and True apart.
+                name: the function's name in the keys (str); its module and qualified name by default. Results stay with
+                    the name, so a function that has moved keeps them under its former name "module:qualname".
+                ignore: names (str) and positions (int) of parameters that do not count; also names in ``**kwargs``.
+                version_aware: begin afresh when the code of the function changes, or that of functions and classes of
+                    its module that it refers to. That is bytecode: another version of Python begins afresh, too.
+            Returns:
+                What is called like the function, with ``cache_key(...)``, the key of a call; ``invalidate(...)``, which
+                removes one result and returns whether it was there (bool); ``cache_clear()``, which looks at all keys,
+                removes all results and returns how many (int); ``cache_info()``, the hits and misses of this process;
+                and ``__wrapped__``.
+            Raises:
+                TypeError: what is decorated is no function, or has no name that tells who it is. In a call: an argument
+                    has no content (a lock, a file, a lambda), or the function cannot be called like that.
+                ValueError: there is no such parameter to ignore.
+
+            >>> from fastcache import Cache
+            >>> with Cache() as cache:
+            ...     @cache.memoize(expire=3600, tag="power")
+            ...     def power(base, exponent=2):
+            ...         return base**exponent
+            ...     power(3), power(base=3, exponent=2), power.cache_info()
+            ...     cache[power.cache_key(3)], power.invalidate(3), power.cache_clear()
+            (9, 9, CacheInfo(hits=1, misses=1))
+            (9, True, 0)
+            """
+            how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
+            return _decorated("memoize", self, function, how | {"expire": expire, "tag": tag})
+
+    def memoize_stampede(
+        self,
+        expire: float | timedelta,
+        beta: float = 1.0,
+        *,
+        tag: Any = None,
+        typed: bool = False,
+        name: str | None = None,
+        ignore: _Ignore = (),
+        version_aware: bool = False,
+    ) -> _Memoize:
+        """Decorate a function as ``memoize`` does, and renew results in the background shortly before they expire.
+
+        So nobody has to wait for a result that is asked for often enough. A call may find that it is time to renew: it
+        gets the old result, while a thread (for an ``async def`` a task) computes the next one, one for each key at a
+        time in all processes. How likely that is grows towards the expiry, and with the time that the computation has
+        taken (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015). A
+        renewal that fails is logged. Under ``cache_key`` lies a tuple: the result, how long it took in seconds, and
+        when it expires.
+
+        Args:
+            expire: seconds (int, float) or a timedelta after which a result is not returned any more.
+            beta: more than 1 renews earlier, less later (float); 0 not before it has expired.
+            tag, typed, name, ignore, version_aware: as in ``memoize``.
+        Raises:
+            ValueError: expire is not positive, or beta is negative.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     @cache.memoize_stampede(expire=60)
+        ...     def report(day):
+        ...         return f"all about {day}"
+        ...     report("Monday"), report("Monday")
+        ('all about Monday', 'all about Monday')
+        """
+        how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
+        decorate: _Memoize = _decorated(
+            "memoize_stampede", self, None, how | {"expire": expire, "beta": beta, "tag": tag}
+        )
+        return decorate
+
+
+def _decorated(kind: str, cache: Recipes, function: Any, how: dict[str, Any]) -> Any:
+    """What is made of a function; without one, what makes it."""
+    decorate = getattr(load("fastcache.memoize"), kind)
+    if function is None:
+        return lambda function: decorate(cache, function, **how)
+    return decorate(cache, function, **how)

@@ -32,6 +32,7 @@ from tests.contract.keys import KeyContract
 from tests.contract.locks import LocksContract
 from tests.contract.maintenance import CacheMaintenanceContract, MaintenanceContract
 from tests.contract.mapping import MappingContract
+from tests.contract.memoize import CacheMemoizeContract, CallKeyContract, MemoizeContract
 from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
@@ -220,6 +221,18 @@ class TestTableOfRecency(IsCache, RecencyContract):
 
 
 class TestForksWithinALimit(IsCache, ForkContract):
+    pass
+
+
+class TestMemoize(IsCache, MemoizeContract):
+    pass
+
+
+class TestKeysOfCalls(IsCache, CallKeyContract):
+    pass
+
+
+class TestMemoizeWithExpiry(IsCache, CacheMemoizeContract):
     pass
 
 

@@ -16,6 +16,7 @@ from tests.contract.keys import KeyContract
 from tests.contract.locks import LocksContract
 from tests.contract.maintenance import MaintenanceContract
 from tests.contract.mapping import MappingContract
+from tests.contract.memoize import MemoizeContract
 from tests.contract.memory import MemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
@@ -132,6 +133,10 @@ class TestVacuum(IsIndex, VacuumContract):
 class TestMaintenance(IsIndex, MaintenanceContract):
     test_the_wal_stays_short_while_somebody_reads_all_the_time = None
     test_the_wal_stays_short_while_others_write_all_the_time = None
+
+
+class TestMemoize(IsIndex, MemoizeContract):
+    pass
 
 
 class TestCheck(IsIndex, CheckContract):

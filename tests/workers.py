@@ -1796,5 +1796,79 @@ def meet_at_a_barrier(kind, directory, calls):
             run()
 
 
-if __name__ == "__main__":
-    COMMANDS[sys.argv[1]](*json.loads(sys.argv[2]))
+# memoizing
+
+
+@command
+def compute_once(kind, directory, how, calls, seconds):
+    """At a message, ask for what takes so many seconds, and notes each computation in a file; say the result."""
+
+    def compute():
+        with open(calls, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(seconds)
+        return ["result"]
+
+    with open_store(kind, directory) as store:
+        memoized = store.memoize(name="compute")(compute)
+        say("ready")
+        hear()
+        say(memoized() if how == "memoize" else store.get_or_set("key", compute))
+
+
+@command
+def fork_while_computing(kind, directory):
+    """While a thread computes, fork a child that asks for the same, and again when it is gone; say what it gets."""
+    computing, done = threading.Event(), threading.Event()
+
+    def compute():
+        computing.set()
+        done.wait()
+        return "parent"
+
+    with open_store(kind, directory) as store:
+        thread = threading.Thread(target=store.get_or_set, args=("key", compute))
+        thread.start()
+        computing.wait()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            # It waits until the parent has stored; and then for nobody.
+            answers = [store.get_or_set("key", lambda: "child")]
+            store.delete("key")
+            answers.append(store.get_or_set("key", lambda: "child"))
+            os.write(writing, json.dumps(answers).encode())
+            os._exit(0)
+        time.sleep(0.1)
+        done.set()
+        thread.join()
+        os.waitpid(child, 0)
+        say(json.loads(os.read(reading, 100)))
+
+
+@command
+def renew_early(kind, directory, calls):
+    """At a message, ask for what is always renewed; the second computation and those after it wait for another one."""
+    go_on = threading.Event()
+
+    def compute():
+        with open(calls, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        with open(calls) as file:
+            if len(file.read().split()) > 1:
+                go_on.wait()
+        return 1
+
+    with open_store(kind, directory) as store:
+        memoized = store.memoize_stampede(100, 1e15, name="early")(compute)
+        say("ready")
+        hear()
+        memoized()
+        for _ in range(20):
+            memoized()
+            time.sleep(0.005)
+        say(memoized())
+        hear()
+        go_on.set()
+        while any(thread.name == "fastcache-renewal" for thread in threading.enumerate()):
+            time.sleep(0.001)

@@ -427,6 +427,11 @@ cdef bytes serialized(object key, object serializer):
     return payload
 
 
+def hash_of(key, serializer):
+    """The hash of a key (int of 64 bits); raises what storing under it would raise."""
+    return hash_key(key, serializer)
+
+
 def stored_form(key, serializer):
     """A key as it is stored."""
     cdef Cell cell

@@ -407,11 +407,11 @@ cdef class IndexMapping(StoreMapping):
 
     def setdefault(self, key, default=None):
         """The value of a key; if it is absent, ``default`` is stored first."""
-        return get_or_put(self.store_of(key), key, default, False, None, None)
+        return get_or_put(self.store_of(key), key, default, None, None)
 
     def get_or_set(self, key, factory):
         """The value of a key; if it is absent, what ``factory()`` returns is stored first. See Cache.get_or_set."""
-        return get_or_put(self.store_of(key), key, factory, True, None, None)
+        return get_or_make(self, key, factory, None, None)
 
 
 cdef class CacheMapping(StoreMapping):
@@ -508,22 +508,27 @@ cdef class CacheMapping(StoreMapping):
 
     def setdefault(self, key, default=None, *, expire=None, tag=None):
         """The value of a key; if it is absent, ``default`` is stored first."""
-        return get_or_put(self.store_of(key), key, default, False, expire, tag)
+        return get_or_put(self.store_of(key), key, default, expire, tag)
 
     def get_or_set(self, key, factory, *, expire=None, tag=None):
         """The value of a key; if it is absent, what ``factory()`` returns is stored first.
 
-        If another thread or process stores a value meanwhile, that one is returned, so that all see the same.
+        Of all threads and processes that ask for an absent key at the same time, one calls its factory; the others wait,
+        and get what it has stored. If it raises, or is killed, the next one calls its own. Inside of ``transact`` nobody
+        is waited for. If another one stores a value meanwhile, that one is returned, so that all see the same.
 
         Args:
-            factory: called without arguments, outside of any lock. An exception of it goes to the caller.
+            factory: called without arguments, and with no lock held. An exception of it goes to the caller alone. It may
+                ask for other keys; if it asks for this very one, its factory is called right away.
+        Raises:
+            StorageError: the folder ``locks`` in the cache's directory, or a file in it, cannot be made.
 
         >>> from fastcache import Cache
         >>> with Cache() as cache:
         ...     cache.get_or_set("k", lambda: 6 * 7), cache.get_or_set("k", lambda: 0)
         (42, 42)
         """
-        return get_or_put(self.store_of(key), key, factory, True, expire, tag)
+        return get_or_make(self, key, factory, expire, tag)
 
     def touch(self, key, expire=None):
         """Give an entry a new expiry, counted from now, or none; returns whether there is one (bool)."""
@@ -651,26 +656,47 @@ cdef object with_extras(Entry entry, object default, bint expire_time, bint tag)
     return tuple(found)
 
 
-cdef object get_or_put(Store store, object key, object given, bint call, object expire, object tag):
-    """The value of a key; if absent, ``given`` (or what calling it returns) is added first."""
-    value = MISSING
+cdef object get_or_put(Store store, object key, object given, object expire, object tag):
+    """The value of a key; if absent, ``given`` is added first."""
     while True:
+        found = store.fetch(key, MISSING)
+        if found is not MISSING:
+            return found
+        if store.put(key, given, NEVER if expire is None else expiry(store, expire), tag, True):
+            return given
+
+
+cdef object get_or_make(StoreMapping mapping, object key, object factory, object expire, object tag):
+    """The value of a key; if absent, what ``factory`` returns is added first, by one caller at a time."""
+    try:
+        found = mapping.fetch(key, MISSING)
+    except UntrustedValueError:
+        # Whoever put it there: it is of no use here, and can be made again.
+        found = MISSING
+    if found is not MISSING:
+        return found
+    return _make_once(mapping, key, factory, expire, tag)
+
+
+def _make_once(StoreMapping mapping, key, factory, expire, tag):
+    """The same for a key that was found absent."""
+    return load("fastcache.engine.single_flight").compute_once(
+        mapping, key, lambda: put_made(mapping.store_of(key), key, factory, expire, tag))
+
+
+cdef object put_made(Store store, object key, object factory, object expire, object tag):
+    """Add what ``factory`` returns; the value that is there then, whoever has stored it."""
+    value = factory()
+    # Counted from when the value is there.
+    while not store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, True):
         try:
             found = store.fetch(key, MISSING)
         except UntrustedValueError:
-            if not call:
-                raise
-            # Whoever put it there: it is of no use here, and can be made again.
-            value = given()
             store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, False)
             return value
         if found is not MISSING:
             return found
-        if value is MISSING:
-            value = given() if call else given
-        # Counted from when the value is there.
-        if store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, True):
-            return value
+    return value
 
 
 class KeysOfStore(KeysView):
