@@ -74,8 +74,8 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _FIRST_TOKEN = NUMBERS // 2
 # How long the first waiter sleeps between two looks at whether the holder lives, in seconds; the second twice as long,
 # and so on, up to the longest: they have others before them.
-_PERIOD = 0.01
-_LONGEST_PERIOD = 0.1
+_PERIOD = 0.025
+_LONGEST_PERIOD = 0.2
 # For how long the index waits for another writer before whoever asked looks at its own deadline, in seconds.
 _SLICE = 0.02
 _MEMORY = 1024 * 1024
