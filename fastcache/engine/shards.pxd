@@ -21,6 +21,7 @@ cdef class Shards:
     cdef Store at(self, int index)
     cdef list opened(self)
     cdef list to_write(self)
+    cdef bint is_inside(self) except -1
     cdef int refuse_elsewhere(self, int index) except -1
     cdef int enter(self, Store store) except -1
     cdef int leave(self, Store store) except -1
