@@ -1,7 +1,7 @@
 """A cache gets another number of shards: everything comes along, and nothing that happens meanwhile loses any of it."""
 
-import decimal
 import contextlib
+import decimal
 import itertools
 import random
 import signal
@@ -45,8 +45,10 @@ VALUES = {
 
 def make(directory, shards, **options):
     """Make a cache of so many shards."""
-    return fastcache.Cache(directory, **options) if shards == 1 else fastcache.FanoutCache(
-        directory, shards=shards, **options
+    return (
+        fastcache.Cache(directory, **options)
+        if shards == 1
+        else fastcache.FanoutCache(directory, shards=shards, **options)
     )
 
 
@@ -97,7 +99,7 @@ def test_there_and_back_again(directory):
         assert reshard(directory, shards) > 0
     with make(directory, 1) as cache:
         settle(cache)
-        assert cache == {number: b"x" * FILE for number in range(50)}
+        assert cache == dict.fromkeys(range(50), b"x" * FILE)
         assert cache.check(), cache.check()
         assert len(value_files(directory)) == 50
 
