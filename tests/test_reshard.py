@@ -296,6 +296,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(directory):
             _, complaint = process.communicate()
             assert process.returncode in (0, -signal.SIGKILL), complaint
             kills += process.returncode != 0
+            complaint = None
             try:
                 with open_cache(directory) as cache:
                     assert len(cache) == len(expected)
@@ -303,7 +304,9 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(directory):
                     assert stored in (1, 8, 3, 2)
             except fastcache.FormatError as error:
                 refused += 1
-                assert f"fastcache reshard {directory} {shards}" in str(error)
+                complaint = str(error)
+            if complaint is not None:
+                assert f"fastcache reshard {directory} {shards}" in complaint
                 for count in (stored, shards):
                     with pytest.raises(fastcache.FormatError, match=f"fastcache reshard .* {shards}"):
                         make(directory, count)
@@ -313,8 +316,8 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(directory):
             settle(cache)
             assert cache == expected
             found = cache.check(fix=True)
-            # A file that was linked just before the end has no row yet, and none any more if another attempt needed none.
-            assert not (found.dangling_rows or found.size_mismatches), found
+            # A file that had been linked before its row was there may be left.
+            assert found.dangling_rows == found.size_mismatches == 0, found
             assert found.counters_consistent, found
             assert cache.check(), cache.check()
         assert kills < 200

@@ -382,13 +382,13 @@ def set_pickled(kind, directory, shards, path):
 
 
 @command
-def set_streams(kind, directory, name, items, times, backward):
+def set_streams(kind, directory, name, items, backward):
     """Store many entries of all shards in each call, from a generator; the first ones are the last ones of others."""
     numbers = range(items)
     with open_store(kind, directory) as store:
         say("ready")
         hear()
-        for _ in range(times):
+        for _ in range(3):
             store.set_many((number, name) for number in (reversed(numbers) if backward else numbers))
 
 
