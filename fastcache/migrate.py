@@ -178,6 +178,8 @@ def reshard(
         StorageError, FullError: an entry could not be moved.
 
     >>> import tempfile
+    >>> from fastcache import Cache, FanoutCache
+    >>> from fastcache.migrate import reshard
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     with Cache(directory) as cache:
     ...         cache["k"] = "v"
