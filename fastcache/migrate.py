@@ -215,7 +215,9 @@ class _Resharding:
         self.connections: dict[int, Connection] = {}
         try:
             for index in [0, *sorted(_shards_in(directory))]:
-                self.open(index)
+                # One that has no tables is of an attempt that was interrupted when it made the database.
+                if self.open(index).query(sql.COUNT_SCHEMA) == [(0,)]:
+                    del self.connections[index]
         except BaseException:
             self.close()
             raise
@@ -225,7 +227,7 @@ class _Resharding:
         try:
             self.connections[index] = connection = Connection(path, False, self.timeout, True)
             # The first look at it takes the lock.
-            connection.query(sql.GET_META)
+            connection.query(sql.COUNT_SCHEMA)
         except Timeout as error:
             raise Timeout(f"{self.directory!r} is in use; close it in all programs, and try again") from error
         return connection
@@ -294,6 +296,9 @@ class _Resharding:
                 connection.query(sql.DELETE_KEY, (key,))
                 connection.query(sql.INSERT, (key, codec, size, expire, tag, file, value))
                 if file is not None:
+                    # Its name may be in the trash here, from when it moved away, or of an attempt that was interrupted.
+                    for (dropped,) in connection.query(sql.EMPTY_TRASH, (file,)):
+                        connection.query(sql.COUNT_FILE, (-dropped,))
                     connection.query(sql.COUNT_FILE, (size,))
 
     def link(self, source: int, target: int, name: str) -> bool:
@@ -319,7 +324,7 @@ class _Resharding:
 
     def finish(self) -> None:
         """Let the new number hold, and remove what is left of shards that are no more."""
-        gone = [index for index in self.connections if index >= self.shards]
+        gone = [index for index in _shards_in(self.directory) if index >= self.shards]
         for index in sorted(self.connections, reverse=True):
             connection = self.connections[index]
             connection.query(sql.VACUUM_ALL)
@@ -328,7 +333,7 @@ class _Resharding:
                     connection.query(sql.PUT_META, ("shards", self.shards))
                     connection.query(sql.DROP_META, ("resharding",))
         for index in gone:
-            del self.connections[index]
+            self.connections.pop(index, None)
             shutil.rmtree(path_of(self.directory, index), ignore_errors=True)
 
 

@@ -103,7 +103,8 @@ cdef class Parts:
         cdef Py_ssize_t index
         cdef Writing part
         self.begun = True
-        if self.shards.count > 1:
+        # Inside of transact(key), there is but one part; to lock others would not be in the order.
+        if self.shards.count > 1 and not self.shards.is_inside():
             for index, store in enumerate(self.shards.to_write()):
                 if self.parts[index] is None:
                     self.parts[index] = Writing(store, self.only_if_absent)

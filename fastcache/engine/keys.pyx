@@ -320,10 +320,11 @@ cdef object canonical_key(object key, object owner, object serializer, unsigned 
         return key
     try:
         key = decode_key(owner, serializer)
+        # None is plain, too, and is stored in the long form.
+        if hash_plain(key, 0, hashed):
+            return key
     except CacheError:
-        key = None
-    if key is not None and hash_plain(key, 0, hashed):
-        return key
+        pass
     hashed[0] = hash_bytes(PyBytes_AS_STRING(owner), PyBytes_GET_SIZE(owner), SEED_BYTES, 1)
     return owner
 

@@ -23,6 +23,7 @@ cdef class Shards:
     cdef int have_adopt(self, Store store) except -1
     cdef list opened(self)
     cdef list to_write(self)
+    cdef bint is_inside(self) except -1
     cdef int refuse_elsewhere(self, int index) except -1
     cdef int enter(self, Store store) except -1
     cdef int leave(self, Store store) except -1

@@ -208,14 +208,21 @@ cdef class Shards:
             self.blocks.pop(PyThread_get_thread_ident(), None)
         return 0
 
-    cdef int refuse_elsewhere(self, int index) except -1:
-        """Raise TransactionError if this thread is inside a transaction, unless of this shard."""
+    cdef bint is_inside(self) except -1:
+        """Whether this thread is inside of ``transact(key)``."""
         cdef Store inside = self.blocks.get(PyThread_get_thread_ident())
-        if inside is None or (index >= 0 and self.stores[index] is inside):
-            return 0
+        if inside is None:
+            return False
         if inside.depth == 0 or not inside.turn.is_mine():
             # It was rolled back together with one around it.
             self.blocks.pop(PyThread_get_thread_ident(), None)
+            return False
+        return True
+
+    cdef int refuse_elsewhere(self, int index) except -1:
+        """Raise TransactionError if this thread is inside a transaction, unless of this shard."""
+        if not self.is_inside() or (
+                index >= 0 and self.stores[index] is self.blocks[PyThread_get_thread_ident()]):
             return 0
         raise TransactionError(
             f"{self.directory!r}: inside transact(key), only keys of that key's shard can be used, one at a time: what is done "

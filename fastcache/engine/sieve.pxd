@@ -36,7 +36,9 @@ cdef class Budget:
 
     cdef bint join(self, Sieve sieve) noexcept
     cdef void leave(self, Sieve sieve) noexcept
+    cdef Sieve largest(self)
     cdef bint make_room(self) noexcept
+    cdef bint make_room_for(self, Sieve smaller) noexcept
 
 
 cdef class Sieve:

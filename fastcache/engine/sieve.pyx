@@ -71,15 +71,27 @@ cdef class Budget:
                 self.members[index] = self.members[self.count]
                 return
 
-    cdef bint make_room(self) noexcept:
-        """Have the largest table evict an entry. False if there is none."""
+    cdef Sieve largest(self):
         cdef Py_ssize_t index
         cdef Sieve largest = None, each
         for index in range(self.count):
             each = <Sieve>self.members[index]
             if each.count and (largest is None or each.used > largest.used):
                 largest = each
+        return largest
+
+    cdef bint make_room(self) noexcept:
+        """Have the largest table evict an entry. False if there is none."""
+        cdef Sieve largest = self.largest()
         if largest is None:
+            return False
+        largest.evict()
+        return True
+
+    cdef bint make_room_for(self, Sieve smaller) noexcept:
+        """Have the largest table evict an entry, so that this one can grow. False if none is larger."""
+        cdef Sieve largest = self.largest()
+        if largest is None or largest.used <= smaller.used:
             return False
         largest.evict()
         return True
@@ -222,6 +234,8 @@ cdef class Sieve:
         cdef unsigned int place
         while self.unused == NOWHERE or self.budget.used + cost > self.limit:
             if self.unused == NOWHERE and self.budget.used + cost <= self.limit and self.grow():
+                continue
+            if self.unused == NOWHERE and self.budget.make_room_for(self):
                 continue
             if self.unused == NOWHERE and self.oldest != NOWHERE:
                 # Of another table it would be no node of ours.

@@ -15,7 +15,7 @@ from ..together import in_a_thread, together
 from ..workers import generation
 from .bulk import IN_A_FILE, REFUSALS
 from .concurrency import all_at_once
-from .store import StoreContract, in_order, value_files
+from .store import StoreContract, in_order, keys_in_order, value_files
 from .values import Selfish, no_pickle
 
 BIG = b"big!" * 500_000
@@ -100,10 +100,10 @@ class BatchContract(StoreContract):
                 batch[number] = IN_A_FILE if number % 10 == 3 else number
                 committed = (number + 1) // max_items * max_items
                 assert batch.committed == committed
-                assert list(store) == list(other) == list(range(committed))
+                assert keys_in_order(store) == keys_in_order(other) == list(range(committed))
                 assert len(store) == committed
         assert batch.committed == 35
-        assert list(store) == list(range(35))
+        assert keys_in_order(store) == list(range(35))
         assert store.check()
 
     def test_deletes_count_as_operations_too(self, store):
@@ -112,11 +112,11 @@ class BatchContract(StoreContract):
             for number in range(6):
                 batch.delete(number)
             assert batch.committed == 4
-            assert list(store) == list(range(4, 10))
+            assert keys_in_order(store) == list(range(4, 10))
             batch.delete("absent")
             batch["new"] = 1
             assert batch.committed == 8
-            assert list(store) == [6, 7, 8, 9, "new"]
+            assert keys_in_order(store) == [6, 7, 8, 9, "new"]
             batch["new"] = 2
         assert batch.committed == 9
         assert store["new"] == 2
@@ -150,7 +150,7 @@ class BatchContract(StoreContract):
                 wait_until(lambda number=number: f"large {number}" in other)
                 assert store[number] == number
                 wait_until(lambda number=number: batch.committed == 2 * number + 2)
-        assert list(store) == [name for number in range(3) for name in (number, f"large {number}")]
+        assert keys_in_order(store) == [name for number in range(3) for name in (number, f"large {number}")]
 
     def test_another_process_sees_a_pausing_stream(self, store, directory, start):
         other = start("answer", self.kind, str(directory))
@@ -202,11 +202,11 @@ class BatchContract(StoreContract):
         with store.batch(max_seconds=LONG) as batch:
             batch["a"] = 1
             store["b"] = 2
-            with store.transact():
+            with store.transact("a"):
                 store["c"] = 3
             assert in_a_thread(lambda: store.set("d", 4)) is True
-            assert list(store) == ["b", "c", "d"]
-        assert list(store) == ["b", "c", "d", "a"]
+            assert keys_in_order(store) == ["b", "c", "d"]
+        assert keys_in_order(store) == ["b", "c", "d", "a"]
 
     def test_what_is_known_in_memory_follows(self, store):
         store.update(a=1, b=2)
@@ -228,7 +228,7 @@ class BatchContract(StoreContract):
                 batch[number] = IN_A_FILE if number % 10 == 3 else number
             raise raised
         assert caught.value is raised
-        assert list(store) == list(range(20))
+        assert keys_in_order(store) == list(range(20))
         assert batch.committed == 20
         if sys.version_info >= (3, 11):
             assert any("7" in note for note in raised.__notes__)
@@ -416,7 +416,7 @@ class BatchContract(StoreContract):
         process.popen.kill()
         process.popen.wait()
         store = open_store()
-        assert list(store) == list(range(20))
+        assert keys_in_order(store) == list(range(20))
         store.check(fix=True)
         assert store.check()
 
@@ -445,7 +445,7 @@ class BatchContract(StoreContract):
             assert written.wait(PATIENCE_SECONDS)
             batch["b"] = 2
         thread.join(PATIENCE_SECONDS)
-        assert list(store) == ["theirs", "a", "b"]
+        assert keys_in_order(store) == ["theirs", "a", "b"]
 
 
 class CacheBatchContract(StoreContract):
@@ -472,7 +472,7 @@ class CacheBatchContract(StoreContract):
         assert "short" not in store
         assert len(store) == 4
         assert store.evict_tag("red") == 2
-        assert list(store) == ["plain", "plain, too"]
+        assert keys_in_order(store) == ["plain", "plain, too"]
 
     def test_what_has_expired_is_set_at_the_end(self, open_store, clock):
         store = open_store(timer=clock)

@@ -11,7 +11,7 @@ import fastcache
 
 from ..together import together
 from ..workers import REFUSED, SIZES, described, is_whole
-from .store import StoreContract, in_order
+from .store import StoreContract, in_order, keys_in_order, values_in_order
 
 
 def all_at_once(processes):
@@ -49,7 +49,7 @@ class ThreadContract(StoreContract):
     def test_setdefault_gives_all_threads_the_same(self, store):
         given = together(*[lambda name=name: [store.setdefault(key, name) for key in range(200)] for name in range(8)])
         assert all(mine == given[0] for mine in given)
-        assert list(store.values()) == [store[key] for key in store]
+        assert values_in_order(store) == [store[key] for key in store]
         assert store == dict(enumerate(given[0]))
 
     def test_pop_hands_each_entry_to_one_thread(self, store):
@@ -129,7 +129,7 @@ class ThreadContract(StoreContract):
         def write():
             try:
                 for number in range(1, 300):
-                    with store.transact():
+                    with store.transact("a"):
                         store["left"] = number
                         store["right"] = -number
             finally:
@@ -139,7 +139,7 @@ class ThreadContract(StoreContract):
             while not done.is_set():
                 seen = dict(store.items())
                 assert seen["left"] == -seen["right"]
-                with store.transact():
+                with store.transact("a"):
                     assert store["left"] == -store["right"]
 
         together(write, read, read)
@@ -297,7 +297,7 @@ class ProcessContract(StoreContract):
             process.tell()
             assert process.hear() == "left"
             expected += [f"{ending} {when}" for when in ("before", "inside", "after")]
-            assert list(store) == expected
+            assert keys_in_order(store) == expected
             process.tell()
         assert process.finish() == "done"
 

@@ -121,7 +121,7 @@ class CheckContract(StoreContract):
     def test_what_was_replaced_or_rolled_back_is_no_damage(self, filled):
         for _ in range(3):
             filled[f"{SECRET} first"] = BIG * 2
-            with contextlib.suppress(ZeroDivisionError), filled.transact():
+            with contextlib.suppress(ZeroDivisionError), filled.transact("a"):
                 filled[f"{SECRET} second"] = BIG * 3
                 1 // 0  # noqa: B018
             filled.pop(f"{SECRET} first", None)
@@ -559,7 +559,7 @@ class CheckContract(StoreContract):
 
     def test_checking_inside_a_transaction_is_refused_or_right(self, filled):
         expected = in_order(filled)
-        with filled.transact():
+        with filled.transact("a"):
             filled["new"] = BIG
             with contextlib.suppress(fastcache.TransactionError):
                 assert_found(filled.check())
@@ -571,7 +571,7 @@ class CheckContract(StoreContract):
     @pytest.mark.parametrize("undo", [True, False])
     def test_fixing_inside_a_transaction_loses_nothing_that_it_may_yet_undo(self, filled, directory, undo):
         expected = dict(filled.items())
-        with contextlib.suppress(ZeroDivisionError), filled.transact():
+        with contextlib.suppress(ZeroDivisionError), filled.transact("a"):
             filled[f"{SECRET} first"] = BIG + b"changed"
             del filled[f"{SECRET} second"]
             with contextlib.suppress(fastcache.TransactionError):
@@ -588,9 +588,9 @@ class CheckContract(StoreContract):
 
     def test_fixing_inside_an_inner_block_that_is_undone_loses_nothing(self, filled):
         expected = in_order(filled)
-        with filled.transact():
+        with filled.transact("a"):
             filled["outer"] = BIG + b"outer"
-            with contextlib.suppress(ZeroDivisionError), filled.transact():
+            with contextlib.suppress(ZeroDivisionError), filled.transact("a"):
                 filled["outer"] = BIG + b"inner"
                 filled[f"{SECRET} first"] = 1
                 with contextlib.suppress(fastcache.TransactionError):

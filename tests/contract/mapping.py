@@ -322,7 +322,7 @@ class MappingContract(StoreContract):
 
     def test_ten_thousand_entries_with_gaps_come_back_in_order(self, store):
         store.update((number, number) for number in range(MANY))
-        with store.transact():
+        with store.transact("a"):
             for number in range(0, MANY, 3):
                 del store[number]
             for number in range(0, MANY, 6):

@@ -221,7 +221,7 @@ class ValueContract(StoreContract):
         assert store.check()
 
     def test_a_value_that_cannot_be_stored_leaves_the_transaction_alone(self, store):
-        with store.transact():
+        with store.transact("a"):
             store["a"] = 1
             with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
                 store["b"] = no_pickle()
