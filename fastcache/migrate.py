@@ -334,7 +334,12 @@ class _Resharding:
                     connection.query(sql.DROP_META, ("resharding",))
         for index in gone:
             self.connections.pop(index, None)
-            shutil.rmtree(path_of(self.directory, index), ignore_errors=True)
+            path = path_of(self.directory, index)
+            # The database last: what is mapped beside it must not outlive it, should it ever be made anew.
+            for name in ("cache.changes", "cache.recency"):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(path, name))
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _shards_in(directory: str) -> Iterator[int]:

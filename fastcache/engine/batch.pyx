@@ -9,7 +9,7 @@ from fastcache.engine.queue cimport Generation, Queue
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.store cimport Store, check_tag, expiry
 
-from fastcache.engine.errors import Timeout, TransactionError
+from fastcache.engine.errors import ClosedError, TransactionError
 
 
 cdef class Part:
@@ -100,7 +100,8 @@ cdef class Batch:
     def __enter__(self):
         if self.used:
             raise TransactionError("a batch is used once: call batch() for each block")
-        self.part_at(0)
+        if self.shards.first.closed:
+            raise ClosedError(f"the cache in {self.shards.directory!r} is closed")
         self.open = self.used = True
         return self
 

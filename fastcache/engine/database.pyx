@@ -66,6 +66,8 @@ cdef int RESTART_FRAMES = 3500
 cdef int CONTENDED_RESTART_FRAMES = 6000
 cdef int OWN_CHECKPOINT_FRAMES = 6500
 cdef int OWN_CHECKPOINT_STEP = 250
+# Of each of many shards, in KiB; SQLite's own default.
+cdef int LEAST_PAGE_CACHE = 2048
 # How long a writer waits for another process before it asks to come first, in seconds.
 cdef double STARVED = 0.001
 SNAPSHOT_PERIOD = 0.025
@@ -243,6 +245,9 @@ cdef class Database:
                     f"{self.directory!r} was in use, in a transaction or a check, when this process was forked, so that "
                     "its locks cannot be trusted here; fork outside of these, or start the process with spawn")
         connection = Connection(path, lenient, self.timeout)
+        if self.settings["shards"] > 1:
+            # Together they have what one would have.
+            connection.execute(sql.PAGE_CACHE.format(max(LEAST_PAGE_CACHE, sql.PAGE_CACHE_KIB // self.settings["shards"])))
         if new:
             try:
                 os.chmod(path, 0o600)

@@ -40,6 +40,8 @@ cdef enum:
 cdef unsigned long long SIGNATURE = 0x31636E6372636166ULL
 # A table of this many slots or fewer is never too large for a limit.
 cdef unsigned long long LEAST_CAPACITY = 128
+# One that is made for a limit of any size has no more; who evicts makes a larger one when it is crowded.
+cdef unsigned long long MOST_AT_FIRST = 1 << 20
 # The part of a limit that the table may take.
 cdef unsigned long long LARGEST_SHARE = 16
 
@@ -65,7 +67,7 @@ cdef class Recency:
         while 2 * <unsigned long long>self.most * sizeof(unsigned long long) <= limit // LARGEST_SHARE:
             self.most *= 2
         # For entries of 2 KiB; it grows if they are smaller.
-        while capacity < <unsigned long long>self.most and capacity * 2048 < limit:
+        while capacity < <unsigned long long>self.most and capacity * 2048 < limit and capacity < MOST_AT_FIRST:
             capacity *= 2
         self.table = self.map_file(<Meaning>meaning, capacity)
         if load(&self.table.words[RECENCY_MEANING]) != <unsigned long long>meaning:

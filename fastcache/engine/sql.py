@@ -53,6 +53,8 @@ GET_META = "SELECT name, value FROM meta"
 GET_APPLICATION_ID = "PRAGMA application_id"
 COUNT_SCHEMA = "SELECT count(*) FROM sqlite_schema"
 
+PAGE_CACHE_KIB = 16384
+PAGE_CACHE = "PRAGMA cache_size = -{}"
 # Each connection, when opened.
 # cell_size_check and trusted_schema: a planted or damaged file must not be able to do harm.
 PRAGMAS = (
@@ -60,7 +62,7 @@ PRAGMAS = (
     "PRAGMA cell_size_check = ON",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -16384",
+    PAGE_CACHE.format(PAGE_CACHE_KIB),
 )
 # Lets a repair read a file that is shorter than its header says.
 LENIENT = "PRAGMA writable_schema = ON"
