@@ -98,6 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     reshard_command.add_argument("directory", type=Path, metavar="DIR")
     reshard_command.add_argument("shards", type=int, metavar="SHARDS")
+    reshard_command.add_argument(
+        "--timeout",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long to wait for others to close it (default: 5)",
+    )
     reshard_command.set_defaults(run=_reshard)
 
     info = commands.add_parser("info", help="show what a cache holds and occupies")
@@ -142,7 +149,7 @@ def _sign(arguments: argparse.Namespace) -> int:
 
 
 def _reshard(arguments: argparse.Namespace) -> int:
-    moved = reshard(arguments.directory, arguments.shards)
+    moved = reshard(arguments.directory, arguments.shards, timeout=arguments.timeout)
     _say(f"{moved:,} entries were moved; there are {arguments.shards} shards")
     return 0
 

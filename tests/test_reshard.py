@@ -215,7 +215,7 @@ def test_while_somebody_has_it_open_it_is_refused(directory, start, before, caps
     assert other.hear() == "open"
     with pytest.raises(fastcache.Timeout, match="close it in all programs"):
         reshard(directory, 2, timeout=0.1)
-    assert main(["reshard", str(directory), "2"]) == 1
+    assert main(["reshard", str(directory), "2", "--timeout", "0.1"]) == 1
     assert "close it in all programs" in capsys.readouterr().err
     other.tell()
     other.finish()

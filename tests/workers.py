@@ -619,6 +619,24 @@ def fork_with_memory(kind, directory):
 
 
 @command
+def fork_beside_a_closed_one(kind, directory):
+    """Fork while one store is closed, and not yet collected, and another one is in use."""
+    closed = open_store(kind, os.path.join(directory, "closed"))
+    closed["k"] = 1
+    closed.close()
+    with open_store(kind, os.path.join(directory, "open")) as store:
+        store["k"] = 1
+        child = os.fork()
+        if child == 0:
+            try:
+                store["k"] = 2
+                os._exit(0)
+            finally:
+                os._exit(1)
+        say([os.waitpid(child, 0)[1], store["k"], repr(closed).startswith(kind)])
+
+
+@command
 def fork_and_write(kind, directory, how, times):
     """Parent and child both write after a fork while the store is open, and both close it."""
     store = open_store(kind, directory)

@@ -395,6 +395,8 @@ cdef class Database:
 
     def quiesce(self):
         """Write what waits, and close the connections; they reopen on next use."""
+        if self.closed:
+            return
         try:
             self.flush()
         finally:

@@ -319,6 +319,9 @@ class ProcessContract(StoreContract):
         assert seen == [["a", "new"], ["b", 1]]
         assert open_store() == {"a": "new", "b": 1}
 
+    def test_a_fork_beside_a_closed_store_is_like_any_other(self, directory, start):
+        assert start("fork_beside_a_closed_one", self.kind, str(directory)).finish() == [0, 2, True]
+
     def test_a_fork_while_other_threads_write_loses_nothing(self, open_store, directory, start):
         statuses, counted, expected = start("fork_many", self.kind, str(directory), 8, 25).finish()
         assert statuses == [0] * 8
