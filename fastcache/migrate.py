@@ -109,12 +109,12 @@ def sign(
     strict = PickleSerializer(safe_types=safe_types, secret=secret)
     count = 0
     with open_cache(directory, serializer=serializer) as cache, open_cache(directory, serializer=strict) as judge:
-        for store in cache.stores.all():
+        for store, judging in zip(cache.stores.all(), judge.stores.all(), strict=True):
             reader = store.connect()
             last = -(1 << 63)
             while rows := reader.query(sql.SERIALIZED_ROWS, (last, _BATCH)):
                 for row, *stored in rows:
-                    if _is_unsigned(judge.store, stored):
+                    if _is_unsigned(judging, stored):
                         count += _sign_row(cache, store, row, stored)
                 last = rows[-1][0]
     return count

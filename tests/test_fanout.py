@@ -1,10 +1,16 @@
 """What a FanoutCache and a FanoutIndex promise: what a Cache and an Index do, and what is their own."""
 
+import pytest
+
 import fastcache
 from tests.contract.bulk import CacheBulkContract
+from tests.contract.concurrency import ThreadContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
+from tests.contract.keys import KeyContract
+from tests.contract.locks import LocksContract
 from tests.contract.mapping import MappingContract
+from tests.contract.memoize import MemoizeContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
 
@@ -59,6 +65,29 @@ class TestStatistics(IsFanoutCache, StatisticsContract):
 class TestBulkWithExpiry(IsFanoutCache, CacheBulkContract):
     # What waits for each of the shards is as much as what waits for one.
     test_a_long_generator_takes_no_room_of_its_own = None
+
+
+class TestKeys(IsFanoutCache, KeyContract):
+    test_anything_else_that_is_hashable_and_comes_back_equal_is_a_key = None  # about the order
+
+
+class TestMemoize(IsFanoutCache, MemoizeContract):
+    # It begins a transaction without a key.
+    test_inside_a_transaction_nobody_is_waited_for = None
+
+
+class TestLocks(IsFanoutCache, LocksContract):
+    # The kinds of locks are the same code, which TestLocks of test_cache.py shows of each.
+    @pytest.fixture(params=[fastcache.Lock])
+    def lock_type(self, request):
+        return request.param
+
+    # It begins a transaction without a key.
+    test_it_can_be_waited_for_inside_a_transaction = None
+
+
+class TestThreads(IsFanoutCache, ThreadContract):
+    test_readers_see_a_transaction_as_a_whole = None  # one of many keys
 
 
 class TestPersistence(IsFanoutCache, PersistenceContract):

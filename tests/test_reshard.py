@@ -254,11 +254,13 @@ def test_the_other_commands_know_shards(directory, capsys):
     unsafe = fastcache.PickleSerializer(unsafe=True)
     with make(directory, 4, serializer=unsafe) as cache:
         cache.set_many((("unsigned", number), samples.Place("here", number)) for number in range(50))
+        cache.set_many((("large", number), [samples.Place("here", number), "x" * FILE]) for number in range(20))
     assert main(["sign", str(directory)]) == 0
-    assert "50 entries were signed" in capsys.readouterr().out
+    assert "70 entries were signed" in capsys.readouterr().out
     with make(directory, 4) as cache:
         assert cache["unsigned", 7] == samples.Place("here", 7)
-        assert len(cache) == 150
+        assert all(cache["large", number][0] == samples.Place("here", number) for number in range(20))
+        assert len(cache) == 170
 
 
 # killed
