@@ -70,6 +70,11 @@ class TestBulk(IsCache, BulkContract):
 
 
 class TestLocks(IsCache, LocksContract):
+    # A BoundedSemaphore of one slot is a Lock by the same code; its own tests have more slots.
+    @pytest.fixture(params=[fastcache.Lock, fastcache.RLock])
+    def lock_type(self, request):
+        return request.param
+
     def test_an_average_may_expire_and_carry_a_tag(self, store):
         averager = fastcache.Averager(store, "k", expire=1000, tag="t")
         averager.add(1)

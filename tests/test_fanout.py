@@ -1,18 +1,16 @@
 """What a FanoutCache and a FanoutIndex promise: what a Cache and an Index do, and what is their own."""
 
-import pytest
-
 import fastcache
 from tests.contract.bulk import CacheBulkContract
 from tests.contract.concurrency import ThreadContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
-from tests.contract.keys import KeyContract
-from tests.contract.locks import LocksContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memoize import MemoizeContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.store import StoreContract
+from tests.together import together
 
 
 class IsFanoutCache:
@@ -67,23 +65,24 @@ class TestBulkWithExpiry(IsFanoutCache, CacheBulkContract):
     test_a_long_generator_takes_no_room_of_its_own = None
 
 
-class TestKeys(IsFanoutCache, KeyContract):
-    test_anything_else_that_is_hashable_and_comes_back_equal_is_a_key = None  # about the order
-
-
 class TestMemoize(IsFanoutCache, MemoizeContract):
     # It begins a transaction without a key.
     test_inside_a_transaction_nobody_is_waited_for = None
 
 
-class TestLocks(IsFanoutCache, LocksContract):
-    # The kinds of locks are the same code, which TestLocks of test_cache.py shows of each.
-    @pytest.fixture(params=[fastcache.Lock])
-    def lock_type(self, request):
-        return request.param
+class TestLocks(IsFanoutCache, StoreContract):
+    """They are one index in the directory, whatever the number of shards; averages are entries."""
 
-    # It begins a transaction without a key.
-    test_it_can_be_waited_for_inside_a_transaction = None
+    def test_a_lock_and_an_average_work_as_in_a_cache(self, store):
+        def add(number):
+            with store.lock("a", expire=60):
+                store["n"] = store.get("n", 0) + 1
+            for name in range(20):
+                store.averager(name).add(number)
+
+        together(*[lambda number=number: add(number) for number in range(8)])
+        assert store["n"] == 8
+        assert {store.averager(name).get() for name in range(20)} == {3.5}
 
 
 class TestThreads(IsFanoutCache, ThreadContract):
@@ -103,7 +102,16 @@ class TestShards(IsFanoutCache, FanoutContract):
 
 
 class TestShardsOfAnIndex(IsFanoutIndex, FanoutContract):
-    pass
+    # Long, and of the engine, which TestShards shows of the same code.
+    test_keys_are_spread_evenly = None
+    test_each_key_has_its_place = None
+    test_processes_that_make_one_directory_at_once_all_get_it = None
+    test_of_processes_that_ask_for_different_numbers_one_number_wins = None
+    test_a_long_stream_of_one_shard_inside_its_transaction_needs_no_other = None
+    test_streams_over_all_shards_in_opposite_orders_never_block_each_other = None
+    test_threads_that_stream_over_all_shards_never_block_each_other = None
+    test_a_killed_stream_leaves_each_shard_all_or_nothing = None
+    test_a_process_killed_within_a_stream_leaves_nothing_of_it = None
 
 
 class TestShardsWithALimit(IsFanoutCache, FanoutCacheContract):

@@ -429,6 +429,7 @@ STEPS = settings(max_examples=35, stateful_step_count=40)
 TestCacheModel = CacheMachine.TestCase
 TestCacheModel.settings = STEPS
 TestIndexModel = IndexMachine.TestCase
-TestIndexModel.settings = STEPS
+# The store under it is the same.
+TestIndexModel.settings = settings(STEPS, max_examples=20)
 TestWriteBehindModel = WriteBehindMachine.TestCase
 TestWriteBehindModel.settings = settings(STEPS, max_examples=20)

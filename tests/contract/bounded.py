@@ -1383,10 +1383,12 @@ class RecencyContract(StoreContract):
     """The table in which use is noted may be lost at any time."""
 
     @pytest.mark.parametrize("damage", DAMAGES)
-    @pytest.mark.parametrize("policy", BY_USE)
+    @pytest.mark.parametrize("policy", ["lru", "lfu"])
     def test_whatever_has_become_of_it_the_cache_works(self, open_store, directory, policy, damage):
         with open_store(max_size=SMALLER, eviction=policy) as store:
             flood(store, 2 * KIBIBYTES)
+            # Or maintenance evicts what is listed here.
+            settled(store)
             assert all(store.get(key) for key in list(store)[:100])
         assert (directory / "cache.recency").is_file()
         DAMAGES[damage](directory / "cache.recency")
