@@ -1,8 +1,7 @@
 """Single flight: of all who miss one key at the same time, in whatever thread or process, one computes its value.
 
 The others wait, and then find the value in the cache, where it was put; it is handed over in no other way. What is
-always
-true, and who keeps it so:
+always true, and who keeps it so:
 
 - **In a process, one flight leads for a number** (the hash of a key): the one that stands in ``active``.
   ``dict.setdefault`` decides, which the GIL makes atomic, so that there is no lock that a fork could leave locked; a
