@@ -46,7 +46,7 @@ import msgspec
 
 from fastcache.engine import lazy
 from fastcache.engine.bell import Bell
-from fastcache.engine.claims import NUMBERS, claims_in
+from fastcache.engine.claims import NUMBERS, claims_beside
 from fastcache.engine.errors import CacheError, DecodeError, LockError, Timeout, UntrustedValueError
 from fastcache.index import Index
 
@@ -376,31 +376,30 @@ def _records_of(cache: StoreMapping) -> _Records:
 
     Raises:
         ClosedError: the cache is closed.
+        StorageError: the folder ``locks`` in its directory, or a file in it, cannot be made.
     """
     cache.__enter__()
     records: _Records | None = vars(cache).get(_ATTRIBUTE)
     if records is None:
-        folder = os.path.join(cache.directory, "locks")
-        os.makedirs(folder, 0o700, exist_ok=True)
+        claims = claims_beside(cache.directory)
         # A lock that a fork waits for.
         with lazy.loading:
-            records = vars(cache).get(_ATTRIBUTE) or _join(folder)
+            records = vars(cache).get(_ATTRIBUTE) or _join(claims)
             vars(cache)[_ATTRIBUTE] = records
     if not records.is_open:
         records.open(cache.serializer, monotonic() + cache.timeout)
     return records
 
 
-def _join(folder: str) -> _Records:
-    """The records of a folder, with one user more."""
-    claims = claims_in(os.path.join(folder, "alive"))
+def _join(claims: Claims) -> _Records:
+    """The records beside these claims, with one user more."""
     for identity, reference in list(_opened.items()):
         if reference() is None:
             _opened.pop(identity, None)
     known = _opened.get(id(claims))
     records = None if known is None else known()
     if records is None:
-        records = _Records(folder, claims)
+        records = _Records(os.path.dirname(claims.path), claims)
         _opened[id(claims)] = ref(records)
     records.users += 1
     return records

@@ -157,7 +157,7 @@ cdef class Batch:
     cdef Part part_of(self, object key):
         cdef unsigned long long hashed = 0
         self.refuse_if_not_open()
-        return self.part_at(0 if self.shards.count == 1 else self.shards.index_of(key, &hashed))
+        return self.part_at(self.shards.index_of(key, &hashed))
 
     cdef Part part_at(self, int index):
         cdef Part part = self.parts[index]

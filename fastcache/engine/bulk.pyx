@@ -81,12 +81,10 @@ cdef class Parts:
         self.shards = shards
         self.only_if_absent = only_if_absent
         self.parts = [None] * shards.count
-        if shards.count == 1:
-            self.parts[0] = Writing(shards.first, only_if_absent)
 
     cdef Writing of(self, object key):
         cdef unsigned long long hashed = 0
-        cdef int index = 0 if self.shards.count == 1 else self.shards.index_of(key, &hashed)
+        cdef int index = self.shards.index_of(key, &hashed)
         if self.parts[index] is None:
             self.parts[index] = Writing(self.shards.at(index), self.only_if_absent)
         return self.parts[index]

@@ -27,35 +27,30 @@ cdef extern from *:
     #include <errno.h>
     #include <fcntl.h>
     #include <string.h>
+    static int fastcache_lock_byte(int fd, int command, int type, long long number, struct flock *place)
+    {
+        int code;
+        memset(place, 0, sizeof(*place));
+        place->l_type = (short)type;
+        place->l_whence = SEEK_SET;
+        place->l_start = (off_t)number;
+        place->l_len = 1;
+        do {
+            code = fcntl(fd, command, place);
+        } while (code == -1 && errno == EINTR);
+        return code;
+    }
     static int fastcache_claim(int fd, long long number, int take)
     {
         struct flock place;
-        int code;
-        memset(&place, 0, sizeof(place));
-        place.l_type = take ? F_WRLCK : F_UNLCK;
-        place.l_whence = SEEK_SET;
-        place.l_start = (off_t)number;
-        place.l_len = 1;
-        do {
-            code = fcntl(fd, F_SETLK, &place);
-        } while (code == -1 && errno == EINTR);
-        if (code == 0)
+        if (fastcache_lock_byte(fd, F_SETLK, take ? F_WRLCK : F_UNLCK, number, &place) == 0)
             return 1;
         return errno == EACCES || errno == EAGAIN ? 0 : -errno;
     }
     static int fastcache_is_claimed(int fd, long long number)
     {
         struct flock place;
-        int code;
-        memset(&place, 0, sizeof(place));
-        place.l_type = F_WRLCK;
-        place.l_whence = SEEK_SET;
-        place.l_start = (off_t)number;
-        place.l_len = 1;
-        do {
-            code = fcntl(fd, F_GETLK, &place);
-        } while (code == -1 && errno == EINTR);
-        return code == 0 ? place.l_type != F_UNLCK : -errno;
+        return fastcache_lock_byte(fd, F_GETLK, F_WRLCK, number, &place) == 0 ? place.l_type != F_UNLCK : -errno;
     }
     #endif
     """
@@ -138,6 +133,22 @@ def claims_in(str path):
         except OSError as error:
             raise StorageError(f"cannot open {path!r}: {error.strerror}") from error
     return found
+
+
+def claims_beside(str directory):
+    """The claims in the folder ``locks`` of a cache's directory, which is made (0700) if absent.
+
+    Raises:
+        StorageError: it, or a file in it, cannot be made.
+    """
+    folder = os.path.join(directory, "locks")
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise StorageError(f"cannot make the folder {folder!r}: {error.strerror}") from error
+    return claims_in(os.path.join(folder, "alive"))
 
 
 cdef Claims known(str path):

@@ -68,9 +68,12 @@ cdef class Shards:
     # -- which one ----------------------------------------------------------------------------------------------
 
     cdef int index_of(self, object key, unsigned long long* hashed) except -1:
-        """The shard of a key; raises what a key that cannot be one raises. Fills in the hash if the key is plain."""
+        """The shard of a key; raises what a key that cannot be one raises. Fills in the hash if the key is plain. Of one
+        shard, nothing has to be known of the key."""
         cdef unsigned long long whole
         cdef int index
+        if self.count == 1:
+            return 0
         if hash_plain(key, 0, hashed):
             whole = hashed[0]
         else:
@@ -83,8 +86,6 @@ cdef class Shards:
 
     cdef Store of(self, object key):
         cdef unsigned long long hashed = 0
-        if self.count == 1:
-            return self.first
         return self.at(self.index_of(key, &hashed))
 
     cdef Store at(self, int index):

@@ -29,8 +29,8 @@ from contextvars import ContextVar
 from fastcache.engine import lazy
 from fastcache.engine.bell import Bell
 from fastcache.engine.calls import ABSENT, is_inside
-from fastcache.engine.claims import Claims, claims_in
-from fastcache.engine.errors import DecodeError, StorageError, UntrustedValueError
+from fastcache.engine.claims import Claims, claims_beside
+from fastcache.engine.errors import DecodeError, UntrustedValueError
 from fastcache.engine.keys import hash_of
 from fastcache.engine.lazy import load
 
@@ -241,21 +241,14 @@ def single_flight_of(mapping: StoreMapping) -> SingleFlight:
     known = _of_mapping.get(id(mapping))
     if known is not None:
         return known[1]
-    folder = os.path.join(mapping.directory, "locks")
-    try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise StorageError(f"cannot make the folder {folder!r}: {error.strerror}") from error
-    claims = claims_in(os.path.join(folder, "alive"))
+    claims = claims_beside(mapping.directory)
     # A lock that a fork waits for. Two threads must not make two tables.
     with lazy.loading:
         reference = _of_claims.get(id(claims))
         single_flight = reference() if reference is not None else None
         # Another object may have come to lie where one was.
         if single_flight is None or single_flight.claims is not claims:
-            single_flight = SingleFlight(claims, Bell(os.path.join(folder, "computing")))
+            single_flight = SingleFlight(claims, Bell(os.path.join(os.path.dirname(claims.path), "computing")))
             _of_claims[id(claims)] = ref(single_flight)
         for identity, reference in list(_of_claims.items()):
             if reference() is None:
