@@ -31,7 +31,10 @@ SQLITE = "sqlite3.h and SQLite's library"
 VENV = "the venv module"
 
 # What decides how the engine is compiled, beside its sources.
-BUILD_VARIABLES = ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS", "FASTCACHE_SQLITE_AMALGAMATION", "FASTCACHE_WERROR")
+BUILD_VARIABLES = (
+    *("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS"),
+    *("FASTCACHE_SQLITE_AMALGAMATION", "FASTCACHE_WERROR", "FASTCACHE_DEBUG"),
+)
 
 TESTING = "[test]"
 
@@ -215,9 +218,35 @@ def install(python: Path, extras: str) -> None:
     done = sealed in (state(python, extras), state(python, TESTING))
     if done and succeeds([python, "-c", "import fastcache"], cwd=tempfile.gettempdir()):
         return
-    say("installing fastcache and what it needs")
-    quietly([python, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}{extras}"], "pip install")
+    pip = [python, "-m", "pip", "install", "--quiet"]
+    more = requirements(python, extras) if sealed == state(python, "") else []
+    if more:
+        # The demo has compiled everything; pip would do so again.
+        say("installing what the tests need")
+        quietly([*pip, *more], "pip install")
+    else:
+        say("installing fastcache and what it needs: compiling takes a minute or two")
+        quietly([*pip, "--editable", f"{ROOT}{extras}"], "pip install")
     seal.write_text(state(python, extras))
+
+
+def requirements(python: Path, extras: str) -> list[str]:
+    """Ask the installed package what an extra of it needs; nothing if it is not installed."""
+    program = (
+        "import re, sys, importlib.metadata\n"
+        "for each in importlib.metadata.requires('fastcache') or ():\n"
+        "    needed, _, marker = each.partition(';')\n"
+        "    if re.search(r'extra == .' + re.escape(sys.argv[1]) + r'\\W', marker + ' '):\n"
+        "        print(needed.strip())\n"
+    )
+    asked = subprocess.run(
+        [python, "-c", program, extras.strip("[]")],
+        capture_output=True,
+        text=True,
+        cwd=tempfile.gettempdir(),
+        check=False,
+    )
+    return asked.stdout.split("\n")[:-1] if asked.returncode == 0 else []
 
 
 def state(python: Path, extras: str) -> str:

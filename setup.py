@@ -1,9 +1,13 @@
-"""Build the compiled engine. Everything declarative stands in pyproject.toml.
+"""Build the compiled modules. Everything declarative stands in pyproject.toml.
 
-Only ``fastcache.engine.connection`` links SQLite: every other compiled module reaches the database through
-it, so that a process never holds two copies of SQLite on one file. With ``FASTCACHE_SQLITE_AMALGAMATION`` set
-to a folder that holds ``sqlite3.c`` and ``sqlite3.h``, that copy is compiled into this one module instead of
-linking the system's library.
+Each ``.pyx`` is one module and one C file, but an import loads two shared objects only, because each costs as much as
+the module in it. ``fastcache.engine.sqlite.connection`` is one of them, the only one that links SQLite: every other
+module reaches the database through it, so that a process never holds two copies of SQLite on one file. All others are
+linked into ``fastcache._compiled``, which finds them (fastcache/_compiled.pyx).
+
+With ``FASTCACHE_SQLITE_AMALGAMATION`` set to a folder that holds ``sqlite3.c`` and ``sqlite3.h``, that copy is compiled
+into this one object instead of linking the system's library. With ``FASTCACHE_DEBUG`` set, the engine looks after the
+spans in which no Python code may run (engine/spans.pxd).
 
 What is generated goes into ``build/``, but for the compiled modules of an editable install.
 """
@@ -12,37 +16,23 @@ import os
 import re
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError
+from setuptools.modified import newer_group
 
 OLDEST_SQLITE = (3, 37, 0)
 
-CONNECTION = "fastcache.engine.connection"
-OTHERS = [
-    f"fastcache.engine.{name}"
-    for name in (
-        *(
-            "keys",
-            "values",
-            "changes",
-            "sieve",
-            "memory",
-            "queue",
-            "turn",
-            "session",
-            "database",
-            "recency",
-            "eviction",
-            "bounded",
-            "store",
-        ),
-        *("shards", "transaction", "bulk", "batch", "mapping", "pickles", "maps", "claims", "bell", "calls"),
-    )
-]
+ROOT = Path(__file__).parent
+CONNECTION = "fastcache.engine.sqlite.connection"
+MODULES = sorted(".".join(source.relative_to(ROOT).with_suffix("").parts) for source in ROOT.glob("fastcache/**/*.pyx"))
+COMPILED = "fastcache._compiled"
+# The modules in each shared object.
+OBJECTS = {COMPILED: [name for name in MODULES if name != CONNECTION], CONNECTION: [CONNECTION]}
 
 # https://sqlite.org/compile.html#recommended_compile_time_options, with two of the list left out:
 # DQS=0 and OMIT_DEPRECATED are for SQL of one's own alone, but foreign tools share these files.
@@ -69,6 +59,9 @@ DIRECTIVES = {
     "embedsignature.format": "clinic",  # the one that inspect reads from a compiled method
     "binding": False,
 }
+
+# Strings in the modules are left as they are: to inflate them takes longer than to read them, and would load zlib.
+MACROS = [("CYTHON_COMPRESS_STRINGS", "0")]
 
 STRICT = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 
@@ -108,40 +101,93 @@ def dotted(version: tuple[int, int, int]) -> str:
     return ".".join(map(str, version))
 
 
-def note_choice(choice: str) -> str:
-    """Write down which SQLite is linked: what is older than the note was linked with another one."""
-    note = Path("build", "sqlite.txt")
-    if not note.exists() or note.read_text(encoding="utf-8") != choice:
-        note.parent.mkdir(exist_ok=True)
-        note.write_text(choice, encoding="utf-8")
-    return str(note)
+def note(name: str, text: str) -> str:
+    """Write down how the modules are built: what is older than the note was built in another way."""
+    path = Path("build", name)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def source_of(name: str) -> str:
+    """The path of a module's source; setuptools wants slashes."""
+    return name.replace(".", "/") + ".pyx"
+
+
+def check_names() -> None:
+    """Refuse to link modules that CPython could not tell apart."""
+    for modules in OBJECTS.values():
+        named: dict[str, str] = {}
+        for name in modules:
+            other = named.setdefault(init_function(name), name)
+            if other != name:
+                refuse(f"{other} and {name} cannot share an object: each would be its {init_function(name)}")
+
+
+def init_function(name: str) -> str:
+    """Name the function by which CPython creates a module."""
+    return f"PyInit_{name.rpartition('.')[2]}"
 
 
 class BuildEngine(build_ext):
-    """Compile the engine; say what is missing before the compiler does."""
+    """Compile the modules and link them; say what is missing before the compiler does."""
 
     def build_extensions(self) -> None:
         """Translate and compile all modules, after SQLite itself or a check that there is one."""
+        check_names()
         folder = amalgamation()
-        connection = next(each for each in self.extensions if each.name == CONNECTION)
-        connection.depends = [note_choice(str(folder or "system"))]
+        macros = [*MACROS, *([("FASTCACHE_DEBUG", None)] if os.environ.get("FASTCACHE_DEBUG") else [])]
+        units = {name: Extension(name, [source_of(name)], define_macros=macros) for name in MODULES}
+        for unit in units.values():
+            unit.depends = [note("macros.txt", str(macros))]
+        finder = units[COMPILED]
+        finder.include_dirs = ["build"]
+        finder.depends.append(note("modules.h", f'#define FASTCACHE_MODULES "{" ".join(OBJECTS[COMPILED])}"\n'))
+        connection = units[CONNECTION]
+        connection.depends.append(note("sqlite.txt", str(folder or "system")))
+        linked = next(each for each in self.extensions if each.name == CONNECTION)
         if folder is None:
             self._require_system_sqlite()
-            connection.libraries = ["sqlite3"]
+            linked.libraries = ["sqlite3"]
         else:
             connection.include_dirs = [str(folder)]
-            connection.extra_objects = self._compile_amalgamation(folder)
-            connection.libraries = [] if sys.platform == "win32" else ["m"]
-        translated = cythonize(self.extensions, build_dir="build", compiler_directives=DIRECTIVES)
-        sources = {each.name: each.sources for each in translated}
-        for extension in self.extensions:
-            extension.sources = sources[extension.name]
-        if self.compiler.compiler_type != "msvc":
-            strict = [*STRICT, "-Werror"] if os.environ.get("FASTCACHE_WERROR") else STRICT
-            for extension in self.extensions:
-                extension.extra_compile_args = ["-O2", *strict]
+            linked.extra_objects = self._compile_amalgamation(folder)
+            linked.libraries = [] if sys.platform == "win32" else ["m"]
+        translated = cythonize(list(units.values()), build_dir="build", compiler_directives=DIRECTIVES)
         self.parallel = self.parallel or True
+        with ThreadPoolExecutor(os.cpu_count() if self.parallel is True else self.parallel) as pool:
+            compiled = dict(zip([each.name for each in translated], pool.map(self._compile, translated), strict=True))
+        for extension in self.extensions:
+            extension.sources = []
+            extension.extra_objects = [*extension.extra_objects, *(compiled[name] for name in OBJECTS[extension.name])]
+            extension.depends = extension.extra_objects
         super().build_extensions()
+
+    def get_export_symbols(self, ext: Extension) -> list[str]:
+        """Name the functions by which CPython creates the modules of an object."""
+        return [init_function(name) for name in OBJECTS[ext.name]]
+
+    def _compile(self, unit: Extension) -> str:
+        """Compile one C file, unless what is there is as new; return the path of the result."""
+        (made,) = self.compiler.object_filenames(unit.sources, output_dir=self.build_temp)
+        if self.force or newer_group([*unit.sources, *unit.depends], made):
+            self.compiler.compile(
+                unit.sources,
+                output_dir=self.build_temp,
+                macros=unit.define_macros,
+                include_dirs=unit.include_dirs,
+                debug=self.debug,
+                extra_postargs=self._compiler_flags(),
+            )
+        return made
+
+    def _compiler_flags(self) -> list[str]:
+        if self.compiler.compiler_type == "msvc":
+            return []
+        strict = [*STRICT, "-Werror"] if os.environ.get("FASTCACHE_WERROR") else STRICT
+        # Cython gives each module a few names that the linker sees; only PyInit_ is anybody else's business.
+        return ["-O2", "-fvisibility=hidden", *strict]
 
     def _compile_amalgamation(self, folder: Path) -> list[str]:
         # An object goes to the path of its source below build_temp, so that path must not be an absolute one.
@@ -183,6 +229,6 @@ class BuildEngine(build_ext):
 
 
 setup(
-    ext_modules=[Extension(name, [name.replace(".", "/") + ".pyx"]) for name in (CONNECTION, *OTHERS)],
+    ext_modules=[Extension(name, [source_of(each) for each in modules]) for name, modules in OBJECTS.items()],
     cmdclass={"build_ext": BuildEngine},
 )

@@ -24,7 +24,7 @@ import numpy as np
 from entries import KIB
 
 import fastcache
-from fastcache import compression
+from fastcache.engine.codecs import compression
 
 SIZES = [256, 512, KIB, 2 * KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, KIB * KIB]
 NONE = "none"

@@ -68,7 +68,7 @@ def compiled() -> str:
 
 class Floor(Loops):
     def __init__(self, directory: str) -> None:
-        from fastcache.engine import sql
+        from fastcache.engine.sqlite import sql
 
         self.library = library()
         self.handle = ctypes.c_void_p()

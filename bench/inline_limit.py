@@ -17,7 +17,7 @@ from entries import KIB, fresh_names, fresh_value
 from floor import Floor
 
 import fastcache
-from fastcache.engine.files import ValueFiles
+from fastcache.engine.blobs.files import ValueFiles
 
 SIZES = [size * KIB for size in (4, 8, 16, 32, 64, 128, 256, 512, 1024)]
 VOLUME = 32 * KIB * KIB

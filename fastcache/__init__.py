@@ -1,8 +1,12 @@
 """fastcache: a persistent cache and dict on SQLite's C API, for programs that hit it millions of times."""
 
+# First, because it finds what is compiled.
+from fastcache import _compiled as _compiled  # isort: split
+
 from fastcache.cache import Cache
-from fastcache.engine.connection import sqlite_version
-from fastcache.engine.errors import (
+from fastcache.engine.mapping import Stats
+from fastcache.engine.sqlite.connection import sqlite_version
+from fastcache.errors import (
     CacheError,
     CacheFullError,
     ClosedError,
@@ -20,17 +24,16 @@ from fastcache.engine.errors import (
     TransactionError,
     UntrustedValueError,
 )
-from fastcache.engine.lazy import load
-from fastcache.engine.mapping import Stats
+from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from fastcache.check import CheckResult
+    from fastcache.check.check import CheckResult
     from fastcache.fanout import FanoutCache, FanoutIndex
     from fastcache.index import Index
-    from fastcache.locks import Averager, BoundedSemaphore, Lock, RLock, barrier, throttle
-    from fastcache.pickling import PickleSerializer
-    from fastcache.serializers import MsgspecSerializer, Serializer
+    from fastcache.serializers.messagepack import MsgspecSerializer, Serializer
+    from fastcache.serializers.pickling import PickleSerializer
+    from fastcache.sync.locks import Averager, BoundedSemaphore, Lock, RLock, barrier, throttle
 
 __version__ = "0.1.0"
 
@@ -72,19 +75,19 @@ __all__ = [
 
 # Loaded on first use: most programs use none of them, or one.
 _LAZY = {
-    "Averager": "fastcache.locks",
-    "BoundedSemaphore": "fastcache.locks",
-    "CheckResult": "fastcache.check",
+    "Averager": "fastcache.sync.locks",
+    "BoundedSemaphore": "fastcache.sync.locks",
+    "CheckResult": "fastcache.check.check",
     "FanoutCache": "fastcache.fanout",
     "FanoutIndex": "fastcache.fanout",
     "Index": "fastcache.index",
-    "Lock": "fastcache.locks",
-    "MsgspecSerializer": "fastcache.serializers",
-    "PickleSerializer": "fastcache.pickling",
-    "RLock": "fastcache.locks",
-    "Serializer": "fastcache.serializers",
-    "barrier": "fastcache.locks",
-    "throttle": "fastcache.locks",
+    "Lock": "fastcache.sync.locks",
+    "MsgspecSerializer": "fastcache.serializers.messagepack",
+    "PickleSerializer": "fastcache.serializers.pickling",
+    "RLock": "fastcache.sync.locks",
+    "Serializer": "fastcache.serializers.messagepack",
+    "barrier": "fastcache.sync.locks",
+    "throttle": "fastcache.sync.locks",
 }
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from fastcache.cli import main
+from fastcache.tools.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastcache.engine.lazy import load
 from fastcache.engine.mapping import CacheMapping
+from fastcache.options import CACHE_MEMORY, choose_serializer
 from fastcache.recipes import CacheRecipes
 
 TYPE_CHECKING = False
@@ -12,29 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Literal
 
-    from fastcache.engine.store import Store
-    from fastcache.serializers import Serializer
+    from fastcache.serializers.messagepack import Serializer
 
 __all__ = ["Cache"]
-
-CACHE_MEMORY = 32 * 1024 * 1024
-"""Bytes of what was read that may stay in a process, if nothing else is asked for."""
-
-
-def attend(store: Store, seconds: float) -> bool:
-    """Call maintenance, which is loaded when somebody first does; see there."""
-    attended: bool = load("fastcache.maintenance").attend(store, seconds)
-    return attended
-
-
-def choose_serializer(given: Serializer | None, safe_types: Iterable[type], secret: bytes | str | None) -> Serializer:
-    """The serializer that was given, or the default one with these options."""
-    if given is None:
-        default: Serializer = load("fastcache.pickling").PickleSerializer(safe_types=safe_types, secret=secret)
-        return default
-    if tuple(safe_types) or secret is not None:
-        raise TypeError("safe_types and secret belong to the default serializer; give them to PickleSerializer instead")
-    return given
 
 
 class Cache(CacheRecipes, CacheMapping):
@@ -59,7 +39,7 @@ class Cache(CacheRecipes, CacheMapping):
             remove by key. The reason is "evicted" (to make room), "expired", or "tag" (by ``evict_tag``). It is called
             a moment later, in the thread of maintenance, outside of all locks. What it raises is logged.
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
-        timeout: how long to wait for another writer, in seconds.
+        timeout: how long to wait for another writer, in seconds; and for who computes the same (see ``get_or_set``).
         memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.
         write_behind: for how many seconds (int, float) a ``set`` or ``delete`` may wait to be written, together with
             others; None for not at all. They return at once. This object sees them at once, others within that time;
@@ -110,7 +90,6 @@ class Cache(CacheRecipes, CacheMapping):
             timeout=timeout,
             timer=timer,
             memory=memory,
-            keeper=attend,
             write_behind=write_behind,
             durability=durability,
             compression=compression,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastcache.cache import CACHE_MEMORY, attend, choose_serializer
 from fastcache.engine.mapping import CacheMapping, IndexMapping
+from fastcache.options import CACHE_MEMORY, choose_serializer
 from fastcache.recipes import CacheRecipes, Recipes
 
 TYPE_CHECKING = False
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from fastcache.engine.mapping import StoreMapping as _Mapping
-    from fastcache.serializers import Serializer
+    from fastcache.serializers.messagepack import Serializer
 else:
     _Mapping = object
 
@@ -95,7 +95,6 @@ class FanoutCache(CacheRecipes, _Fanout, CacheMapping):
             timeout=timeout,
             timer=timer,
             memory=memory,
-            keeper=attend,
             write_behind=write_behind,
             durability=durability,
             compression=compression,
@@ -138,7 +137,6 @@ class FanoutIndex(Recipes, _Fanout, IndexMapping):
             serializer=serializer,
             timeout=timeout,
             memory=memory,
-            keeper=attend,
             durability=durability,
             compression=compression,
             keeps_limit=False,

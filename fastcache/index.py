@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastcache.cache import CACHE_MEMORY, attend, choose_serializer
 from fastcache.engine.mapping import IndexMapping
+from fastcache.options import CACHE_MEMORY, choose_serializer
 from fastcache.recipes import Recipes
 
 TYPE_CHECKING = False
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, Literal
 
-    from fastcache.serializers import Serializer
+    from fastcache.serializers.messagepack import Serializer
 
 __all__ = ["Index"]
 
@@ -25,7 +25,7 @@ class Index(Recipes, IndexMapping):
             is removed when the index is closed, or collected, or the process that made it exits.
         mapping_or_pairs: stored at once, as by ``update``.
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
-        timeout: how long to wait for another writer, in seconds.
+        timeout: how long to wait for another writer, in seconds; and for who computes the same (see ``get_or_set``).
         memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.
         durability: "normal", or "full" to have each commit wait for the disk; see Cache.
         compression: "zstd", "lz4", "blosc2" or None; see Cache.
@@ -62,7 +62,6 @@ class Index(Recipes, IndexMapping):
             serializer=serializer,
             timeout=timeout,
             memory=memory,
-            keeper=attend,
             durability=durability,
             compression=compression,
             keeps_limit=False,

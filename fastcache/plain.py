@@ -3,8 +3,8 @@
 The rules are those of trust.py. A pickle of plain data names functions of this module alone, and those that are in
 BUILDERS may be called by a pickle of unknown origin. Each of them takes plain data and makes one object of it; why that
 runs nothing is said beside it. No class but builtin ones, and no function that could be changed, ever lies on the
-unpickler's stack: a pickle reaches attributes by BUILD, which is refused (engine/pickles.pyx), and the builders are
-wrapped in objects that have none.
+unpickler's stack: a pickle reaches attributes by BUILD, which is refused (engine/codecs/pickle_scan.pyx), and the
+builders are wrapped in objects that have none.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from __future__ import annotations
 import copyreg
 import io
 import math
+import operator
 import pickle
 import re
 import sys
 from collections import OrderedDict, defaultdict, deque
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from fractions import Fraction
 from pathlib import PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, SafeUUID
 
-from fastcache.engine.errors import UntrustedValueError
-from fastcache.engine.lazy import load
+from fastcache.errors import DecodeError, UntrustedValueError
+from fastcache.runtime.imports import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -153,7 +154,13 @@ def _reduce_uuid(part: UUID) -> _Reduced:
 
 
 def _reduce_path(part: Any) -> _Reduced:
-    return build_path, (type(part).__name__, *map(str, part.__reduce__()[1]))
+    # Not as it reduces: Python 3.13 gives the texts that it was made of, others its parts, and equal paths are one key.
+    kind = type(part)
+    parts = tuple(map(str, part.parts))
+    # On Windows a part may look like a drive.
+    if not isinstance(part, PurePosixPath) and str(kind(*parts)) != str(part):
+        parts = (str(part),)
+    return build_path, (kind.__name__, *parts)
 
 
 def _reduce_ordered_dict(part: OrderedDict[Any, Any]) -> _Reduced | None:
@@ -199,6 +206,14 @@ _MAY_HOLD_ITSELF = (OrderedDict, deque, defaultdict, slice)
 # Importing numpy is all that a pickle can bring about.
 
 
+def _numpy() -> Any:
+    """The module, which need not be installed where an array is read."""
+    try:
+        return load("numpy")
+    except ImportError as error:
+        raise DecodeError("a stored value is of numpy's types, and numpy cannot be imported here") from error
+
+
 def build_dtype(description: Any) -> Any:
     """A dtype of its short name, its base and shape, or its fields; refused if it holds objects."""
     found = _build_dtype(description, [_MOST_FIELDS])
@@ -212,7 +227,7 @@ def _build_dtype(description: Any, left: list[int]) -> Any:
     left[0] -= 1
     if left[0] < 0:
         raise TypeError("a dtype has too many fields")
-    numpy = load("numpy")
+    numpy = _numpy()
     if type(description) is str:
         if not _DTYPE.fullmatch(description):
             raise TypeError("this is no description of a dtype")
@@ -241,7 +256,7 @@ _MOST_FIELDS = 10_000
 
 def build_array(content: Any, description: Any, shape: Any, order: str) -> Any:
     """An array over bytes, which it does not copy, and which cannot be written to."""
-    numpy = load("numpy")
+    numpy = _numpy()
     dtype = build_dtype(description)
     lengths = _lengths(shape)
     # Nothing that could grow, or go: numpy keeps no more than the address.
@@ -277,7 +292,7 @@ def _check_text(array: Any) -> None:
     for name in dtype.names or ():
         _check_text(array[name])
     if dtype.kind == "U" and array.size:
-        points = load("numpy").ascontiguousarray(array).view(dtype.byteorder + "u4")
+        points = _numpy().ascontiguousarray(array).view(dtype.byteorder + "u4")
         if points.max() > sys.maxunicode:
             raise ValueError("an array of text holds what is no character")
 
@@ -294,13 +309,13 @@ def build_scalar(description: Any, content: bytes) -> Any:
 
 def build_text(content: str) -> Any:
     """A numpy.str_, of which an array would cut off what it takes for padding."""
-    numpy = load("numpy")
+    numpy = _numpy()
     return numpy.str_(_is(str, content))
 
 
 def build_binary(content: bytes) -> Any:
     """A numpy.bytes_, likewise."""
-    numpy = load("numpy")
+    numpy = _numpy()
     return numpy.bytes_(_is(bytes, content))
 
 
@@ -396,6 +411,24 @@ def build_listed(name: str, *how: Any) -> Any:
     raise UntrustedValueError(f"a stored value is of the class {name}, which is not in safe_types")
 
 
+def build_member(name: str, member: str) -> Any:
+    """Stands for a member of an enum in ``safe_types``, by its name, in the same way."""
+    raise UntrustedValueError(f"a stored value is of the class {name}, which is not in safe_types")
+
+
+# What an enum may have as a value that is told by it, not by its name.
+_ATOMS = frozenset((str, bytes, int, float, bool, type(None)))
+# Python 3.10 takes minutes to find the names of a few thousand, and does not forget them.
+_MOST_FLAGS = 1024
+
+
+def _is_atom(value: Any) -> bool:
+    if type(value) is tuple:
+        return all(map(_is_atom, value))
+    # NaN is found by nobody who has another one.
+    return type(value) in _ATOMS and not (type(value) is float and math.isnan(value))
+
+
 class Listed:
     """The classes in ``safe_types``, by the name that stands for each in a pickle."""
 
@@ -406,7 +439,10 @@ class Listed:
             if self.by_name.setdefault(name, kind) is not kind:
                 raise ValueError(f"two classes in safe_types have the name {name}")
         self.classes = frozenset(self.by_name.values())
-        self._builders = BUILDERS | {"build_listed": _Builder(self._build)}
+        self._builders = BUILDERS | {
+            "build_listed": _Builder(self._build),
+            "build_member": _Builder(self._member),
+        }
         self._copying_builders = self._builders | {"build_array": _Builder(build_writable_array)}
 
     def builders(self, *, copy: bool) -> dict[str, _Builder]:
@@ -416,12 +452,17 @@ class Listed:
     def reduce(self, part: Any) -> _Reduced | None:
         """How to store an instance; None if its class says how in a way of its own."""
         reduced = part.__reduce_ex__(5)
+        if isinstance(part, Enum):
+            return _reduce_member(part, reduced)
         if not isinstance(reduced, tuple) or len(reduced) > 5:
             return None
         maker, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
         kind = type(part)
         name = f"{kind.__module__}:{kind.__qualname__}"
         calls = maker is kind
+        if getattr(maker, "__self__", None) is kind and name == "zoneinfo:ZoneInfo" and arguments[1]:
+            # One that everybody shares, which its class makes of its key.
+            calls, arguments = True, arguments[:1]
         if maker is copyreg.__newobj__ and arguments[0] is kind:  # type: ignore[attr-defined]
             arguments = arguments[1:]
         elif not calls:
@@ -430,18 +471,32 @@ class Listed:
         pairs = None if pairs is None else dict(pairs)
         return build_listed, (name, calls, tuple(arguments), state, items, pairs)
 
-    def _build(self, name: str, calls: bool, arguments: Any, *rest: Any) -> Any:
-        state, items, pairs = rest
-        kind = self.by_name.get(name)
+    def _kind(self, name: Any) -> type:
+        kind = self.by_name.get(_is(str, name))
         if kind is None:
             raise UntrustedValueError(
                 "a stored value is of a class that is not in safe_types, and it is not signed; list the class, or set "
                 "the entry anew"
             )
+        return kind
+
+    def _member(self, name: Any, member: Any) -> Any:
+        """A member of an enum by its name; not by getattr, which would find whatever else the class has."""
+        kind = self._kind(name)
+        found = kind.__members__.get(_is(str, member)) if issubclass(kind, Enum) else None
+        if found is None:
+            raise UntrustedValueError("a stored value is no member of an enum")
+        return found
+
+    def _build(self, name: Any, calls: bool, arguments: Any, *rest: Any) -> Any:
+        state, items, pairs = rest
+        kind = self._kind(name)
         _is(tuple, arguments)
-        if issubclass(kind, Enum) and (not calls or len(arguments) != 1 or state is not None):
+        if issubclass(kind, Enum) and (not calls or len(arguments) != 1 or any(each is not None for each in rest)):
             # Its members are everybody's, and with more arguments it would make a new class.
             raise UntrustedValueError("a stored value is no member of an enum")
+        if issubclass(kind, Flag) and isinstance(arguments[0], int) and arguments[0].bit_length() > _MOST_FLAGS:
+            raise ValueError("a stored value has more flags than any enum")
         made = kind(*arguments) if calls else kind.__new__(kind, *arguments)
         if state is not None:
             self._restore(made, state)
@@ -463,6 +518,29 @@ class Listed:
             vars(made).update(_is(dict, attributes))
         for name, value in _is(dict, slots or {}).items():
             setattr(made, _is(str, name), value)
+
+
+def _reduce_member(part: Any, reduced: Any) -> _Reduced | None:
+    """How to store a member of an enum: by its value, or else by its name; None if its class has a way of its own.
+
+    Not as it reduces, which every few releases of Python do in another way: as a call of the class, as getattr (3.11.0
+    to 3.11.3, and pickle_by_enum_name), by the name of a global (what was converted from a module's constants), or,
+    several flags, as the operator between them. It is one key in all of them.
+    """
+    kind = type(part)
+    if isinstance(reduced, tuple):
+        maker, arguments = reduced[:2]
+        by_name = maker is getattr and arguments == (kind, part._name_)
+        if len(reduced) > 2 or not (maker is kind or by_name or maker is operator.or_):
+            return None
+    elif reduced != part._name_:
+        return None
+    name, value = f"{kind.__module__}:{kind.__qualname__}", part._value_
+    if _is_atom(value) and (isinstance(part, Flag) or kind._value2member_map_.get(value) is part):
+        return build_listed, (name, True, (value,), None, None, None)
+    if kind.__members__.get(part._name_) is not part:
+        return None
+    return build_member, (name, part._name_)
 
 
 # -- pickling ------------------------------------------------------------------------------------------------
@@ -516,7 +594,7 @@ class PlainPickler(pickle.Pickler):
             reduced = _REDUCERS[kind](part)
         elif part is ... or part is NotImplemented:
             return NotImplemented
-        elif kind in self._listed.classes and not self._loops:
+        elif kind in self._listed.classes and (not self._loops or isinstance(part, Enum)):
             reduced = self._listed.reduce(part)
         elif kind.__module__ in ("numpy", "numpy.dtypes"):
             reduced = self._reduce_of_numpy(part, kind)
@@ -565,7 +643,18 @@ class PlainPickler(pickle.Pickler):
         return build_array, (buffer, *head)
 
 
-_NAMED = frozenset((*_FUNCTIONS, build_listed))
+_NAMED = frozenset((*_FUNCTIONS, build_listed, build_member))
+
+# Modules that have another name in another version of Python or numpy, and so in its pickles.
+_MOVED = {"pathlib._local": "pathlib", "numpy._core": "numpy.core", "numpy.core": "numpy._core"}
+
+
+def other_name(module: str) -> str | None:
+    """Under which name another version has a module; None if it is the same in all."""
+    for old, new in _MOVED.items():
+        if module == old or module.startswith(f"{old}."):
+            return new + module[len(old) :]
+    return None
 
 
 class _TrustedUnpickler(pickle.Unpickler):
@@ -578,7 +667,13 @@ class _TrustedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module == __name__ and name in self._builders:
             return self._builders[name]
-        return super().find_class(module, name)
+        try:
+            return super().find_class(module, name)
+        except ModuleNotFoundError:
+            other = other_name(module)
+            if other is None:
+                raise
+        return super().find_class(other, name)
 
 
 class _PlainUnpickler(_TrustedUnpickler):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastcache.engine.lazy import load
+from fastcache.engine.mapping import find_again, is_inside
+from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,10 +11,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
-    from fastcache.check import CheckResult
+    from fastcache.check.check import CheckResult
     from fastcache.engine.mapping import StoreMapping as _Mapping
-    from fastcache.locks import Averager, BoundedSemaphore, Lock, RLock
-    from fastcache.memoize import Memoized, _Ignore
+    from fastcache.memoize.decorators import Memoized, _Ignore
+    from fastcache.sync.holds import Holds
+    from fastcache.sync.locks import Averager, BoundedSemaphore, Lock, RLock
+    from fastcache.sync.single_flight import SingleFlight
 
     _Seconds: TypeAlias = float | timedelta | None
     _Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -72,48 +75,66 @@ class Recipes(_Mapping):
 
     __slots__ = ()
 
+    # What threads have acquired through this object (sync/holds.pyx); locks.py sets it.
+    _lock_holds: Holds | None = None
+    # Who computes what is missing in its directory.
+    _single_flight: SingleFlight | None = None
+
+    def _compute_once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """The value of a key that was found absent: what ``compute`` returns after it has stored it, or another has."""
+        if is_inside(self, key):
+            # Others cannot store before this transaction ends.
+            return compute()
+        single_flight = load("fastcache.sync.single_flight")
+        flights = self._single_flight
+        if flights is None:
+            flights = self._single_flight = single_flight.single_flight_of(self.directory)
+        number = single_flight.number_of(key, self.serializer)
+        return flights.run(number, lambda absent: find_again(self, key, absent), compute, self.timeout)
+
     def check(self, fix: bool = False) -> CheckResult:
-        """Look for damage, and with ``fix`` repair it; see fastcache.check.check."""
-        found: CheckResult = load("fastcache.check").check_all(self.stores, fix=fix)
+        """Look for damage, and with ``fix`` repair it; see fastcache.check.check.check."""
+        found: CheckResult = load("fastcache.check.check").check_all(self.stores, fix=fix)
         return found
 
     def lock(self, name: Any, expire: _Seconds = None) -> Lock:
         """A lock across threads and processes; see fastcache.Lock."""
-        lock: Lock = load("fastcache.locks").Lock(self, name, expire)
+        lock: Lock = load("fastcache.sync.locks").Lock(self, name, expire)
         return lock
 
     def rlock(self, name: Any, expire: _Seconds = None) -> RLock:
         """A lock that the thread which holds it may acquire again; see fastcache.RLock."""
-        lock: RLock = load("fastcache.locks").RLock(self, name, expire)
+        lock: RLock = load("fastcache.sync.locks").RLock(self, name, expire)
         return lock
 
     def bounded_semaphore(self, name: Any, value: int = 1, *, expire: _Seconds = None) -> BoundedSemaphore:
         """A lock with several slots; see fastcache.BoundedSemaphore."""
-        semaphore: BoundedSemaphore = load("fastcache.locks").BoundedSemaphore(self, name, value, expire)
+        semaphore: BoundedSemaphore = load("fastcache.sync.locks").BoundedSemaphore(self, name, value, expire)
         return semaphore
 
     def barrier(
         self, lock_type: Callable[..., Any] | None = None, *, name: Any = None, expire: _Seconds = None
     ) -> _Decorator:
         """A decorator: of all calls, in all processes, one runs at a time; see fastcache.barrier."""
-        locks = load("fastcache.locks")
+        locks = load("fastcache.sync.locks")
         decorator: _Decorator = locks.barrier(self, lock_type or locks.Lock, name=name, expire=expire)
         return decorator
 
     def throttle(self, count: int, seconds: float, *, name: Any = None) -> _Decorator:
         """A decorator: calls wait so that all processes together keep to a rate; see fastcache.throttle."""
-        decorator: _Decorator = load("fastcache.locks").throttle(self, count, seconds, name=name)
+        decorator: _Decorator = load("fastcache.sync.locks").throttle(self, count, seconds, name=name)
         return decorator
 
     def averager(self, key: Any) -> Averager:
         """The average of numbers that any process adds, kept under the key; see fastcache.Averager."""
-        averager: Averager = load("fastcache.locks").Averager(self, key)
+        averager: Averager = load("fastcache.sync.locks").Averager(self, key)
         return averager
 
     def close(self) -> None:
         """Close the cache; what was stored stays. May be called again. Every other use then raises ClosedError.
 
-        The locks that are held through this object are free once no other one of the process has the directory open.
+        The locks that are held through this object are free from then on, and who waits for them gets them at once.
+        Leaving the block of one is no error afterwards; ``release`` is.
 
         Raises:
             TransactionError: this thread is inside a transaction.
@@ -121,11 +142,14 @@ class Recipes(_Mapping):
             StorageError, FullError, Timeout: what ``write_behind`` has put off could not be written. It waits on, and
                 the cache stays open.
         """
-        super().close()
-        # Where locks.py keeps them.
-        records = vars(self).pop("_lock_records", None)
-        if records is not None:
-            records.leave()
+        try:
+            super().close()
+        finally:
+            # Nothing is called before them, so that no interrupt can come in between.
+            if self._lock_holds is not None and self.stores.closed:
+                self._lock_holds.close()
+        if self._lock_holds is not None:
+            self._lock_holds.records.leave()
 
     if TYPE_CHECKING:
         memoize: _IndexMemoize
@@ -180,7 +204,8 @@ class CacheRecipes(Recipes):
             """Decorate a function, so that its results are kept in the cache, for all processes and the next run.
 
             For functions, methods, class and static methods (above or below their decorator), and ``async def``; also
-            without parentheses. Of all who miss the same call at the same time, one computes; see ``get_or_set``. (A
+            without parentheses. Of all who miss the same call at the same time, one computes; the others wait for it,
+            for the cache's ``timeout`` at most, so that this should be longer than it takes; see ``get_or_set``. (A
             cache with ``write_behind`` shows a result to other processes that much later, so that each of them may
             compute it.) What it raises is not kept. None is.
 
@@ -266,7 +291,7 @@ class CacheRecipes(Recipes):
 
 def _decorated(kind: str, cache: Recipes, function: Any, how: dict[str, Any]) -> Any:
     """What is made of a function; without one, what makes it."""
-    decorate = getattr(load("fastcache.memoize"), kind)
+    decorate = getattr(load("fastcache.memoize.decorators"), kind)
     if function is None:
         return lambda function: decorate(cache, function, **how)
     return decorate(cache, function, **how)

@@ -77,8 +77,19 @@ def short_turns():
     sys.setswitchinterval(before)
 
 
-@pytest.fixture
-def start(tmp_path_factory):
-    """Start a process that runs one of the commands of ``workers.py``."""
+@pytest.fixture(name="_others")
+def others(tmp_path_factory):
     with Processes(tmp_path_factory.mktemp("elsewhere"), tmp_path_factory.getbasetemp() / "bytecode") as processes:
-        yield processes.start
+        yield processes
+
+
+@pytest.fixture
+def start(_others):
+    """Start a process that runs one of the commands of ``workers.py``."""
+    return _others.start
+
+
+@pytest.fixture
+def start_program(_others):
+    """Start a process that runs a program which is given as text, and has imported nothing before."""
+    return _others.start_program

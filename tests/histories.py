@@ -25,6 +25,7 @@ a cache may do beyond what others may (``with_evictions``).
 """
 
 import bisect
+import datetime
 import enum
 import itertools
 import math
@@ -41,9 +42,17 @@ else:
 
 clock = time.monotonic_ns
 
-KEYS = ("a", 7, ("t", 1), b"b", "", -1 << 40, ("nested", ("u", None)), b"\xff\x00", "c", 0.5, (3, b"x"), "é" * 40)
+# fmt: off
+KEYS = (
+    "a", ("t", 4), 7, "c", "", -1 << 40, b"b", None, 1.5, frozenset({2}), (5, b"x"), b"\xff\x02",
+    "é" * 40, ("nested", ("u", None)), datetime.date(2021, 1, 1), b"c", 0.5, b"\xff\x00",
+)
+# fmt: on
 """Two neighbours each are a pair."""
 PAIRS = len(KEYS) // 2
+SHARDS = 3
+SHARD_OF = (0, 2, 1, 0, 1, 2, 0, 1, 0)
+"""Of each pair, where there are so many: both its keys are in it, so that what is atomic there is so for the pair."""
 TAGS = (None, "red", b"blue", 7)
 
 # Tokens and the values they stand for.
@@ -57,7 +66,11 @@ COUNTS = 0xFFFF
 
 def make_token(kind, tag, writer, number):
     """The lowest bits are for what is added to an int."""
-    return kind << 58 | tag << 56 | writer << 40 | number << 16
+    return kind << 58 | tag << 56 | writer << 36 | number << 16
+
+
+MOST_NUMBERS = 1 << 20
+"""Of the tokens of one writer, and of the writers."""
 
 
 def kind_of(token):
@@ -78,7 +91,7 @@ def name_of(token):
     kind = ("int", "str", "bytes", "list", "tuple", "large bytes", "str in a file", "list in a file")[kind_of(token)]
     tag = TAGS[tag_of(token)]
     added = f"+{token & COUNTS}" if token & COUNTS else ""
-    return f"{kind} {token >> 40 & 0xFFFF}.{token >> 16 & 0xFFFFFF}{added}" + (f" tag {tag}" if tag else "")
+    return f"{kind} {token >> 36 & 0xFFFFF}.{token >> 16 & 0xFFFFF}{added}" + (f" tag {tag}" if tag else "")
 
 
 def value_of(token):
@@ -119,11 +132,16 @@ def token_of(value):
     raise MangledError(f"nobody has written the value {value!r:.200}")
 
 
-# What a run tells its processes: an order, and the number of the phase if it is neither of these.
+# What a run tells its processes: an order, who is to have the cache open, and the number of the phase if the order is
+# neither of these.
 
 WAIT = 0
 STOP = 255
-ORDERS = struct.Struct("<B3xI")
+ORDERS = struct.Struct("<BB2xI")
+
+ALL_STAY, SOME_STAY, ONE_STAYS, NOBODY_STAYS, COMPANIES = range(5)
+"""Who has the cache open in a phase. Who does not stay opens it for a handful of operations, again and again: whenever
+the last one leaves, SQLite removes the WAL, and a new life of the commit clock begins."""
 
 # Actions and their records.
 
@@ -131,17 +149,27 @@ Action = enum.IntEnum(
     "Action",
     "NOTHING GET GET_ITEM GET_EXTRAS IN EXISTS SET SET_ITEM ADD DELETE DELETE_ITEM POP INCR TOUCH GET_OR_SET "
     "SETDEFAULT UPDATE CLEAR EVICT_TAG EXPIRE BEGIN COMMIT ROLLBACK SQL_UPDATE SQL_INSERT SQL_DELETE CHECKPOINT VACUUM "
-    "FILL PEEK",
+    "FILL PEEK SET_MANY GET_MANY DELETE_MANY BATCH_SET BATCH_DELETE RESTORE OPEN DIED JOURNAL",
     start=0,
 )
-READS = frozenset({Action.GET, Action.GET_ITEM, Action.GET_EXTRAS, Action.IN, Action.EXISTS})
+READS = frozenset({Action.GET, Action.GET_ITEM, Action.GET_EXTRAS, Action.GET_MANY, Action.IN, Action.EXISTS})
 BLOCKS = frozenset({Action.BEGIN, Action.COMMIT, Action.ROLLBACK})
 # What does nothing to the keys that are watched.
-ELSEWHERE = frozenset({Action.CHECKPOINT, Action.VACUUM, Action.FILL, Action.PEEK})
+ELSEWHERE = frozenset(
+    {Action.CHECKPOINT, Action.VACUUM, Action.JOURNAL, Action.FILL, Action.PEEK, Action.OPEN, Action.DIED}
+)
 WITHOUT_KEY = BLOCKS | ELSEWHERE | {Action.CLEAR, Action.EXPIRE}
-TELLS_VALUE = (READS - {Action.IN, Action.EXISTS}) | {Action.POP, Action.INCR, Action.GET_OR_SET, Action.SETDEFAULT}
+TELLS_VALUE = (READS - {Action.IN, Action.EXISTS}) | {
+    Action.POP,
+    Action.INCR,
+    Action.GET_OR_SET,
+    Action.SETDEFAULT,
+    Action.RESTORE,
+}
+# What is about both keys of a pair, the first of which is named.
+OF_BOTH = frozenset({Action.UPDATE, Action.SET_MANY, Action.DELETE_MANY})
 # What commits for certain once it has returned.
-SURE_WRITES = frozenset({Action.SET, Action.SET_ITEM, Action.UPDATE})
+SURE_WRITES = frozenset({Action.SET, Action.SET_ITEM, Action.UPDATE, Action.SET_MANY, Action.BATCH_SET, Action.RESTORE})
 
 # Results that are no tokens.
 NO = 0
@@ -156,6 +184,7 @@ CALL = struct.Struct("<BBxxiqqB7x")
 RESULT = struct.Struct("<qqB7x")
 RECORD = struct.Struct("<BBxxiqqB7xqqB7x")
 SIZE = RECORD.size
+ACTION_AT = CALL.size - 8
 # Records, and of the caches:
 STATS = ("hits", "misses", "memory_hits", "evictions")
 HEADER = struct.Struct("<qqqqq")
@@ -203,6 +232,18 @@ class Log:
     def report(self, stats):
         """Keep the header up to date."""
         HEADER.pack_into(self.map, 0, self.at // SIZE - 1, *stats)
+
+    def stats(self):
+        """What was reported last."""
+        return HEADER.unpack_from(self.map, 0)[1:]
+
+    def report_count(self):
+        HEADER.pack_into(self.map, 0, self.at // SIZE - 1, *self.stats())
+
+    def find_end(self):
+        """Go behind what another process has recorded here meanwhile."""
+        while self.map[self.at + ACTION_AT]:
+            self.at += SIZE
 
 
 def read_header(path):
@@ -278,6 +319,11 @@ def remove_expired(entry, step):
     return (*there, None) if step.returned >= entry[1] else there
 
 
+def remove_living(entry, step):
+    """It has removed the entry if there was one. What has expired may stay, out of sight."""
+    return (None, entry) if entry is not None and step.returned >= entry[1] else (None,)
+
+
 def remove_tagged(entry, step):
     """It has removed the entry if it carries the tag. What has expired may stay, out of sight."""
     if entry is None or tag_of(entry[0]) != step.token:
@@ -309,20 +355,21 @@ def vanish(entry, step):
 # A foreign program looks at rows: at what has expired, too, unless somebody has removed it, and never at value files.
 
 
-def has_file(entry):
+def may_have_file(entry):
+    """What is large has a file, or stays in its row where a transaction has no room for one."""
     return kind_of(entry[0]) in (FILE_TEXT, FILE_LIST)
 
 
 def put_over_row(entry, step):
-    return () if entry is None or has_file(entry) else (step.entry,)
+    return () if entry is None else (step.entry,)
 
 
 def remove_row(entry, step):
-    return () if entry is None or has_file(entry) else (None,)
+    return () if entry is None else (None,)
 
 
 def found_no_row(entry, step):
-    return (entry,) if entry is None or has_file(entry) or step.returned >= entry[1] else ()
+    return (entry,) if entry is None or may_have_file(entry) or step.returned >= entry[1] else ()
 
 
 def found_row(entry, step):
@@ -331,7 +378,7 @@ def found_row(entry, step):
 
 OBSERVATIONS = frozenset({found, found_none, found_some, found_no_int, found_no_row, found_row})
 OVERWRITES = frozenset({put, remove_any})
-TOTAL = frozenset({put, remove_any, remove_expired, remove_tagged})
+TOTAL = frozenset({put, remove_any, remove_living, remove_expired, remove_tagged})
 
 
 class Act(Operation):
@@ -469,14 +516,21 @@ def acts_of(record, returned, pending=False, source=None):
     def both(act, token=0, entry=None):
         return [at(0, act, token, entry), at(1, act, token, entry)]
 
-    if action in (Action.GET, Action.GET_ITEM, Action.GET_EXTRAS):
+    if action in (Action.GET, Action.GET_ITEM, Action.GET_EXTRAS, Action.GET_MANY):
         return one(found_none) if result == ABSENT else one(found, result)
     if action in (Action.IN, Action.EXISTS):
         return one(found_some if result else found_none)
-    if action in (Action.SET, Action.SET_ITEM):
+    if action in (Action.SET, Action.SET_ITEM, Action.BATCH_SET):
         return one(put, entry=entry_of(token, expire, called, returned))
-    if action == Action.UPDATE:
-        return both(put, entry=entry_of(token, NEVER, called, returned))
+    if action in (Action.UPDATE, Action.SET_MANY):
+        return both(put, entry=entry_of(token, expire, called, returned))
+    if action == Action.BATCH_DELETE:
+        return one(remove_living)
+    if action == Action.DELETE_MANY:
+        # How many of the two there were; of one, nobody is told which.
+        return both({0: found_none, 2: remove}.get(result, remove_living) if not pending else remove_living)
+    if action == Action.RESTORE:
+        return one(remove_any) if result == ABSENT else one(put, entry=entry_of(result, NEVER, called, returned))
     if action == Action.ADD:
         if result == NO and not pending:
             return one(found_some)
@@ -526,59 +580,75 @@ def pairs_of(record):
 
 
 class Histories:
-    """The histories of all pairs, from the logs of a run; with ``evicts``, of a cache that has a limit."""
+    """The histories of all pairs, from the logs of a run.
 
-    def __init__(self, evicts=False):
+    Args:
+        evicts: whether the cache has a limit.
+        sharded: whether it has shards, each of which recovers and agrees about its writes for itself.
+    """
+
+    def __init__(self, evicts=False, sharded=False):
         self.evicts = evicts
+        self.shard_of = SHARD_OF if sharded else (0,) * PAIRS
         self.of_pair = [[] for _ in range(PAIRS)]
         self.counts = dict.fromkeys(Action, 0)
-        self.committed = self.rolled_back = self.pending = 0
+        self.committed = self.rolled_back = self.pending = self.opened = self.lives = self.deaths = 0
         self.logs = {}
-        self._sure_writes = []
+        self._sure_writes = [[] for _ in range(SHARDS)]
         self._pending = []
 
     def read(self, path, died=None):
-        """Take in a log. What its process left undone when it was killed can be told only by ``finish``."""
+        """Take in a log. What its process left undone when it was killed can be told only by ``finish``.
+
+        Several processes may have written into it, one after the other; whoever was killed of these is followed by a
+        record that says when."""
         name = pathlib.Path(path).stem
         self.logs[name] = path
         records = read_records(path)
-        depth = 0
         first = 0
         for index, record in enumerate(records):
+            if record.action == Action.DIED:
+                self.deaths += 1
+                self._read_one(name, records, first, index, record.called)
+                first = index + 1
+        self._read_one(name, records, first, len(records), died)
+
+    def _read_one(self, name, records, first, end, died):
+        """Take in what one process has recorded."""
+        depth = 0
+        begun = 0
+        for index in range(first, end):
+            record = records[index]
             action = record.action
             self.counts[action] += 1
+            if action == Action.OPEN:
+                self.opened += 1
+                self.lives += record.result == YES
             if action == Action.BEGIN:
                 if depth == 0:
-                    first = index
+                    begun = index
                 depth += 1
             elif action in (Action.COMMIT, Action.ROLLBACK):
                 depth -= 1
                 if depth == 0:
-                    self._transaction(records[first : index + 1], (name, first, index + 1), died)
+                    self._transaction(records[begun : index + 1], (name, begun, index + 1), died)
             elif depth or action in ELSEWHERE or (action in READS and not record.done):
                 # A step, or nothing that changes an entry, or a read that was cut off while it was recorded.
                 pass
             elif record.done:
-                self._single(record, record.returned, False, (name, index, index + 1))
+                self._single(record, lambda _, record=record: record.returned, False, (name, index, index + 1))
                 if action in SURE_WRITES:
-                    self._sure_writes.append((record.called, record.returned))
+                    self._sure_writes[self.shard_of[record.key // 2]].append((record.called, record.returned))
             else:
                 assert died is not None, f"{name} did not finish {describe(record)}, but was not killed"
                 self._pending.append((self._single, record, (name, index, index + 1), died))
 
     def finish(self):
         """Add what was pending, each with the time until which it can have taken place."""
-        self._sure_writes.sort()
-        called = [write[0] for write in self._sure_writes]
-        earliest = math.inf
-        deadlines = [math.inf]
-        for _, returned in reversed(self._sure_writes):
-            earliest = min(earliest, returned)
-            deadlines.append(earliest)
-        deadlines.reverse()
+        deadlines = [Deadlines(writes) for writes in self._sure_writes]
         for add, record, source, died in self._pending:
             self.pending += 1
-            add(record, deadlines[bisect.bisect_right(called, died)], True, source)
+            add(record, lambda pair, died=died: deadlines[self.shard_of[pair]].after(died), True, source)
         return self
 
     def of(self, pair):
@@ -591,14 +661,15 @@ class Histories:
 
     def _single(self, record, returned, pending, source):
         for pair in pairs_of(record):
-            acts = acts_of(record, returned, pending, source)
+            until = returned(pair)
+            acts = acts_of(record, until, pending, source)
             if len(acts) > 1:
-                acts = [Transaction(acts, record.called, returned, source, pending)]
+                acts = [Transaction(acts, record.called, until, source, pending)]
             self.of_pair[pair] += acts
 
     def _transaction(self, records, source, died):
         if records[-1].done:
-            self._steps(records, records[-1].returned, False, source)
+            self._steps(records, lambda _: records[-1].returned, False, source)
         elif records[-1].action == Action.COMMIT:
             self._pending.append((self._steps, records, source, died))
 
@@ -623,8 +694,26 @@ class Histories:
                 steps.append(KEEP if commits else UNDO)
             else:
                 del steps[0]
-            called, until = (end.called, returned) if commits else (begin.returned, end.called)
+            called, until = (end.called, returned(pair)) if commits else (begin.returned, end.called)
             self.of_pair[pair].append(Transaction(steps, called, until, source, pending))
+
+
+class Deadlines:
+    """Until when what a killed process has left undone in a database can take place: the first return of a write that
+    was called after its death."""
+
+    def __init__(self, writes):
+        writes = sorted(writes)
+        self.called = [called for called, _ in writes]
+        earliest = math.inf
+        self.returned = [math.inf]
+        for _, returned in reversed(writes):
+            earliest = min(earliest, returned)
+            self.returned.append(earliest)
+        self.returned.reverse()
+
+    def after(self, died):
+        return self.returned[bisect.bisect_right(self.called, died)]
 
 
 def describe(record):
@@ -635,7 +724,7 @@ def describe(record):
     if action == Action.EVICT_TAG:
         arguments.append(repr(TAGS[token]))
     elif action not in WITHOUT_KEY:
-        keys = KEYS[key : key + 2] if action == Action.UPDATE else (KEYS[key],)
+        keys = KEYS[key : key + 2] if action in OF_BOTH else (KEYS[key],)
         arguments.append(" and ".join(f"{key!r:.20}" for key in keys))
         if token:
             arguments.append(name_of(token))

@@ -1,4 +1,4 @@
-"""Start the processes of ``workers.py`` and talk with them, one JSON line at a time."""
+"""Start other processes, those of ``workers.py`` above all, and talk with them, one JSON line at a time."""
 
 import contextlib
 import json
@@ -7,19 +7,35 @@ import pathlib
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
+
+import fastcache
 
 STARTS_WORKERS = pathlib.Path(__file__).with_name("start_worker.py")
 PATIENCE_SECONDS = 100
+# How a program begins that the interpreter has imported nothing for.
+BEGINNING = f"""\
+import sys
+assert "threading" not in sys.modules
+sys.path.insert(0, {str(pathlib.Path(fastcache.__file__).parents[1])!r})
+"""
 
 
 class Process:
-    """One worker: ``hear`` what it says, ``tell`` it to go on, ``finish`` it."""
+    """One process: ``hear`` what it says, ``tell`` it to go on, ``finish`` it.
 
-    def __init__(self, folder, environment, command, *arguments):
-        self.command = command
+    Args:
+        folder: where it runs.
+        environment: its variables (dict).
+        name: what it is called in a failure (str).
+        arguments: of the interpreter (list of str).
+    """
+
+    def __init__(self, folder, environment, name, arguments):
+        self.command = name
         self.popen = subprocess.Popen(
-            [sys.executable, str(STARTS_WORKERS), command, json.dumps(arguments)],
+            [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -88,6 +104,16 @@ class Processes:
             process.end()
 
     def start(self, command, *arguments):
-        process = Process(self._folder, os.environ | self._compiled, command, *arguments)
+        """Start a command of ``workers.py``."""
+        return self._run(command, str(STARTS_WORKERS), command, json.dumps(arguments))
+
+    def start_program(self, name, program, *arguments):
+        """Start a program that has imported nothing yet, not even what an interpreter's ``site`` does: its text.
+
+        It finds its arguments (str) from ``sys.argv[1]`` on."""
+        return self._run(name, "-I", "-S", "-c", BEGINNING + textwrap.dedent(program), *arguments)
+
+    def _run(self, name, *arguments):
+        process = Process(self._folder, os.environ | self._compiled, name, arguments)
         self._started.append(process)
         return process

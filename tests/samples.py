@@ -1,12 +1,22 @@
 """Keys and values of every kind that a store accepts, and how to compare what comes back."""
 
+import collections
+import contextlib
 import dataclasses
 import datetime
 import decimal
 import enum
+import fractions
+import http
+import importlib.util
 import math
+import pathlib
+import re
+import signal
+import socket
 import typing
 import uuid
+import zoneinfo
 
 from hypothesis import strategies as st
 
@@ -52,6 +62,77 @@ class Point(typing.NamedTuple):
 class Place:
     name: str
     number: int
+
+
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+    RUN = 4
+
+
+class Style(enum.IntFlag):
+    BOLD = 1
+    WIDE = 2
+
+
+class Code(str, enum.Enum):
+    FOUND = "found"
+
+
+class Holiday(datetime.date, enum.Enum):
+    NEW_YEAR = 2026, 1, 1
+
+
+class Odd(enum.Enum):
+    """Values that nobody finds a member by, or that are no plain data."""
+
+    NAN = math.nan
+    LIST = [1]  # noqa: RUF012 - nobody can hash it
+    CLASS = int
+    PAIR = (1, ("a", None))
+
+
+class Planet(enum.Enum):
+    EARTH = (5.97, 6.37)
+
+    def __new__(cls, mass, radius):
+        made = object.__new__(cls)
+        made._value_ = mass
+        made.radius = radius
+        return made
+
+
+class ByGlobalName(enum.Enum):
+    """Reduces as what is converted from the constants of a module."""
+
+    ABOVE = 1
+
+    def __reduce_ex__(self, protocol):
+        return self._name_
+
+
+ABOVE = ByGlobalName.ABOVE
+
+
+class ByEnumName(enum.Enum):
+    """Reduces as every enum does in Python 3.11.2, and with enum.pickle_by_enum_name."""
+
+    LEFT = 1
+
+    def __reduce_ex__(self, protocol):
+        return getattr, (type(self), self._name_)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slim:
+    name: str
+    access: Access = Access.READ
+
+
+@dataclasses.dataclass
+class Plan:
+    steps: list
+    note: object = None
 
 
 # Integers and floats that meet where one of the two types loses precision or range.
@@ -176,3 +257,90 @@ def show(value):
     """A short name of a key or value for a test's title."""
     text = ascii(value)
     return f"{type(value).__name__} {text[:30]}"
+
+
+# What reduces in another way in another version of Python, of its library, or of numpy, or might; by a name. The
+# classes are in safe_types.
+REDUCED = {
+    "enum": Color.RED,
+    "enum of ints": Level.HIGH,
+    "flag": Access.WRITE,
+    "flags": Access.READ | Access.RUN,
+    "no flag": Access(0),
+    "int flag": Style.BOLD,
+    "int flags": Style.BOLD | Style.WIDE,
+    "int flag without a name": Style(9),
+    "enum of texts": Code.FOUND,
+    "enum of dates": Holiday.NEW_YEAR,
+    "enum with a NaN": Odd.NAN,
+    "enum with a list": Odd.LIST,
+    "enum with a class": Odd.CLASS,
+    "enum with a tuple": Odd.PAIR,
+    "enum with a constructor": Planet.EARTH,
+    "enum by a global's name": ByGlobalName.ABOVE,
+    "enum by its own name": ByEnumName.LEFT,
+    "enum of a module's constants": socket.AddressFamily.AF_INET,
+    "signal": signal.Signals.SIGINT,
+    "flag of re": re.RegexFlag.IGNORECASE,
+    "flags of re": re.RegexFlag.IGNORECASE | re.RegexFlag.MULTILINE,
+    "HTTP status": http.HTTPStatus.NOT_FOUND,
+    "frozen dataclass": Place("here", 1),
+    "slim dataclass": Slim("a", Access.READ | Access.WRITE),
+    "dataclass": Plan([Color.GREEN, (Level.LOW,)], {"a": Access.RUN}),
+    "namedtuple": Point(1.0, 2.5),
+    "path": pathlib.PurePosixPath("a/../b"),
+    "path of parts": pathlib.PurePosixPath("/", "a", "b"),
+    "empty path": pathlib.PurePosixPath(),
+    "path of Windows": pathlib.PureWindowsPath("c:/a/b.txt"),
+    "path on a drive": pathlib.PureWindowsPath("c:x"),
+    "path on a share": pathlib.PureWindowsPath("//host/share/x"),
+    "date": datetime.date(2026, 2, 28),
+    "time": datetime.time(1, 2, 3, 4, fold=1),
+    "datetime": datetime.datetime(2026, 2, 28, 12, 30, 1, 5),
+    "datetime in a zone": datetime.datetime(2026, 2, 28, tzinfo=datetime.timezone(datetime.timedelta(hours=1), "one")),
+    "datetime of UTC": datetime.datetime(2026, 2, 28, tzinfo=datetime.timezone.utc),
+    "timedelta": datetime.timedelta(-1, 2, 3),
+    "decimal": decimal.Decimal("-1.500"),
+    "fraction": fractions.Fraction(-7, 3),
+    "UUID": uuid.UUID(int=7),
+    "range": range(1, 10, 3),
+    "slice": slice(None, 3, -1),
+    "complex": 1.5 - 2j,
+    "ellipsis": [..., NotImplemented],
+    "deque": collections.deque([1, [2]], 5),
+    "defaultdict": collections.defaultdict(list, {1: [2]}),
+    "ordered dict": collections.OrderedDict(b=1, a=[Color.RED]),
+}
+REDUCED_TYPES = [
+    *(Color, Level, Access, Style, Code, Holiday, Odd, Planet, ByGlobalName, ByEnumName, Place, Slim, Plan, Point),
+    *(socket.AddressFamily, signal.Signals, re.RegexFlag, http.HTTPStatus, zoneinfo.ZoneInfo),
+]
+with contextlib.suppress(zoneinfo.ZoneInfoNotFoundError):
+    REDUCED |= {
+        "zone": zoneinfo.ZoneInfo("UTC"),
+        "datetime in a named zone": datetime.datetime(2026, 7, 1, 12, tzinfo=zoneinfo.ZoneInfo("UTC")),
+    }
+if importlib.util.find_spec("numpy"):
+    import numpy
+
+    REDUCED |= {
+        "numpy's float": numpy.float32(1.5),
+        "numpy's int": numpy.int64(-7),
+        "numpy's bool": numpy.bool_(True),
+        "numpy's complex": numpy.complex128(1 - 2j),
+        "numpy's text": numpy.str_("a"),
+        "numpy's bytes": numpy.bytes_(b"a"),
+        "numpy's datetime": numpy.datetime64("2026-02-28", "D"),
+        "numpy's timedelta": numpy.timedelta64(5, "s"),
+        "dtype": numpy.dtype([("a", "<i4"), ("b", "<f8", (2, 3))]),
+        "array": numpy.arange(6.0).reshape(2, 3),
+        "array of text": numpy.array(["ab", "c"]),
+    }
+
+
+def same_reduced(one, other):
+    """Equal and of one type; members of enums are the same object, but for flags: Python 3.11.2 makes some anew."""
+    if isinstance(other, enum.Enum) and not isinstance(other, enum.Flag):
+        return one is other
+    equal = one == other
+    return type(one) is type(other) and bool(equal if isinstance(equal, bool) else equal.all())

@@ -208,6 +208,8 @@ def soak(kind, directory, *, kills, writers, seed, report=None):
         assert not result.size_mismatches, result
         assert result.counters_consistent, result
         assert result.sqlite_integrity_ok, result
+        # Whoever opens gives back at once what the killed have left; whoever lives on, soon.
+        assert survivor is not None or not result.orphaned_files, result
         seen.orphaned_files += result.orphaned_files
         store.check(fix=True)
         assert store.check(), store.check()

@@ -7,6 +7,7 @@ Whoever can write into a cache's directory must not be able to run code in a pro
 Samples of what is really stored, and short programs of opcodes made by hand, are mutated and decoded:
 
 - *whole paths* (rows, keys and value files of a cache, planted with sqlite3) may raise kinds of CacheError only;
+- *serializers of ours, alone*, likewise;
 - *bare decoders* (what the engine calls, and wraps) may raise any Exception, of which the engine makes the cause of its
   own, but MemoryError, which it lets through: no payload is worth so much memory.
 
@@ -49,7 +50,7 @@ import typing
 import uuid
 
 import fastcache
-from fastcache.compression import by_number
+from fastcache.engine.codecs.compression import by_number
 
 SECRET = "the secret of the decoders' soak"
 BATCH = 500
@@ -81,6 +82,24 @@ class Level(enum.Enum):
     HIGH = 2
 
 
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Rich(enum.Enum):
+    """With more than members, and with values that are no plain data."""
+
+    KIND = int
+    PAIR = (1, 2)
+
+    def act(self, *_):
+        os.system("true")
+
+    told = property(act)
+    extend = __setitem__ = __setstate__ = act
+
+
 class Point(typing.NamedTuple):
     x: float
     y: float
@@ -100,11 +119,11 @@ class Slotted:
 
 
 # Importable under this name in every process, whether this runs as a command or as a module.
-for _kind in (Level, Point, Place, Slotted):
+for _kind in (Level, Access, Rich, Point, Place, Slotted):
     _kind.__module__ = "soak_decoders"
 sys.modules.setdefault("soak_decoders", sys.modules[__name__])
 
-SAFE_TYPES = (Level, Point, Place, Slotted)
+SAFE_TYPES = (Level, Access, Rich, Point, Place, Slotted)
 
 
 def serializer():
@@ -123,6 +142,7 @@ def plain_values():
     yield from (path, pathlib.PureWindowsPath("c:/x"), collections.OrderedDict(a=1), collections.deque([1, 2], 5))
     yield collections.defaultdict(list, a=[1])
     yield {now: [path, (decimal.Decimal(1), {fractions.Fraction(1, 2): slice(None)})]}
+    yield from (Access.READ | Access.WRITE, Access(0), Rich.KIND, [Rich.PAIR, {Rich.KIND: Access.READ}])
     yield from (Level.LOW, Point(1.0, 2.0), Place("here", 1), Slotted(), [Place("a", 1), {Level.HIGH: Point(0.5, 1.0)}])
     if importlib.util.find_spec("numpy"):
         yield from arrays()
@@ -201,6 +221,23 @@ def programs():
         call("build_listed", text("soak_decoders:Slotted"), b"\x89)NNN"),
         call("build_listed", text("soak_decoders:Slotted"), b"\x89)N}" + text("left") + b"Ns\x86NN"),
         call("build_listed", text("soak_decoders:Level"), b"\x88K\1\x85NNN"),
+        call("build_listed", text("soak_decoders:Level"), b"\x88K\1\x85", b"N]K\1a}K\1K\2s"),
+        call("build_listed", text("soak_decoders:Access"), b"\x88\x8a\x20" + b"\xff" * 31 + b"\x7f\x85NNN"),
+        *(
+            call("build_member", text("soak_decoders:Rich"), text(name))
+            for name in ("KIND", "told", "act", "mro", "__reduce__", "__class__", "_member_map_", "KIND.act")
+        ),
+        call("build_member", text("soak_decoders:Place"), text("__init__")),
+        call("build_member", call("build_member", text("soak_decoders:Rich"), text("KIND")), text("KIND")),
+        call("build_member", text("soak_decoders:Rich"), text("KIND")) + b"}" + text("_value_") + b"K\1sb",
+        text("builtins")
+        + text("getattr")
+        + b"\x93"
+        + text("soak_decoders")
+        + text("Rich")
+        + b"\x93"
+        + text("told")
+        + b"\x86R",
         call("build_listed", text("soak_decoders:Place"), b"\x88" + text("a") + b"K\1\x86}NN"),
         call("build_path", text("PosixPath"), text("/"), text("a")),
         b"}" + b")\x94h\0h\0\x86\x94h\1h\1\x86\x94h\2h\2\x86" + b"Ns",
@@ -288,7 +325,7 @@ def hostile():
 
 
 def laid_out(payload, buffers):
-    """A pickle and what travels beside it, as engine/values.pyx lays them out."""
+    """A pickle and what travels beside it, as engine/codecs/values.pyx lays them out."""
     numbers = [len(buffers), len(payload), *map(len, buffers)]
     whole = struct.pack(f"<{len(numbers)}Q", *numbers) + payload
     for buffer in buffers:
@@ -323,6 +360,14 @@ def messages():
     yield (encode(datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)),)
     yield (encode({"name": "a", "number": 1}),)
     yield (encode(list(range(200))),)
+    yield (b"\x91" * 5000 + b"\1",)
+    ours = fastcache.MsgspecSerializer()
+    if importlib.util.find_spec("numpy"):
+        for array in arrays():
+            with contextlib.suppress(NotImplementedError):
+                yield (ours.dumps([array, 1]),)
+    for code, content in ((1, ["<i4", [2], "C"]), (2, "<i4"), (9, 1), (-1, [1, 2]), (1, [{"names": ["a"]}, [1], "F"])):
+        yield (encode(msgspec.msgpack.Ext(code, encode([content, b"12345678"]))),)
 
 
 def compressible():
@@ -384,6 +429,11 @@ def rows():
         yield (b"k", SERIALIZED | BUFFERS, laid_out(program, [bytes(64)]))
 
 
+def message_rows():
+    for (message,) in messages():
+        yield (b"k", SERIALIZED, message)
+
+
 def keys():
     with tempfile.TemporaryDirectory() as folder:
         kinds = [None, 2**70, 0.5, (1, "a", b"b", (2.5, None)), frozenset([1, "x", (2,)]), "\ud800", MARK, Level.LOW]
@@ -410,7 +460,7 @@ OPCODES = bytes(
 WORDS = b"""
     build_array build_dtype build_scalar build_deque build_slice build_listed fastcache.plain builtins
     |S0 |V0 <U0 <M8[s/0] <f16 |O <U9 names formats titles offsets list __class__ __dict__ 1e999999999
-    soak_decoders:Level
+    build_member soak_decoders:Level soak_decoders:Access soak_decoders:Rich KIND told act __reduce__ getattr or_
 """.split()
 
 
@@ -535,6 +585,8 @@ class Decoder:
 
 
 class Loads(Decoder):
+    whole_path = True
+
     def __init__(self):
         self.serializer = serializer()
 
@@ -558,11 +610,13 @@ class Unpack(Decoder):
 
 
 class Msgspec(Decoder):
+    whole_path = True
+
     def __init__(self):
-        self.loads = [fastcache.MsgspecSerializer(kind).loads for kind in (typing.Any, Place, list[int])]
+        self.loads = [fastcache.MsgspecSerializer(kind).loads for kind in (typing.Any, Place, list[int], Access)]
 
     def decode(self, data):
-        do_all(ValueError, *(functools.partial(loads, data) for loads in self.loads))
+        do_all(fastcache.CacheError, *(functools.partial(loads, data) for loads in self.loads))
 
 
 class Decompress(Decoder):
@@ -580,10 +634,13 @@ class Planted(Decoder):
 
     def __init__(self):
         self.folder = tempfile.mkdtemp()
-        self.cache = fastcache.Cache(self.folder, secret=SECRET, safe_types=SAFE_TYPES, memory=0)
+        self.cache = fastcache.Cache(self.folder, serializer=self.serializer(), memory=0)
         self.cache[b"k"] = 1
         self.database = sqlite3.connect(os.path.join(self.folder, "cache.db"), isolation_level=None)
         self.database.execute("PRAGMA synchronous = OFF")
+
+    def serializer(self):
+        return serializer()
 
     def plant(self, key, codec, value, size, file=None):
         # Beyond 64 bits there are no integers in SQLite.
@@ -598,11 +655,28 @@ class Planted(Decoder):
         for _, value in self.cache.items():
             use(value)
 
+    def check(self):
+        """A check has to say what a read would, and raises nothing."""
+        failed = None
+        try:
+            self.items()
+        except fastcache.CacheError as error:
+            failed = error
+        found = self.cache.check()
+        assert failed is None or not found, f"the check says ok, and a read raised {failed!r}"
+
 
 class Rows(Planted):
     def decode(self, key, codec, value):
         self.plant(key, codec, value, len(value))
-        do_all(fastcache.CacheError, lambda: self.cache.get(key), self.items)
+        do_all(fastcache.CacheError, lambda: self.cache.get(key), self.items, self.check)
+
+
+class MessageRows(Rows):
+    """The same in a cache with the other serializer of ours."""
+
+    def serializer(self):
+        return fastcache.MsgspecSerializer(list)
 
 
 class Files(Planted):
@@ -634,6 +708,7 @@ DECODERS = {
     "rows": (Rows, rows),
     "files": (Files, rows),
     "msgspec": (Msgspec, messages),
+    "msgspec rows": (MessageRows, message_rows),
     "zstd": (functools.partial(Decompress, "zstd"), functools.partial(compressed, "zstd")),
     "lz4": (functools.partial(Decompress, "lz4"), functools.partial(compressed, "lz4")),
     "blosc2": (functools.partial(Decompress, "blosc2"), functools.partial(compressed, "blosc2")),
@@ -684,7 +759,9 @@ def limit_memory():
     with contextlib.suppress(ImportError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        # A sanitizer takes all addresses that there are.
+        if "ASAN_OPTIONS" not in os.environ:
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import fastcache
+from fastcache.engine import spans
 from tests.contract.arrays import ArrayContract
 from tests.contract.batch import BatchContract, CacheBatchContract
 from tests.contract.bounded import (
@@ -22,13 +23,23 @@ from tests.contract.bounded import (
     VacuumContract,
 )
 from tests.contract.bulk import BulkContract, CacheBulkContract
+from tests.contract.closing import ClosingContract, ReentryContract, TimerContract, WithoutMemoryContract
 from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
+from tests.contract.files import (
+    EarlierVersionContract,
+    FolderContract,
+    InterruptContract,
+    KillContract,
+    LinkContract,
+    TransactionRoomContract,
+)
 from tests.contract.keys import KeyContract
+from tests.contract.lives import LivesContract
 from tests.contract.locks import LocksContract
 from tests.contract.maintenance import CacheMaintenanceContract, MaintenanceContract
 from tests.contract.mapping import MappingContract
@@ -47,6 +58,26 @@ from tests.contract.write_behind import WriteBehindContract
 
 class IsCache:
     store_type = fastcache.Cache
+
+
+class TestClosing(IsCache, ClosingContract):
+    pass
+
+
+class TestReentry(IsCache, ReentryContract):
+    pass
+
+
+class TestWithoutMemory(IsCache, WithoutMemoryContract):
+    pass
+
+
+class TestTimers(IsCache, TimerContract):
+    pass
+
+
+class TestLives(IsCache, LivesContract):
+    pass
 
 
 class TestMapping(IsCache, MappingContract):
@@ -319,3 +350,38 @@ class TestCacheAlone(IsCache, StoreContract):
         assert list(store) == ["a"]
         assert store.get("a", expire_time=True, tag=True) == (1, clock.now + 99, "red")
         assert store.expire() == 1
+
+
+class TestLinks(IsCache, LinkContract):
+    pass
+
+
+class TestFolders(IsCache, FolderContract):
+    pass
+
+
+class TestInterruptedFiles(IsCache, InterruptContract):
+    pass
+
+
+class TestKilledWriters(IsCache, KillContract):
+    pass
+
+
+class TestEarlierVersion(IsCache, EarlierVersionContract):
+    pass
+
+
+class TestRoomInTransactions(IsCache, TransactionRoomContract):
+    pass
+
+
+def test_python_code_in_a_span_ends_a_debug_build(start):
+    """The test of the test: where FASTCACHE_DEBUG was set when building, spans are looked after (engine/spans.pxd)."""
+    process = start("run_in_span")
+    if spans.are_checked:
+        process.popen.wait()
+        assert process.popen.returncode < 0
+        assert "none may" in process.popen.stderr.read()
+    else:
+        assert process.finish() == "ran"

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import fastcache
-from fastcache.cli import main
+from fastcache.tools.cli import main
 
 LARGE = b"x" * 10_000_000  # beyond any inline limit
 
@@ -71,6 +72,15 @@ def test_a_cache_with_another_serializer_is_read_as_it_is(tmp_path, capsys, seri
     assert "limit       12,345,678 bytes, eviction lru\n" in shown
     with fastcache.Cache(tmp_path, serializer=serializer) as cache:
         assert cache.max_size == 12_345_678
+
+
+def test_check_decodes_what_any_serializer_of_ours_has_written(tmp_path, capsys):
+    with fastcache.Cache(tmp_path, serializer=fastcache.MsgspecSerializer()) as cache:
+        cache["a"], cache["b"] = [1], [2]
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache.db")) as database, database:
+        database.execute("UPDATE entry SET value = x'c1' WHERE key = 'b'")
+    assert main(["check", str(tmp_path)]) == 1
+    assert "undecodable entry: row 2" in capsys.readouterr().out
 
 
 def test_check_passes_a_sound_cache(directory, capsys):

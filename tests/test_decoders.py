@@ -8,7 +8,7 @@ import struct
 import pytest
 
 import fastcache
-from fastcache.compression import compressor
+from fastcache.engine.codecs.compression import compressor
 
 from . import soak_decoders
 from .soak_decoders import call, laid_out, text
@@ -73,7 +73,7 @@ def test_a_file_that_changes_after_it_was_examined_runs_nothing(file_in, monkeyp
     file.write_bytes(whole)
     with contextlib.closing(sqlite3.connect(directory / "cache.db")) as database, database:
         database.execute("UPDATE entry SET size = ?", (len(whole),))
-    monkeypatch.setattr("fastcache.trust.examine", changes_then(file, laid_out(harmful, [bytes(64)])))
+    monkeypatch.setattr("fastcache.serializers.trust.examine", changes_then(file, laid_out(harmful, [bytes(64)])))
     with fastcache.Cache(directory) as cache, pytest.raises(fastcache.CacheError):
         cache["k"]
     assert not told.exists()
@@ -81,7 +81,7 @@ def test_a_file_that_changes_after_it_was_examined_runs_nothing(file_in, monkeyp
 
 def changes_then(file, content):
     """What examines a pickle just before somebody writes to its file."""
-    from fastcache.engine.pickles import examine
+    from fastcache.engine.codecs.pickle_scan import examine
 
     def examine_then_change(payload):
         found = examine(payload)

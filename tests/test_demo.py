@@ -13,7 +13,7 @@ import pytest
 
 import fastcache
 from fastcache import demo
-from fastcache.cli import main
+from fastcache.tools.cli import main
 
 APP = b"""import os
 import json.decoder
@@ -297,8 +297,8 @@ def test_an_interrupted_run_keeps_what_it_analysed(watched, table):
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process there")
 def test_ctrl_c_ends_cleanly(directory):
     # A test run in the background ignores SIGINT, which its children would inherit.
-    start = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); import fastcache.cli; "
-    start += "sys.exit(fastcache.cli.main(sys.argv[1:]))"
+    start = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); import fastcache.tools.cli; "
+    start += "sys.exit(fastcache.tools.cli.main(sys.argv[1:]))"
     command = [sys.executable, "-c", start, "demo", "--progress", "--directory", directory]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None

@@ -8,13 +8,16 @@ import pkgutil
 import pytest
 
 import fastcache
+from fastcache._compiled import MODULES
 
 
 def modules():
     yield fastcache
-    for found in pkgutil.walk_packages(fastcache.__path__, "fastcache."):
-        if not found.name.endswith("__main__"):
-            yield importlib.import_module(found.name)
+    # pkgutil looks for files, and the compiled modules share one.
+    found = {each.name for each in pkgutil.walk_packages(fastcache.__path__, "fastcache.")}
+    for name in sorted(found | MODULES):
+        if not name.endswith("__main__"):
+            yield importlib.import_module(name)
 
 
 def documented(thing, name, module):

@@ -2,9 +2,12 @@
 
 import fastcache
 from tests.contract.bulk import CacheBulkContract
+from tests.contract.closing import ClosingContract, TimerContract
 from tests.contract.concurrency import ThreadContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
+from tests.contract.files import ShardLinkContract
+from tests.contract.lives import LivesContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memoize import MemoizeContract
 from tests.contract.opening import OpeningContract
@@ -37,6 +40,22 @@ class WithoutOrder:
     test_two_iterations_do_not_disturb_each_other = None
     test_clear_ends_an_iteration = None
     test_ten_thousand_entries_with_gaps_come_back_in_order = None
+
+
+class TestClosing(IsFanoutCache, ClosingContract):
+    pass
+
+
+class TestTimers(IsFanoutCache, TimerContract):
+    pass
+
+
+class TestLives(IsFanoutCache, LivesContract):
+    pass
+
+
+class TestLivesOfAnIndex(IsFanoutIndex, LivesContract):
+    pass
 
 
 class TestMapping(IsFanoutCache, WithoutOrder, MappingContract):
@@ -115,4 +134,8 @@ class TestShardsOfAnIndex(IsFanoutIndex, FanoutContract):
 
 
 class TestShardsWithALimit(IsFanoutCache, FanoutCacheContract):
+    pass
+
+
+class TestLinks(IsFanoutCache, ShardLinkContract):
     pass

@@ -7,12 +7,15 @@ from tests.contract.arrays import ArrayContract
 from tests.contract.batch import BatchContract
 from tests.contract.bounded import VacuumContract
 from tests.contract.bulk import BulkContract
+from tests.contract.closing import ClosingContract
 from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
+from tests.contract.files import FolderContract
 from tests.contract.keys import KeyContract
+from tests.contract.lives import LivesContract
 from tests.contract.locks import LocksContract
 from tests.contract.maintenance import MaintenanceContract
 from tests.contract.mapping import MappingContract
@@ -34,6 +37,14 @@ class IsIndex:
     """
 
     store_type = fastcache.Index
+
+
+class TestClosing(IsIndex, ClosingContract):
+    pass
+
+
+class TestLives(IsIndex, LivesContract):
+    pass
 
 
 class TestMapping(IsIndex, MappingContract):
@@ -203,3 +214,7 @@ class TestIndexAlone(IsIndex, StoreContract):
             with pytest.raises(TypeError):
                 attempt()
         assert len(store) == 0
+
+
+class TestFolders(IsIndex, FolderContract):
+    pass

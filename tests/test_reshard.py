@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastcache
-from fastcache.cli import main
-from fastcache.engine import sql
+from fastcache.engine.sqlite import sql
 from fastcache.migrate import open_cache, reshard
+from fastcache.tools.cli import main
 
 from . import samples
 from .contract.batch import wait_until

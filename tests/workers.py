@@ -1,13 +1,17 @@
 """What tests let other processes do: ``python start_worker.py COMMAND ARGUMENTS``, lines of JSON in and out."""
 
+import ast
 import atexit
 import collections
 import contextlib
+import ctypes
 import faulthandler
+import functools
 import gc
 import itertools
 import json
 import logging
+import mmap
 import os
 import pickle
 import random
@@ -19,6 +23,7 @@ import tempfile
 import threading
 import time
 import warnings
+import weakref
 
 import fastcache
 
@@ -73,6 +78,23 @@ def answer(kind, directory):
         while (question := hear()) is not None:
             name, *arguments = question
             say(getattr(store, name)(*arguments))
+
+
+@command
+def answer_in_lives(kind, directory, closes=True):
+    """Call methods of a store for each line [[name, key, *arguments], ...] that comes in, keys as their repr.
+
+    It is opened, and closed, for each line."""
+    while (questions := hear()) is not None:
+        store = open_store(kind, directory)
+        for name, key, *arguments in questions:
+            if name == "set_many":
+                store.set_many([(ast.literal_eval(one), value) for one, value in key])
+            else:
+                getattr(store, name)(ast.literal_eval(key), *arguments)
+        if closes:
+            store.close()
+        say("done")
 
 
 @command
@@ -423,6 +445,434 @@ def hold_key(kind, directory, key):
         hear()
 
 
+# closing
+
+
+@command
+def close_under_threads(kind, directory, threads, times):
+    """Use a store in so many threads, which close it now and then and make a new one; say which errors came."""
+    sys.setswitchinterval(1e-5)
+    faulthandler.enable()
+    shared = [open_store(kind, directory)]
+    errors = set()
+
+    def run(seed):
+        chance = random.Random(seed)
+        for number in range(times // threads):
+            store, key = shared[0], chance.randrange(100)
+            try:
+                chance.choice(
+                    (
+                        lambda store=store, key=key: store.get(key),
+                        lambda store=store, key=key: store.set(key, "v" * key),
+                        lambda store=store, key=key: store.get_or_set(key, lambda: "made"),
+                        lambda store=store, key=key: store.get_many(range(key, key + 5)),
+                        lambda store=store, key=key: store.set_many((one, "many") for one in range(key, key + 5)),
+                        lambda store=store: list(store.items()),
+                        lambda store=store: len(store),
+                        lambda store=store, key=key: store.incr(f"n{key}"),
+                    )
+                )()
+                if number % 100 == 99:
+                    store.close()
+                    shared[0] = open_store(kind, directory)
+            except fastcache.CacheError as error:
+                errors.add(type(error).__name__)
+
+    run_threads(*[lambda seed=seed: run(seed) for seed in range(threads)])
+    shared[0].close()
+    say(sorted(errors))
+
+
+@command
+def drop_under_threads(kind, directory, threads, times):
+    """Make and forget objects in so many threads, without closing them; say which errors came."""
+    sys.setswitchinterval(1e-5)
+    faulthandler.enable()
+    gc.set_threshold(50)
+    errors = set()
+
+    def run(seed):
+        for number in range(times // threads):
+            store = open_store(kind, directory)
+            store.itself = store
+            try:
+                store.set(number, "v" * seed)
+                store.get(number)
+                store.get(number)
+                iterator = iter(store.items())
+                next(iterator)
+            except fastcache.CacheError as error:
+                errors.add(type(error).__name__)
+            del store
+
+    run_threads(*[lambda seed=seed: run(seed) for seed in range(threads)])
+    say(sorted(errors))
+
+
+class Busy:
+    """A timer that does something once it is armed."""
+
+    def __init__(self):
+        self.action = None
+
+    def __call__(self):
+        action, self.action = self.action, None
+        if action is not None:
+            action()
+        return 1000.0
+
+
+@command
+def use_in_timer(kind, directory):
+    """Have a timer empty the store that looks at its watch."""
+    faulthandler.enable()
+    timer = Busy()
+    store = open_store(kind, directory, max_size=1 << 28, timer=timer)
+    store.set_many([(number, "v") for number in range(20_000)], expire=100)
+    for number in range(20_000):
+        store.get(number)
+        store.get(number)
+    timer.action = store.clear
+    say(store.get(5))
+    assert store.get(5) is None
+
+
+@command
+def close_in_timer(kind, directory):
+    faulthandler.enable()
+    timer = Busy()
+    store = open_store(kind, directory, timer=timer)
+    store.set("k", "v", expire=100)
+    for _ in range(3):
+        store.get("k")
+    timer.action = store.close
+    try:
+        say(store.get("k"))
+    except fastcache.ClosedError:
+        say("ClosedError")
+
+
+class InTheMiddle:
+    """Something that is done once, when maintenance is called for the next time: in the middle of an operation."""
+
+    def __init__(self, action):
+        self.action = action
+        threading.setprofile(self)
+        sys.setprofile(self)
+
+    def __call__(self, frame, event, _):
+        if event == "call" and frame.f_code.co_name == "attend" and self.action is not None:
+            action, self.action = self.action, None
+            threading.setprofile(None)
+            sys.setprofile(None)
+            action()
+
+
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
+@command
+def interrupt_a_touch(kind, directory):
+    """Touch an entry, in the middle of which a signal handler touches another; say which have what they should."""
+    store = open_store(kind, directory)
+    store.set_many({"one": 1, "other": 2})
+    InTheMiddle(lambda: store.touch("oth" + "er", 2_000_000))
+    store.touch("on" + "e", 1000)
+    now = time.time()
+    say([0 < store.get(key, expire_time=True)[1] - now < most for key, most in (("one", 1001), ("other", 2_000_001))])
+    store.close()
+
+
+@command
+def interrupt_a_set(kind, directory):
+    """Set an entry, in the middle of which a signal handler sets it again; say what is read, and what is stored."""
+    store = open_store(kind, directory)
+    store["k"] = 0
+    InTheMiddle(lambda: store.set("k", "new"))
+    store.set("k", "old", expire=1000)
+    with open_store(kind, directory, memory=0) as other:
+        say([store.get("k"), other.get("k")])
+    store.close()
+
+
+@command
+def set_when_collected(kind, directory):
+    """Have the memory let go of a value to which somebody has a weak reference, which then sets what is being read."""
+    with open_store(kind, directory) as store:
+        store["set"] = frozenset(range(50))
+        store.set_many((number, "old") for number in range(1000))
+    store = open_store(kind, directory, memory=60_000)
+    reading = []
+
+    def dropped(_):
+        store.set_many({reading[-1]: "new"})
+        reading.append("over")
+
+    # Decoded once, and then the same object for all.
+    watched = weakref.ref(store["set"], dropped)
+    for number in range(1000):
+        reading.append(number)
+        store.get(number)
+        if reading[-1] == "over":
+            break
+    gc.collect()
+    say([watched() is None, store.get(reading[-2])])
+    store.close()
+
+
+@command
+def interrupt_a_flush(kind, directory):
+    """Press Ctrl-C just when what waited was committed; then another process sets the same; then flush again."""
+    with open_store(kind, directory) as store:
+        store["k"] = "large" * 100_000
+    # Whoever replaces a file calls for maintenance.
+    store = open_store(kind, directory, write_behind=50)
+    store["k"] = "small"
+    InTheMiddle(raise_interrupt)
+    try:
+        store.flush()
+    except KeyboardInterrupt:
+        say("interrupted")
+    hear()
+    store.flush()
+    say(store.get("k"))
+    store.close()
+
+
+@command
+def interrupt_a_commit_of_many(kind, directory):
+    """Interrupt one of two threads just after both have committed together; say what became of them."""
+    with open_store(kind, directory) as store:
+        store["1"] = store["2"] = "large" * 100_000
+    store = open_store(kind, directory, durability="full")
+    outcomes = []
+
+    def write(key):
+        try:
+            store[key] = "small"
+            outcomes.append("stored")
+        except KeyboardInterrupt:
+            outcomes.append("interrupted")
+        except fastcache.CacheError as error:
+            outcomes.append(type(error).__name__)
+
+    threads = [threading.Thread(target=write, args=(key,)) for key in "12"]
+    with store.transact():
+        InTheMiddle(raise_interrupt)
+        sys.setprofile(None)
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+    for thread in threads:
+        thread.join()
+    threading.setprofile(None)
+    say([sorted(outcomes), [store.get("1"), store.get("2")]])
+    store.close()
+
+
+@command
+def read_while_committing(kind, directory, flag):
+    """While maintenance writes, keep the GIL whenever it is to be had, in case another process answers."""
+    with open(flag, "r+b") as file:
+        answered = mmap.mmap(file.fileno(), 1)
+    sys.setswitchinterval(100)
+    store = open_store(kind, directory, write_behind=0.02)
+    say("ready")
+    hear()
+    store["k"] = "mine"
+    until = time.monotonic() + 20
+    while answered[0] == 0 and time.monotonic() < until:
+        # Others may run here alone.
+        time.sleep(0)
+        spin = time.monotonic() + 0.05
+        while answered[0] == 0 and time.monotonic() < spin:
+            pass
+    say([answered[0], store.get("k")])
+    sys.setswitchinterval(0.005)
+    store.close()
+
+
+@command
+def answer_what_is_committed(kind, directory, flag):
+    """As soon as an entry is there, set it anew, and then say so."""
+    with open(flag, "r+b") as file:
+        answered = mmap.mmap(file.fileno(), 1)
+    store = open_store(kind, directory, memory=0)
+    say("ready")
+    while store.get("k") is None:
+        pass
+    store["k"] = "newer"
+    answered[0] = 1
+    say("answered")
+    store.close()
+
+
+def undo_a_block(store):
+    with contextlib.suppress(ArithmeticError), store.transact():
+        store["b"] = 6
+        store.get("b")
+        raise ArithmeticError
+
+
+def undo_an_inner_block(store):
+    with store.transact():
+        undo_a_block(store)
+        store["a"] = 5
+
+
+def keep_an_inner_block(store):
+    with store.transact():
+        store["a"] = 5
+        with store.transact():
+            store["b"] = 6
+
+
+def write_a_batch(store):
+    with store.batch() as batch:
+        batch["a"] = 5
+        batch["b"] = 6
+
+
+WITHOUT_MEMORY = {
+    "set": lambda store: store.set("a", [5]),
+    "incr": lambda store: store.incr("a"),
+    "pop": lambda store: store.pop("text"),
+    "delete": lambda store: store.delete("a"),
+    "set_many": lambda store: store.set_many({"a": 5, "b": 6}),
+    "get_many": lambda store: store.get_many(["a", "list", "none"]),
+    "delete_many": lambda store: store.delete_many(["a", "b"]),
+    "items": lambda store: list(store.items()),
+    "undone": undo_a_block,
+    "undone inside": undo_an_inner_block,
+    "kept inside": keep_an_inner_block,
+    "batch": write_a_batch,
+}
+# Of the two that are set together, both are, or none is.
+TOGETHER = ("set_many", "kept inside", "batch")
+
+
+@command
+def fail_for_want_of_memory(kind, directory, name, most):
+    """Have each allocation of an operation fail, one after the other; say what was wrong afterwards."""
+    import _testcapi
+
+    faulthandler.enable()
+    gc.disable()
+    operate = WITHOUT_MEMORY[name]
+    store, other = (open_store(kind, directory, timeout=2) for _ in range(2))
+    before = {"a": 1, "b": 2, "list": [1, 2], "text": "t" * 100}
+    wrong, done = [], 0
+    for number in range(1, most):
+        store.set_many(before)
+        _testcapi.set_nomemory(number, number + 1)
+        try:
+            operate(store)
+            failure = None
+        except MemoryError as error:
+            failure = error
+        _testcapi.remove_mem_hooks()
+        if failure is not None and name == "pop" and "text" not in other:
+            wrong.append([number, "lost"])
+        found = other.get_many(["a", "b"])
+        if "undone" in name and other.get("b") != 2:
+            wrong.append([number, "kept what was undone"])
+        if name in TOGETHER and found not in ({"a": 1, "b": 2}, {"a": 5, "b": 6}):
+            wrong.append([number, "half"])
+        # Nobody is inside of anything.
+        run_threads(lambda number=number: store.set("probe", number))
+        other["probe"] = number
+        if dict(store.items()) != dict(other.items()) or any(store.get(key) != other.get(key) for key in other):
+            wrong.append([number, "stale"])
+        done = 0 if failure else done + 1
+        if done == 5:
+            break
+    say(wrong)
+    store.close()
+    other.close()
+
+
+@command
+def read_in_bursts(kind, directory, _):
+    """Read a hundred times whenever told to go; told to hold, keep the GIL for ever."""
+    import re
+
+    with open_store(kind, directory, memory=0) as store:
+        while (told := hear()) == "go":
+            for _ in range(100):
+                store.get(1)
+            say("done")
+        if told == "hold":
+            re.match("(a*)*b", "a" * 60)
+
+
+def fork_in_c():
+    """Fork as C code does, which runs none of Python's hooks."""
+    return ctypes.PyDLL(None).fork()
+
+
+@command
+def fork_without_hooks(kind, directory, how):
+    """Fork from C while a snapshot is kept, or another thread is in a transaction; say what either side saw."""
+    store = open_store(kind, directory, timeout=20)
+    store["k"] = "before"
+    for _ in range(5):
+        store.get("k")
+        time.sleep(0.03)
+    inside, leave = threading.Event(), threading.Event()
+
+    def transact():
+        with store.transact("k"):
+            store["k"] = "half"
+            store.count() if how == "transaction" else None
+            inside.set()
+            leave.wait(60)
+
+    if how != "idle":
+        thread = threading.Thread(target=transact)
+        thread.start()
+        inside.wait()
+    to_child, from_child = os.pipe(), os.pipe()
+    child = fork_in_c()
+    if child == 0:
+        signal.alarm(60)
+        report = []
+        for act in (
+            lambda: store.set("child", 1),
+            lambda: store.get("k"),
+            lambda: os.write(from_child[1], b"x") and os.read(to_child[0], 1) and store.get("k"),
+            lambda: store.incr("n"),
+        ):
+            try:
+                report.append(act())
+            except Exception as error:
+                report.append(type(error).__name__)
+        os.write(from_child[1], json.dumps(report).encode())
+        os._exit(0)
+    seen = {}
+    if how != "idle":
+        leave.set()
+        thread.join()
+    assert os.read(from_child[0], 1) == b"x"
+    seen["by the parent"] = [store.get("child"), store.incr("n")]
+    store["k"] = "after"
+    os.write(to_child[1], b"x")
+    seen["by the child"] = json.loads(os.read(from_child[0], 1000))
+    seen["status"] = os.waitpid(child, 0)[1]
+    seen["afterwards"] = [store.get("child"), store.get("k"), store.get("n"), bool(store.check())]
+    say(seen)
+    store.close()
+
+
+@command
+def run_in_span():
+    from fastcache.engine import spans
+
+    spans.run_in_span(lambda: None)
+    say("ran")
+
+
 @command
 def fork_shards(kind, directory):
     """Fork while all shards are in use, once inside a transaction; say how the children have ended."""
@@ -512,6 +962,16 @@ def insert(kind, directory, name, times):
             store[f"{name} {number}"] = number
 
 
+@command
+def live_shortly(kind, directory, name, times):
+    """Open, write one large value, and close, again and again."""
+    say("ready")
+    hear()
+    for number in range(times):
+        with open_store(kind, directory) as store:
+            store[f"{name} {number}"] = b"large" * 100_000
+
+
 # values that describe themselves
 
 
@@ -547,6 +1007,17 @@ def write_described(kind, directory, seed, times):
             elif (value := store.pop(key, None)) is not None:
                 assert is_whole(key, value), "torn value popped"
     say("done")
+
+
+@command
+def start_over(kind, directory, keys, times):
+    """Replace values that lie in rows of several pages, each time in a write-ahead log that starts over."""
+    chance = random.Random(keys)
+    with open_store(kind, directory) as store, contextlib.closing(sqlite3.connect(f"{directory}/cache.db")) as database:
+        for number in range(times):
+            key = number % keys
+            store[key] = described(key, chance.randrange(5000, 40_000))
+            database.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
 
 @command
@@ -802,6 +1273,69 @@ def fork_leaves_the_block(kind, directory):
 
 
 @command
+def fork_beside_a_writer(kind, directory):
+    """Fork while something waits to be written, and a thread with SQLite's lock opens stores, which a fork holds up."""
+    waiting = open_store(kind, directory, write_behind=1000.0, timeout=1000.0)
+    other = open_store(kind, directory)
+    inside, forked = threading.Event(), threading.Event()
+
+    def write():
+        with other.transact("a"):
+            other["a"] = 1
+            inside.set()
+            while not forked.is_set():
+                open_store(kind, directory).close()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    inside.wait()
+    waiting["k"] = "v"
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    forked.set()
+    writing.join()
+    _, status = os.waitpid(child, 0)
+    waiting.flush()
+    with open_store(kind, directory) as fresh:
+        say([status, waiting["k"], fresh["k"], fresh["a"]])
+    waiting.close()
+    other.close()
+
+
+@command
+def fork_beside_openings(kind, *directories):
+    """Fork again and again while other threads open and close stores; say how the children ended."""
+    warnings.filterwarnings("ignore", "This process .*is multi-threaded", DeprecationWarning)
+    sys.setswitchinterval(1e-5)
+    mine, *others = directories
+    store = open_store(kind, mine)
+    store["k"] = 1
+    over = threading.Event()
+
+    def opens(directory):
+        while not over.is_set():
+            with open_store(kind, directory) as other:
+                other["x"] = 1
+
+    threads = [threading.Thread(target=opens, args=(directory,)) for directory in others]
+    for thread in threads:
+        thread.start()
+    ends = collections.Counter()
+    for _ in range(60):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            store["k"] += 1
+            os._exit(0)
+        ends[os.waitpid(child, 0)[1]] += 1
+    over.set()
+    for thread in threads:
+        thread.join()
+    say([dict(ends), store["k"]])
+
+
+@command
 def fork_many(kind, directory, children, times):
     """Several children fork while threads of the parent write."""
     # That a child of many threads may find a lock held is what is tried here.
@@ -952,8 +1486,12 @@ def interrupted(kind, directory, seed, times):
     """Operate while a signal's handler raises at random instants; say how often that stopped something."""
     import soak_crash
 
+    operating = False
+
     def interrupt(*_):
-        raise Interruption
+        # Another thread may be the one that the system tells, so that it comes late.
+        if operating:
+            raise Interruption
 
     # What is needed is imported before: Python itself complains of what interrupts the end of an import.
     with open_store(kind, None) as store:
@@ -969,10 +1507,13 @@ def interrupted(kind, directory, seed, times):
             after = soak_crash.Model(before)
             soak_crash.operate(after, "x", number, seed, True)
             try:
+                operating = True
                 signal.setitimer(signal.ITIMER_REAL, 1e-5 + chance.random() ** 2 * 0.002)
                 soak_crash.operate(store, "x", number, seed, True)
                 signal.setitimer(signal.ITIMER_REAL, 0)
+                operating = False
             except Interruption:
+                operating = False
                 count += 1
             left = list(store.items())
             assert left in (list(before.items()), list(after.items())), f"half of operation {number} is there"
@@ -1041,6 +1582,58 @@ def interrupted_while_waiting(kind, directory, way, what):
 
 
 @command
+def interrupted_among_waiters(kind, directory, times):
+    """Be interrupted again and again while threads write by turns, and have all the patience in the world."""
+    sys.setswitchinterval(1e-5)
+    store = open_store(kind, directory, timeout=10_000)
+    interruptions = 0
+    over = threading.Event()
+
+    written = threading.Semaphore(0)
+
+    def hold():
+        """Hold the write lock for a moment; then let the other one write once."""
+        while not over.is_set():
+            with store.transact("held"):
+                time.sleep(0.0007)
+            written.acquire()
+
+    def write():
+        for number in itertools.count():
+            store["written"] = number
+            written.release()
+            if over.is_set():
+                return
+
+    armed = False
+
+    def interrupt(*_):
+        nonlocal armed
+        if armed:
+            armed = False
+            raise Interruption
+
+    threads = [threading.Thread(target=function) for function in (hold, write)]
+    for thread in threads:
+        thread.start()
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.0007, 0.0007)
+    while interruptions < times:
+        try:
+            armed = True
+            store["mine"] = interruptions
+            armed = False
+        except Interruption:
+            interruptions += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    over.set()
+    for thread in threads:
+        thread.join()
+    say(interruptions)
+    store.close()
+
+
+@command
 def end_with_daemons(kind, directory, threads):
     """Leave the interpreter while daemon threads use the store."""
     store = open_store(kind, directory)
@@ -1065,6 +1658,25 @@ def end_with_daemons(kind, directory, threads):
     for _ in range(100):
         store.get("0 0")
     sys.exit(0)
+
+
+@command
+def end_with_waiting(directory, threads):
+    """End normally while daemon threads are inside of operations and something waits to be written."""
+    store = open_store("Cache", directory, write_behind=30)
+
+    def run():
+        with contextlib.suppress(fastcache.CacheError):
+            for number in itertools.count():
+                with store.transact():
+                    store["inside"] = number
+                    time.sleep(0.002)
+
+    for _ in range(threads):
+        threading.Thread(target=run, daemon=True).start()
+    time.sleep(0.05)
+    for number in range(100):
+        store[f"waits {number}"] = number
 
 
 @command
@@ -1628,10 +2240,10 @@ def open_and_close(kind, *directories):
 @command
 def end_busy(kind, directory, ending):
     """Leave the interpreter in the middle of everything that happens in the background."""
-    from fastcache import maintenance
+    from fastcache.runtime import background
 
     # While daemons go on writing, the exit waits for maintenance for as long as it is ready to.
-    maintenance._PATIENCE = 0.5
+    background._PATIENCE = 0.5
     options = {"write_behind": 0.02} if kind == "Cache" else {}
     # A temporary one is removed at exit, whoever still uses it.
     others = (directory, directory) if ending == "daemons" else (None, None)
@@ -1916,6 +2528,25 @@ def meet_at_a_barrier(kind, directory, calls):
             run()
 
 
+@command
+def storm(kind, directory, rounds, seed):
+    """Interrupt what acquires, releases and computes at any instruction; say what is left of it."""
+    import soak_interrupts
+
+    with open_store(kind, directory) as store:
+        say(soak_interrupts.storm(store, rounds, seed))
+        hear()
+
+
+@command
+def take_all(kind, directory):
+    """Say which of the locks that were interrupted cannot be had now."""
+    import soak_interrupts
+
+    with open_store(kind, directory) as store:
+        say(soak_interrupts.take_all(store))
+
+
 # memoizing
 
 
@@ -1934,6 +2565,76 @@ def compute_once(kind, directory, how, calls, seconds):
         say("ready")
         hear()
         say(memoized() if how == "memoize" else store.get_or_set("key", compute))
+
+
+@command
+def compute_along(kind, directory, key, others, calls):
+    """Compute a key, which says so, waits for a message, and asks for others; each computation is noted in a file."""
+
+    def note(computed):
+        with open(calls, "a") as file:
+            file.write(f"{computed}\n")
+        return computed
+
+    def compute():
+        note(key)
+        say("computing")
+        hear()
+        return " ".join([key, *[store.get_or_set(other, functools.partial(note, other)) for other in others]])
+
+    # None of these ends because it has waited long enough.
+    with open_store(kind, directory, timeout=10_000) as store:
+        say(store.get_or_set(key, compute))
+
+
+@command
+def compute_each(kind, directory):
+    """For each key that comes in, say what is got or set: the number of the process that computed it."""
+    with open_store(kind, directory, timeout=10_000) as store:
+        while (key := hear()) is not None:
+            say(store.get_or_set(key, os.getpid))
+
+
+@command
+def lock_and_compute(kind, directory):
+    """Say what comes of locking and computing: a result, or the type and the message of an error."""
+    with open_store(kind, directory) as store:
+        say(outcomes_of_locking(store))
+
+
+@command
+def lock_and_compute_without_descriptors(kind, directory, how):
+    """The same, in this way, with no descriptor to be had, with one, and so on, until all goes well; then once more."""
+    import resource
+
+    # It also says that the memory has no change log.
+    logging.disable(logging.CRITICAL)
+    outcomes = []
+    with open_store(kind, directory) as store:
+        store["a"] = 1
+        limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        last = os.open(os.devnull, os.O_RDONLY)
+        while not outcomes or outcomes[-1] != "done":
+            resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1 + len(outcomes), hard))
+            outcomes.append(outcomes_of_locking(store)[how])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        outcomes.append(outcomes_of_locking(store)[how])
+    say(outcomes)
+
+
+def outcomes_of_locking(store):
+    outcomes = {}
+    for how in ("lock", "rlock", "bounded_semaphore", "get_or_set"):
+        try:
+            if how == "get_or_set":
+                store.get_or_set(how, lambda: 1)
+            else:
+                with getattr(store, how)(how):
+                    pass
+            outcomes[how] = "done"
+        except fastcache.CacheError as error:
+            outcomes[how] = f"{type(error).__name__}: {error}"
+    return outcomes
 
 
 @command
@@ -1992,3 +2693,249 @@ def renew_early(kind, directory, calls):
         go_on.set()
         while any(thread.name == "fastcache-renewal" for thread in threading.enumerate()):
             time.sleep(0.001)
+
+
+# value files
+
+
+class Stopped(BaseException):
+    """What a signal handler raises."""
+
+
+def is_stopped(seconds, function):
+    """Call it, and have a signal handler raise after so many seconds; returns whether that was before its end."""
+    armed = [True]
+
+    def stop(*_):
+        if armed:
+            raise Stopped
+
+    signal.signal(signal.SIGALRM, stop)
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            function()
+        finally:
+            # First: another thread may have got the signal, and this one hears of it later.
+            armed.clear()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except Stopped:
+        return True
+    return False
+
+
+FILE = 90_000
+FILE_KEYS = range(5)
+WAYS_TO_STORE = {
+    "set": lambda store, values: [store.set(key, value) for key, value in values.items()],
+    "set_many": lambda store, values: store.set_many(values.items()),
+    "transact": lambda store, values: in_a_transaction(store, values.items()),
+}
+
+
+def in_a_transaction(store, pairs):
+    with store.transact():
+        for key, value in pairs:
+            store[key] = value
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def files_in(directory, folder="values"):
+    """The names of what lies in a folder of value files, and in those of other shards."""
+    found = []
+    for place, _, names in os.walk(directory):
+        if place.endswith(folder):
+            found += [name for name in names if not name.endswith(".writer")]
+    return found
+
+
+@command
+def store_and_be_stopped(kind, directory, options, way, times):
+    """Store large values, and be stopped by a signal handler in the middle, again and again. Say how many keys were
+    lost, and how many have what was never stored; how often it was stopped; what is left in values/tmp; by how much
+    the number of descriptors has grown; and what the check says."""
+    chance = random.Random(f"{way} {options}")
+    store = open_store(kind, directory, memory=0, **options)
+    whole = way != "set" and kind in ("Cache", "Index")
+    current = {}
+    lost = strange = stopped = 0
+    longest = 0.004
+    for number in range(times):
+        if number == 20:
+            before = descriptors()
+        keys = FILE_KEYS if way != "set" else [chance.choice(FILE_KEYS)]
+        values = {key: chance.randbytes(FILE) for key in keys}
+        began = time.perf_counter()
+        if is_stopped(chance.random() * longest + 1e-6, functools.partial(WAYS_TO_STORE[way], store, values)):
+            stopped += 1
+        else:
+            # So that most of them are met while they last.
+            longest = 0.9 * longest + 0.1 * 2 * (time.perf_counter() - began)
+        found = {key: store.get(key) for key in values}
+        for key, value in values.items():
+            if found[key] not in (value, current.get(key)):
+                lost += found[key] is None
+                strange += found[key] is not None
+        strange += whole and len({found[key] == values[key] for key in values}) > 1
+        current.update(found)
+    over = time.monotonic() + 20
+    while len(files_in(directory)) > len(current) and time.monotonic() < over:
+        time.sleep(0.01)
+    left = {"tmp": len(files_in(directory, "tmp")), "files": len(files_in(directory)) - len(current)}
+    grown = descriptors() - before
+    say([lost, strange, stopped, left, grown, str(store.check())])
+    store.close()
+
+
+@command
+def flush_and_be_stopped(kind, directory, times):
+    """Write behind, and be stopped in the middle of flush. Say how often it was, and how often what was committed has
+    later come over what somebody else has set since."""
+    chance = random.Random(1)
+    behind = open_store(kind, directory, write_behind=1000.0, max_size=20_000_000)
+    other = open_store(kind, directory, memory=0)
+    stopped = overwritten = 0
+    longest = 0.001
+    for number in range(times):
+        values = {key: f"{number} {key} behind".ljust(FILE if key % 2 else 10) for key in range(4)}
+        for key, value in values.items():
+            behind[key] = value
+        began = time.perf_counter()
+        if is_stopped(chance.random() * longest + 1e-6, behind.flush):
+            stopped += 1
+        else:
+            longest = 0.9 * longest + 0.1 * (time.perf_counter() - began)
+        committed = [key for key in values if other.get(key) == values[key]]
+        for key in committed:
+            other[key] = f"{number} {key} newer"
+        behind.flush()
+        overwritten += sum(other[key] != f"{number} {key} newer" for key in committed)
+    say([stopped, overwritten])
+
+
+@command
+def recurse_and_set(kind, directory, depth):
+    """Set large values ever deeper in the stack, until there is no more; say what that leaves."""
+    sys.setrecursionlimit(depth)
+    store = open_store(kind, directory, memory=0)
+    store["k"] = b"x" * FILE
+    before = descriptors()
+    seen = set()
+
+    def deeper(number):
+        try:
+            store["k"] = b"%d" % number * FILE
+        except RecursionError:
+            seen.add("set")
+        deeper(number + 1)
+
+    for _ in range(5):
+        with contextlib.suppress(RecursionError):
+            deeper(0)
+    sys.setrecursionlimit(1000)
+    over = time.monotonic() + 20
+    while len(files_in(directory)) > 1 and time.monotonic() < over:
+        time.sleep(0.01)
+    say([len(files_in(directory, "tmp")), len(files_in(directory)), descriptors() - before, str(store.check())])
+    store.close()
+
+
+@command
+def store_on(kind, directory, options, way, seed):
+    """Store large values until killed; say when it begins."""
+    chance = random.Random(seed)
+    with open_store(kind, directory, **options) as store:
+        say("ready")
+        while True:
+            WAYS_TO_STORE[way](store, {chance.randrange(80): chance.randbytes(FILE) for _ in range(8)})
+
+
+@command
+def store_for_a_while(kind, directory, what, seconds, seed):
+    """Store values in a cache with a limit in transactions; say what has failed."""
+    chance = random.Random(seed)
+    failed = collections.Counter()
+
+    def values(count, sizes):
+        return {chance.randrange(1000): chance.randbytes(chance.choice(sizes)) for _ in range(count)}
+
+    def undo(pairs):
+        with contextlib.suppress(ZeroDivisionError), store.transact():
+            in_a_transaction(store, pairs)
+            1 // 0  # noqa: B018
+
+    def undo_parts():
+        with store.transact():
+            for number in range(3):
+                (undo if number % 2 else lambda pairs: in_a_transaction(store, pairs))(values(20, [FILE]).items())
+
+    with open_store(kind, directory) as store:
+        say("ready")
+        hear()
+        over = time.monotonic() + seconds
+        while time.monotonic() < over:
+            try:
+                {
+                    "transact": lambda: in_a_transaction(store, values(60, [FILE]).items()),
+                    "set_many": lambda: store.set_many(values(60, [FILE]).items()),
+                    "mixed": lambda: in_a_transaction(store, values(20, [100, 10_000, 60_000, FILE, 300_000]).items()),
+                    "undone": undo_parts,
+                }[what]()
+            except fastcache.CacheError as error:
+                failed[type(error).__name__] += 1
+        say(failed)
+
+
+@command
+def fork_in_the_middle(kind, directory):
+    """Fork inside a transaction that has stored large values, and outside of one; say what can be read then."""
+    warnings.filterwarnings("ignore", "This process .*is multi-threaded", DeprecationWarning)
+    store = open_store(kind, directory, memory=0)
+    store["before"] = b"b" * FILE
+    with store.transact():
+        store["inside"] = b"i" * FILE
+        child = os.fork()
+        if child == 0:
+            del store
+            gc.collect()
+            os._exit(0)
+        os.waitpid(child, 0)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        store["child"] = b"c" * FILE
+        os.write(writing, b"written")
+        # Until it is killed.
+        while True:
+            store["child"] = b"c" * (FILE + 1)
+    os.read(reading, 10)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    store["after"] = b"a" * FILE
+    over = time.monotonic() + 20
+    while True:
+        store["small"] = 1
+        markers = [name for name in os.listdir(os.path.join(directory, "values", "tmp")) if name.endswith(".writer")]
+        if (len(files_in(directory)) == 4 and len(markers) == 1) or time.monotonic() > over:
+            break
+        time.sleep(0.05)
+    found = sorted((key, len(value)) for key, value in store.items() if key not in ("child", "small"))
+    say([found, "child" in store, len(files_in(directory)), len(files_in(directory, "tmp")), str(store.check())])
+    store.close()
+    say(os.listdir(os.path.join(directory, "values", "tmp")))
+
+
+@command
+def lock_a_file(path):
+    """Create a file and keep it locked, as a writer of the version before did, until told to end."""
+    import fcntl
+
+    with open(path, "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(b"x" * FILE)
+        file.flush()
+        say("locked")
+        hear()

@@ -3,13 +3,15 @@
 
 import _thread
 
-from fastcache.engine.connection cimport NEVER, Cell
-from fastcache.engine.keys cimport encode_key
-from fastcache.engine.queue cimport Generation, Queue
+from fastcache.engine.sqlite.connection cimport NEVER, Cell, Row
+from fastcache.engine.codecs.keys cimport encode_key
+from fastcache.engine.entries.pending cimport Generation, Queue
 from fastcache.engine.shards cimport Shards
-from fastcache.engine.store cimport Store, check_tag, expiry
+from fastcache.engine.entries.entry cimport check_tag
+from fastcache.engine.entries.expiry cimport expiry
+from fastcache.engine.store cimport Store, begin_row
 
-from fastcache.engine.errors import ClosedError, TransactionError
+from fastcache.errors import ClosedError, TransactionError
 
 
 cdef class Part:
@@ -23,16 +25,14 @@ cdef class Part:
         self.queue = Queue(max_seconds)
 
     cdef int put(self, object key, object value, long long expire, object tag) except -1:
-        cdef Cell key_cell, value_cell, tag_cell
-        cdef int codec = 0
-        key_owner = encode_key(key, self.store.serializer, &key_cell)
-        self.store.name_of(key, key_owner, &key_cell)
-        value_owner = self.store.encode_whole(value, &key_cell, &value_cell, &codec)
-        self.store.refuse_too_large(&key_cell, value_cell.size)
-        tag_owner = check_tag(tag, &tag_cell)
+        cdef Row row
+        begin_row(&row, expire)
+        key_owner = encode_key(key, self.store.serializer, &row.key)
+        self.store.name_of(key, key_owner, &row.key)
+        value_owner = self.store.encode_whole(value, &row)
+        tag_owner = check_tag(tag, &row.tag)
         self.store.raise_failure(self.queue)
-        return self.queue.put(
-            None, &key_cell, key_owner, &value_cell, value_owner, None, 0, &tag_cell, tag_owner, codec, expire)
+        return self.queue.put(&row, key_owner, value_owner, tag_owner)
 
     cdef int delete(self, object key) except -1:
         cdef Cell cell
@@ -133,7 +133,7 @@ cdef class Batch:
 
     def set(self, key, value, *, expire=None, tag=None):
         """Store a value; ``expire`` and ``tag`` as in ``Cache.set``."""
-        self.put(key, value, NEVER if expire is None else expiry(self.shards.first, expire), tag)
+        self.put(key, value, expiry(self.shards.first, expire), tag)
 
     def delete(self, key):
         """Remove an entry, if there is one."""
@@ -175,9 +175,12 @@ cdef class Batch:
                 waiting += (<Part>each).queue.filling.count
         if waiting >= self.max_items:
             self.flush()
-        elif part.queue.is_full() or (
-                part.queue.filling.count == 1 and not part.store.call_keeper(part.queue.delay)):
+        elif part.queue.is_full():
             part.store.flush_queue(part.queue)
+        elif not part.queue.attended:
+            part.queue.attended = part.store.call_keeper(part.queue.delay)
+            if not part.queue.attended:
+                part.store.flush_queue(part.queue)
         return 0
 
     cdef int refuse_if_not_open(self) except -1:

@@ -13,15 +13,19 @@ from _collections_abc import Mapping
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
-from fastcache.engine.connection cimport CELL_NULL, NEVER, STEP_ROW, BusyWait, Cell, Statement
-from fastcache.engine.keys cimport encode_key
-from fastcache.engine.queue cimport Place, Rows
-from fastcache.engine.session cimport Session
+from fastcache.engine.sqlite.connection cimport CELL_NULL, NEVER, STEP_ROW, BusyWait, Cell, Statement
+from fastcache.engine.codecs.keys cimport encode_key
+from fastcache.engine.entries.entry cimport Entry, check_tag, entry_of, read_entry
+from fastcache.engine.entries.lookup cimport CONTENT, PENDING, Finding, Lookup
+from fastcache.engine.entries.pending cimport Place, Rows
+from fastcache.engine.shm.access_table cimport use_row
+from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shards cimport Shards
-from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
-from fastcache.engine.store cimport Entry, Store, check_tag, entry_of
-from fastcache.engine.transaction cimport Transaction
-from fastcache.engine.values cimport CODEC_NATIVE, CODEC_SERIALIZED
+from fastcache.engine.spans cimport begin_span, end_span, spans
+from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, UNDECODED, Kind, Node
+from fastcache.engine.store cimport Store
+from fastcache.engine.database.transaction cimport Transaction
+from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
 
 cdef object NOTHING = object()
 
@@ -57,15 +61,16 @@ cdef class Writing:
 
     cdef int finish(self) except -1:
         self.write()
-        return self.leave(None, None)
+        return self.leave(False)
 
-    cdef int undo(self, object error) except -1:
-        return self.leave(type(error), error)
+    cdef int undo(self) except -1:
+        return self.leave(True)
 
-    cdef int leave(self, object kind, object error) except -1:
-        block, self.block = self.block, None
+    cdef int leave(self, bint failed) except -1:
+        cdef Transaction block = self.block
+        self.block = None
         if block is not None:
-            block.__exit__(kind, error, None)
+            block.exit(failed)
         return 0
 
 
@@ -121,13 +126,21 @@ cdef class Parts:
                 changed += part.changed
         return changed
 
-    cdef int undo(self, object error) except -1:
+    cdef int undo(self) except -1:
+        """Undo what is not committed, of each, whatever becomes of the others."""
         cdef Writing part
+        cdef Py_ssize_t index
+        interruption = None
         # The last one first: on a thread, blocks end in the order in which they began.
-        for found in reversed(self.parts):
-            part = found
+        for index in range(self.shards.count - 1, -1, -1):
+            part = self.parts[index]
             if part is not None:
-                part.undo(error)
+                try:
+                    part.undo()
+                except BaseException as error:
+                    interruption = error
+        if interruption is not None:
+            raise interruption
         return 0
 
 
@@ -166,8 +179,8 @@ cdef Py_ssize_t put_many(Shards shards, object given, long long expire, object t
             position += 1
             parts.came_in(part)
         changed = parts.finish()
-    except BaseException as error:
-        parts.undo(error)
+    except BaseException:
+        parts.undo()
         raise
     return changed if only_if_absent else position
 
@@ -188,8 +201,8 @@ cdef Py_ssize_t delete_many(Shards shards, object keys) except -1:
             position += 1
             parts.came_in(part)
         return parts.finish()
-    except BaseException as error:
-        parts.undo(error)
+    except BaseException:
+        parts.undo()
         raise
 
 
@@ -243,6 +256,8 @@ cdef class Reading:
     cdef Question* questions
     # The era that the tier may be filled for.
     cdef unsigned long long era
+    # Whether what write-behind commits just now was visible before the snapshot was taken.
+    cdef bint committed
 
     def __cinit__(self, Store store, list keys):
         cdef Py_ssize_t index, count = len(keys)
@@ -273,17 +288,33 @@ cdef class Reading:
         cdef BusyWait wait = None
         cdef bint done = False
         nothing.kind = CELL_NULL
+        if self.store.recency is not None:
+            self.store.recency.follow()
         while True:
+            self.found = [NOTHING] * len(self.keys)
             # In this order, as for a single read: the snapshot must not be older than the era.
-            self.era = self.store.sight()
-            session = self.store.reading()
+            self.era = self.store.lookup.era(self.store)
+            session = self.store.lingering()
+            self.committed = self.store.behind is not None and self.store.behind.is_committed()
+            if self.committed:
+                # The snapshot that is kept may be older.
+                session.let_go()
             if session.lingers:
                 try:
                     done = self.read_all(session.get_next)
+                except Exception:
+                    # Of what was torn, it says nothing.
+                    if session.is_sound(self.store.clock):
+                        raise
                 finally:
-                    if not done:
+                    if not done or not session.is_sound(self.store.clock):
                         session.let_go()
-            elif session.get_next.ready() and session.get_next.step_for(&nothing) == STEP_ROW:
+                if session.lingers:
+                    return 0
+                # Lost, or torn: then not all were found.
+                done = False
+                continue
+            if session.get_next.ready() and session.get_next.step_for(&nothing) == STEP_ROW:
                 try:
                     done = self.read_all(session.get_next)
                 finally:
@@ -298,42 +329,53 @@ cdef class Reading:
         False if the snapshot was lost."""
         # If the clock still stands at the tier's epoch, then the snapshot was taken there, too.
         cdef bint usable = self.era != 0 and self.store.memory.is_current()
-        cdef Node* node
-        cdef Place place
+        cdef Lookup lookup = self.store.lookup
+        cdef Finding found
         cdef Entry entry
         cdef Py_ssize_t index
-        self.found = [NOTHING] * len(self.keys)
         for index in range(len(self.keys)):
-            self.questions[index].recalled = False
-            if self.store.behind is not None:
-                place = self.store.behind.find(self.names[index])
-                if place is not None:
-                    self.questions[index].recalled = True
-                    entry = entry_of(place)
+            self.questions[index].recalled = lookup.find_aside(
+                self.names[index], self.questions[index].key.hashed, CONTENT, usable, self.committed, &found)
+            if self.questions[index].recalled:
+                if found.source == PENDING:
+                    entry = entry_of(<Place>found.place)
                     self.found[index] = NOTHING if entry is None else entry
-                    continue
-            if usable:
-                node = self.store.memory.sieve.find(self.names[index], self.questions[index].key.hashed)
-                if node != NULL and node.kind != PRESENT:
-                    node.visited = 1
-                    if self.store.recency is not None and node.kind != ABSENT:
-                        self.store.use(node)
-                    self.questions[index].recalled = True
-                    self.found[index] = recalled(node)
-                    continue
+                else:
+                    begin_span(spans)
+                    try:
+                        self.recall(index, found.node)
+                    finally:
+                        end_span(spans)
+                continue
             if statement.step_for(&self.questions[index].key) != STEP_ROW:
                 return False
-            if statement.column_is_null(6):
-                continue
-            if self.store.recency is not None:
-                self.questions[index].row = <unsigned int>statement.column_integer(6)
-                self.store.use_stored(self.questions[index].row)
-            if (statement.column_integer(0) == CODEC_NATIVE and statement.column_is_integer(0)
-                    and statement.column_is_null(1) and statement.column_is_null(3)):
-                self.found[index] = statement.column_object(2)
-            else:
-                self.found[index] = self.store.read_entry(statement)
+            begin_span(spans)
+            try:
+                self.take_row(index, statement)
+            finally:
+                end_span(spans)
         return True
+
+    cdef int recall(self, Py_ssize_t index, Node* node) except -1:
+        """Take what the tier knows of a key."""
+        if self.store.recency is not None and node.kind != ABSENT:
+            self.store.use(node)
+        self.found[index] = recalled(node)
+        return 0
+
+    cdef int take_row(self, Py_ssize_t index, Statement statement) except -1:
+        """Take the row of a key that the statement stands on, or one of nulls."""
+        if statement.column_is_null(6):
+            return 0
+        if self.store.recency is not None:
+            self.questions[index].row = <unsigned int>statement.column_integer(6)
+            use_row(self.store.recency.table, self.questions[index].row)
+        if (statement.column_integer(0) == CODEC_NATIVE and statement.column_is_integer(0)
+                and statement.column_is_null(1) and statement.column_is_null(3)):
+            self.found[index] = statement.column_object(2)
+        else:
+            self.found[index] = read_entry(statement)
+        return 0
 
     cdef bint load_files(self) except -1:
         """Read the values that are in files. False if one has gone since, so that all has to be read again."""
@@ -343,7 +385,7 @@ cdef class Reading:
             if type(self.found[index]) is not Entry:
                 continue
             entry = self.found[index]
-            if self.store.load(entry):
+            if self.store.content.load(self.store, entry):
                 continue
             if entry.file is None:
                 self.found[index] = NOTHING
@@ -382,9 +424,9 @@ cdef class Reading:
         if index in self.decoded_already:
             return stored
         if not self.questions[index].recalled:
-            self.store.admit(entry, &self.questions[index].key)
+            self.store.content.admit(entry, &self.questions[index].key)
             stored = entry.stored
-        self.store.decode(entry, False)
+        self.store.content.decode(entry, False)
         if not self.questions[index].recalled:
             if entry.codec < CODEC_SERIALIZED:
                 self.keep(index, OBJECT, entry.stored, entry.codec, entry.expire)
@@ -393,7 +435,7 @@ cdef class Reading:
         return entry.stored
 
     cdef int keep(self, Py_ssize_t index, Kind kind, object value, int codec, long long expire) except -1:
-        self.store.remember(
+        self.store.lookup.fill(
             self.era, self.names[index], self.questions[index].key.hashed, kind, value, codec, expire,
             self.questions[index].row)
         return 0

@@ -14,16 +14,21 @@ from itertools import islice
 # What collections.abc shows; the interpreter has loaded it, but not the rest of collections.
 from _collections_abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 
-from fastcache.engine.connection cimport NEVER
+from fastcache.engine.sqlite.connection cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
 from fastcache.engine.shards cimport Shards
-from fastcache.engine.store cimport BYTES, COPY, VALUE, Entry, Store, Want, expiry
-from fastcache.engine.transaction cimport ShardTransaction, Transaction
+from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE, Entry, Want
+from fastcache.engine.entries.expiry cimport expiry
+from fastcache.engine.store cimport Store
+from fastcache.engine.database.transaction cimport ShardTransaction, Transaction
 
-from fastcache.engine.errors import ClosedError, UntrustedValueError
-from fastcache.engine.lazy import load
+from fastcache.errors import ClosedError, DecodeError, UntrustedValueError
+from fastcache.runtime import fork
+from fastcache.runtime.imports import load, warn
 
 cdef object MISSING = object()
+# What removes each temporary directory, by its path.
+cdef dict temporaries = {}
 _COUNTERS = ("hits", "misses", "memory_hits", "evictions", "expirations")
 cdef Py_ssize_t UPDATE_CHUNK = 1000
 
@@ -50,7 +55,7 @@ cdef class StoreMapping:
         temporary = directory is None
         if temporary:
             directory = load("tempfile").mkdtemp(prefix="fastcache-")
-        self.stores = Shards(directory, shards, options)
+        self.stores = Shards(directory, shards, {"keeper": _attend, **options})
         self.store = self.stores.first
         if temporary:
             weakref = load("weakref")
@@ -58,6 +63,14 @@ cdef class StoreMapping:
             opened = self.store if self.stores.count == 1 else self.stores
             self.temporary = weakref.finalize(
                 opened, _discard, weakref.ref(opened), self.store.directory, os.getpid())
+            # In the order that fork.py says, not in that of the imports.
+            self.temporary.atexit = False
+            temporaries[self.store.directory] = self.temporary
+
+    def _compute_once(self, key, compute):
+        """The value of a key that was found absent: what ``compute`` returns after it has stored it. A subclass sees to it that
+        of all who miss it one computes (recipes.py)."""
+        return compute()
 
     def close(self):
         """Close the cache; what was stored stays. May be called again. Every other use then raises ClosedError.
@@ -460,7 +473,7 @@ cdef class CacheMapping(StoreMapping):
             Timeout: another writer did not finish within ``timeout`` seconds.
         """
         cdef Store store = self.store_of(key)
-        store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, False)
+        store.put(key, value, expiry(store, expire), tag, False)
         return True
 
     def add(self, key, value, *, expire=None, tag=None):
@@ -472,7 +485,7 @@ cdef class CacheMapping(StoreMapping):
         (True, False, 1)
         """
         cdef Store store = self.store_of(key)
-        return store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, True)
+        return store.put(key, value, expiry(store, expire), tag, True)
 
     def set_many(self, mapping_or_pairs, *, expire=None, tag=None):
         """Store many values, in one transaction, at a fraction of what single ones cost; returns how many (int).
@@ -493,14 +506,14 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.set_many({"a": 1, "b": 2}), cache.set_many((n, n * n) for n in range(1000))
         (2, 1000)
         """
-        return put_many(self.stores, mapping_or_pairs, NEVER if expire is None else expiry(self.store, expire), tag, False)
+        return put_many(self.stores, mapping_or_pairs, expiry(self.store, expire), tag, False)
 
     def add_many(self, mapping_or_pairs, *, expire=None, tag=None):
         """Store those values whose keys are absent or expired, in one transaction; returns how many (int).
 
         Of equal keys the first one counts. See ``set_many`` for the rest.
         """
-        return put_many(self.stores, mapping_or_pairs, NEVER if expire is None else expiry(self.store, expire), tag, True)
+        return put_many(self.stores, mapping_or_pairs, expiry(self.store, expire), tag, True)
 
     def pop(self, key, default=None, *, bint expire_time=False, bint tag=False):
         """Remove a key and return its value, or ``default``; each value is handed out once. Extras as in ``get``."""
@@ -514,8 +527,10 @@ cdef class CacheMapping(StoreMapping):
         """The value of a key; if it is absent, what ``factory()`` returns is stored first.
 
         Of all threads and processes that ask for an absent key at the same time, one calls its factory; the others wait,
-        and get what it has stored. If it raises, or is killed, the next one calls its own. Inside of ``transact`` nobody
-        is waited for. If another one stores a value meanwhile, that one is returned, so that all see the same.
+        and get what it has stored. If it raises, or is killed, the next one calls its own. Who has waited for the cache's
+        ``timeout`` (the other one was stopped, hangs, or takes that long) calls its own, too, and so does at once whoever
+        would wait for itself, in however many processes, or is inside of ``transact``. If another one stores a value
+        meanwhile, that one is returned, so that all see the same.
 
         Args:
             factory: called without arguments, and with no lock held. An exception of it goes to the caller alone. It may
@@ -533,7 +548,7 @@ cdef class CacheMapping(StoreMapping):
     def touch(self, key, expire=None):
         """Give an entry a new expiry, counted from now, or none; returns whether there is one (bool)."""
         cdef Store store = self.store_of(key)
-        return store.set_expiry(key, NEVER if expire is None else expiry(store, expire))
+        return store.set_expiry(key, expiry(store, expire))
 
     def expire(self):
         """Remove the entries that have expired; returns how many (int)."""
@@ -620,13 +635,32 @@ def _reopen(kind, directory, options):
     return kind(directory, **options)
 
 
+def _attend(store, seconds):
+    """Call maintenance, which is loaded when somebody first does; see there."""
+    return load("fastcache.runtime.background").attend(store, seconds)
+
+
 def _discard(reference, directory, owner):
     """Remove a temporary directory, in the process that made it."""
+    temporaries.pop(directory, None)
     if os.getpid() == owner:
         opened = reference()
         if opened is not None:
             opened.close_if_idle()
         load("shutil").rmtree(directory, ignore_errors=True)
+
+
+def _discard_all():
+    """At the exit: remove what is left, the newest first."""
+    while temporaries:
+        directory, discard = temporaries.popitem()
+        try:
+            discard()
+        except Exception as error:
+            warn("the temporary directory %r stays: %s", directory, error)
+
+
+fork.TEMPORARY.at_exit = _discard_all
 
 
 class Stats(dict):
@@ -662,7 +696,7 @@ cdef object get_or_put(Store store, object key, object given, object expire, obj
         found = store.fetch(key, MISSING)
         if found is not MISSING:
             return found
-        if store.put(key, given, NEVER if expire is None else expiry(store, expire), tag, True):
+        if store.put(key, given, expiry(store, expire), tag, True):
             return given
 
 
@@ -680,23 +714,41 @@ cdef object get_or_make(StoreMapping mapping, object key, object factory, object
 
 def _make_once(StoreMapping mapping, key, factory, expire, tag):
     """The same for a key that was found absent."""
-    return load("fastcache.engine.single_flight").compute_once(
-        mapping, key, lambda: put_made(mapping.store_of(key), key, factory, expire, tag))
+    return mapping._compute_once(key, lambda: put_made(mapping.store_of(key), key, factory, expire, tag))
 
 
 cdef object put_made(Store store, object key, object factory, object expire, object tag):
     """Add what ``factory`` returns; the value that is there then, whoever has stored it."""
     value = factory()
     # Counted from when the value is there.
-    while not store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, True):
+    while not store.put(key, value, expiry(store, expire), tag, True):
         try:
             found = store.fetch(key, MISSING)
         except UntrustedValueError:
-            store.put(key, value, NEVER if expire is None else expiry(store, expire), tag, False)
+            store.put(key, value, expiry(store, expire), tag, False)
             return value
         if found is not MISSING:
             return found
     return value
+
+
+def find_again(StoreMapping mapping not None, key, missing):
+    """The value of a key that was found absent, or ``missing``; that is no miss once more. What cannot be decoded, whoever put
+    it there, can be made again."""
+    try:
+        return mapping.fetch(key, missing) if key in mapping else missing
+    except (UntrustedValueError, DecodeError):
+        return missing
+
+
+def is_inside(StoreMapping mapping not None, key):
+    """Whether this thread is inside of a transaction on the store of a key (bool)."""
+    return mapping.store_of(key).is_mine()
+
+
+def now_of(StoreMapping mapping not None, key):
+    """The time by the clock of a key's store: seconds since the epoch (float)."""
+    return mapping.store_of(key).now() / 1000.0
 
 
 class KeysOfStore(KeysView):

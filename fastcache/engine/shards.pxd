@@ -1,6 +1,6 @@
 # The databases of one mapping, and which of them a key belongs to.
 
-from fastcache.engine.sieve cimport Budget
+from fastcache.engine.memory.sieve cimport Budget
 from fastcache.engine.store cimport Store
 
 

@@ -3,13 +3,15 @@
 
 What is always true, and who keeps it so (database.pyx and bounded.pyx have the rest):
 
-- **What is known is not asked for.** The memory tier (memory.pyx) answers while the clock stands (clock.pxd), but never
+- **What is known is not asked for.** The memory tier (tier.pyx) answers while the clock stands (wal_clock.pxd), but never
   inside a transaction. What a read fills in was read from a snapshot that was chosen after the tier's era was taken.
 - **A single write is one statement in autocommit.** What one statement cannot do (an expired entry in the way, a value
   in a file, a pop that must be decoded first) runs between `enter` and `leave`, as a savepoint if a transaction is open.
+- **A large value is a file first, and then a row** (files.pyx): it is written before the write lock is taken, and renamed
+  under it. Whatever is raised before the commit removes the file, and nothing that is raised after it does.
 - **Many writes are one statement, too** (write_rows). What a transaction sets is put off (`deferred`) until it reads, or
   ends; what it has put off is part of it, and if it cannot be written the transaction fails.
-- **What waits to be written** (queue.pyx) is read before SQLite is asked, and written before anything atomic.
+- **What waits to be written** (pending.pyx) is read before SQLite is asked, and written before anything atomic.
 """
 
 import _thread
@@ -20,24 +22,31 @@ from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
-from libc.string cimport memset
 
-from fastcache.engine.clock cimport Tick, is_backfilled, read, stands
-from fastcache.engine.connection cimport (
+from fastcache.engine.sqlite.connection cimport (
     CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_DONE, STEP_ROW, BusyWait,
     cell_object, cell_of_plain)
-from fastcache.engine.bounded cimport Bounded, cost_of_row
-from fastcache.engine.database cimport SNAPSHOT_PERIOD, TENDING_PATIENCE, warn
-from fastcache.engine.keys cimport canonical_key, decode_key, encode_key, hash_plain
-from fastcache.engine.queue cimport Generation, Place, Queue
-from fastcache.engine.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Kind, Node
-from fastcache.engine.values cimport (
-    CODEC_BUFFERS, CODEC_BYTES, CODEC_NATIVE, CODEC_ON_DISK, CODEC_SERIALIZED, CODEC_TEXT, COMPRESSION_SHIFT, Apart, Packed,
+from fastcache.engine.eviction.bounded cimport Bounded, cost_of_row
+from fastcache.engine.database.database cimport SHORTENING_PERIOD, SOON, TENDING_PATIENCE, warn
+from fastcache.engine.blobs.files cimport PendingFile
+from fastcache.engine.codecs.keys cimport canonical_key, decode_key, encode_key, hash_plain
+from fastcache.engine.entries.entry cimport VALUE, Entry, Want, check_tag, entry_of, read_entry
+from fastcache.engine.entries.content cimport Content
+from fastcache.engine.entries.expiry cimport Expiry
+from fastcache.engine.entries.lookup cimport (
+    CONTENT, NOWHERE, PENDING, PRESENCE, REMEMBERED, WHOLE, Finding, Lookup)
+from fastcache.engine.entries.pending cimport Generation, Place, Queue
+from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
+from fastcache.engine.entries.scan cimport Count, scalar, scan
+from fastcache.engine.spans cimport begin_span, end_span, spans
+from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED, Node
+from fastcache.engine.codecs.values cimport (
+    CODEC_BYTES, CODEC_NATIVE, CODEC_SERIALIZED, CODEC_TEXT, Packed,
     ValueFormat)
 
-from fastcache.engine import sql
-from fastcache.engine.errors import CacheError, ClosedError, StorageError, Timeout
-from fastcache.engine.files import MissingFileError
+from fastcache.engine.sqlite import sql
+from fastcache.errors import CacheError, ClosedError, StorageError, Timeout
+from fastcache.engine.blobs.files import MissingFileError
 
 cdef extern from "<math.h>":
     double INFINITY
@@ -49,11 +58,8 @@ cdef extern from "<limits.h>":
 cdef long long INLINE_LIMIT = 64 * 1024
 # A value of more bytes than this is written to the database without the GIL.
 cdef long long LARGE = 16 * 1024
-# How long maintenance leaves between two looks for what has expired, in seconds.
-cdef double EXPIRY_PERIOD = 1.0
-# Rows that it deletes in one transaction, and rows of a queue that are written in one: not so many that the change log
-# does not list them, or others wait for long.
-cdef int EXPIRED_AT_ONCE = 500
+# Rows of a queue that are written in one transaction: not so many that the change log does not list them, or others wait
+# for long.
 cdef Py_ssize_t QUEUED_AT_ONCE = 4096
 cdef int LARGEST_BATCH = 256
 
@@ -62,14 +68,31 @@ cdef dict unwritten = {}
 
 # Of no more rows than this, a batch is written with the GIL.
 cdef Py_ssize_t FEW = 32
-# Of a statement that changes more entries than this, the change log says no more than that.
-cdef int MOST_LISTED = 1000
 
 
-@cython.no_gc
-@cython.freelist(8)
-cdef class Entry:
-    """What a row says of an entry. Not tracked by the garbage collector, so that making one runs nothing."""
+cdef inline void in_file(const Row* row, Row* filed) noexcept:
+    """The same entry with its value in a file."""
+    filed[0] = row[0]
+    filed.codec = codec_in_file(row.codec, &row.value)
+    filed.value.kind = CELL_NULL
+    filed.value.size = 0
+
+
+cdef int bind_row(Statement statement, const Row* row, str file) except -1:
+    """Bind the parameters that SET, ADD and INSERT share. ``file`` must live until the reset."""
+    cdef Cell file_cell
+    cell_of_plain(file, &file_cell)
+    statement.bind(1, &row.key)
+    statement.bind_integer(2, row.codec)
+    statement.bind_integer(3, row.size)
+    if row.expire == NEVER:
+        statement.bind_null(4)
+    else:
+        statement.bind_integer(4, row.expire)
+    statement.bind(5, &row.tag)
+    statement.bind(6, &file_cell)
+    statement.bind(7, &row.value)
+    return 0
 
 
 cdef class Store(Bounded):
@@ -83,7 +106,7 @@ cdef class Store(Bounded):
         timer: called for the time in seconds since the epoch; None for the system's clock.
         memory: how many bytes of what was read may stay in this process; 0 for none.
         keeper: called with the store and a number of seconds, to have ``tend`` called within that time, by a thread of
-            its own; returns whether it will be. Without one, no snapshot is kept, and each does its own tidying.
+            its own; returns whether it will be. Without one, each does its own tidying.
         write_behind: for how many seconds a set or delete may wait to be written; None or 0 for not at all.
         durability: "normal", or "full" to have each commit synced to the disk before it returns.
         on_evict: called with the key and the reason, by maintenance, of what the store has removed by itself.
@@ -100,6 +123,7 @@ cdef class Store(Bounded):
             self, directory, *, serializer, timeout=60.0, timer=None, memory=0, keeper=None, write_behind=None,
             durability="normal", compression=None, on_evict=None, keeps_limit=True, settings=None, shards=1, inherited=None):
         self.serializer = check_serializer(serializer)
+        self.counter = Count()
         self.format = ValueFormat(serializer, compression)
         self.compression = compression
         super().__init__(
@@ -109,25 +133,26 @@ cdef class Store(Bounded):
                 "format": sql.FORMAT, "serializer": serializer.name, "shards": shards, "max_size": 0, "eviction": "lru",
                 **(inherited or {})})
         self.inline_limit = INLINE_LIMIT
-        self.next_expiry = NEVER
+        self.expiry = Expiry()
         self.deferred = Rows()
         self.queues = []
         self.write_behind = check_delay(write_behind)
         if self.write_behind:
             # Half of it is for the writing.
             self.behind = Queue(self.write_behind / 2)
+            self.behind.commit = &self.commit
             self.queues.append(self.behind)
         if self.syncs:
             self.group = Queue(0.0)
+        self.lookup = Lookup(self.memory, self.behind, serializer)
+        self.content = Content(self.format, self.files)
         self.open(settings or {})
         if keeper is not None and timer is None and self.writer is not None:
-            self.find_next_expiry()
-            if self.next_expiry != NEVER:
-                self.call_keeper(max(0.0, (self.next_expiry - self.now()) / 1000.0))
+            self.expiry.begin(self)
 
     cdef void forget_clock(self) noexcept:
         Bounded.forget_clock(self)
-        memset(&self.counted_at, 0, sizeof(self.counted_at))
+        self.counter.forget()
 
     def renew(self):
         """Start anew in a child: what waits is the parent's."""
@@ -152,6 +177,10 @@ cdef class Store(Bounded):
         """Bytes that it takes."""
         return self.memory.sieve.used
 
+    def recount_memory(self):
+        """The same, counted anew: for tests (sieve.pyx)."""
+        return self.memory.sieve.recount()
+
     # -- reading ---------------------------------------------------------------------------------------------
 
     cdef object fetch(self, object key, object missing):
@@ -164,18 +193,21 @@ cdef class Store(Bounded):
         if node == NULL or node.kind == PRESENT:
             return self.fetch_row(key, missing)
         if node.kind == OBJECT and node.expire == NEVER:
-            if self.recency is not None:
-                self.use(node)
+            begin_span(spans)
+            value = <object>node.value
             self.hits += 1
             self.memory_hits += 1
-            return <object>node.value
+            if self.recency is not None:
+                self.use(node)
+            end_span(spans)
+            if self.recency is not None:
+                self.recency.follow()
+            return value
         return self.recall(key, hashed, node, missing)
 
     cdef Node* in_memory(self, object key, unsigned long long* hashed) except? NULL:
         """What the tier knows of a plain key, if it can be used as it is; NULL if that has to be found out."""
         cdef Node* node = NULL
-        if self.pins_wal and is_backfilled(self.clock):
-            self.let_go_of_old()
         if (self.memory.is_current() and (self.depth == 0 or not self.turn.is_mine())
                 and (hashed[0] != 0 or hash_plain(key, 0, hashed))):
             node = self.memory.sieve.find(key, hashed[0])
@@ -185,16 +217,19 @@ cdef class Store(Bounded):
 
     cdef object recall(self, object name, unsigned long long hashed, Node* node, object missing):
         """The live value of what the tier knows, or ``missing``."""
+        begin_span(spans)
         cdef int kind = node.kind
         cdef int codec = node.codec
+        cdef unsigned int row = node.row
         cdef long long expire = node.expire
-        # The node may be gone as soon as anything else runs.
+        # The node may be gone as soon as anything else runs: a timer, say.
         value = <object>node.value if kind != ABSENT else None
+        end_span(spans)
         if kind == ABSENT or (expire != NEVER and expire <= self.now()):
             self.misses += 1
             return missing
-        if self.recency is not None:
-            self.use(node)
+        if self.recency is not None and row:
+            self.use_stored(row)
         if kind != OBJECT:
             encoded = value
             value = self.format.decode(codec, encoded, False)
@@ -207,35 +242,23 @@ cdef class Store(Bounded):
     cdef object fetch_row(self, object key, object missing):
         """The same for what the tier does not know, or not for certain."""
         cdef Cell cell
+        cdef Finding found
         cdef Statement statement
         cdef Entry entry
-        cdef Node* node
-        cdef unsigned long long era = 0
-        cdef bint sighted
-        cdef Place place
         cdef unsigned int row = 0
-        name = None
         self.notice_settings()
         owner = encode_key(key, self.serializer, &cell)
-        if self.behind is not None:
-            name = canonical_key(key, owner, self.serializer, &cell.hashed)
-            place = self.behind.find(name)
-            if place is not None:
-                return self.fetch_waiting(place, missing)
-        sighted = self.sight() != 0
-        if sighted:
-            name = canonical_key(key, owner, self.serializer, &cell.hashed)
-            node = self.memory.sieve.find(name, cell.hashed)
-            if node != NULL and node.kind != PRESENT:
-                node.visited = 1
-                return self.recall(name, cell.hashed, node, missing)
-        statement = self.look_up(True, &cell, &era)
-        if not sighted:
-            era = 0
-        if statement is None:
-            self.remember(era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
+        name = self.lookup.find(self, key, owner, &cell, CONTENT, &found)
+        if found.source == PENDING:
+            return self.fetch_pending(<Place>found.place, missing)
+        if found.source == REMEMBERED:
+            return self.recall(name, cell.hashed, found.node, missing)
+        if found.source == NOWHERE:
+            self.lookup.fill(found.era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
             self.misses += 1
             return missing
+        statement = <Statement>found.statement
+        begin_span(spans)
         if self.recency is not None:
             row = <unsigned int>statement.column_integer(6)
         # The plainest row first: native, never expires, no file.
@@ -244,16 +267,18 @@ cdef class Store(Bounded):
                 value = statement.column_object(2)
             finally:
                 statement.reset()
-            self.remember(era, name, cell.hashed, OBJECT, value, CODEC_NATIVE, NEVER, row)
+                end_span(spans)
+            self.lookup.fill(found.era, name, cell.hashed, OBJECT, value, CODEC_NATIVE, NEVER, row)
             if self.recency is not None:
                 self.use_stored(row)
             self.hits += 1
             return value
         try:
-            entry = self.read_entry(statement)
+            entry = read_entry(statement)
         finally:
             statement.reset()
-        if not self.load(entry):
+            end_span(spans)
+        if not self.content.load(self, entry):
             if entry.file is None:
                 self.misses += 1
                 return missing
@@ -263,24 +288,24 @@ cdef class Store(Bounded):
             return missing
         if self.recency is not None:
             self.use_stored(entry.id)
-        self.admit(entry, &cell)
+        self.content.admit(entry, &cell)
         stored = entry.stored
-        self.decode(entry, False)
+        self.content.decode(entry, False)
         if entry.codec < CODEC_SERIALIZED:
-            self.remember(era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire, row)
-        elif type(stored) is bytes and self.remember(
-                era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire, row):
+            self.lookup.fill(found.era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire, row)
+        elif type(stored) is bytes and self.lookup.fill(
+                found.era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire, row):
             self.memory.sieve.become(name, cell.hashed, stored, entry.stored)
         self.hits += 1
         return entry.stored
 
-    cdef object fetch_waiting(self, Place place, object missing):
+    cdef object fetch_pending(self, Place place, object missing):
         """The live value of what waits to be written, or ``missing``."""
         cdef Entry entry = entry_of(place)
         if entry is None or (entry.expire != NEVER and entry.expire <= self.now()):
             self.misses += 1
             return missing
-        self.decode(entry, False)
+        self.content.decode(entry, False)
         self.hits += 1
         self.memory_hits += 1
         return entry.stored
@@ -290,53 +315,6 @@ cdef class Store(Bounded):
 
         Also while there is no clock: the write itself may open the connection that has it."""
         return canonical_key(key, owner, self.serializer, &cell.hashed)
-
-    cdef bint remember(
-            self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,
-            long long expire, unsigned int row) except -1:
-        """Leave to the tier what SQLite has said, unless something newer waits to be written."""
-        if self.behind is not None and self.behind.find(name) is not None:
-            return False
-        return self.memory.keep(era, name, hashed, kind, value, codec, expire, row)
-
-    cdef unsigned long long sight(self) noexcept:
-        """The tier's era, if this thread may use it now; else 0."""
-        if self.depth != 0 and self.turn.is_mine():
-            return 0
-        if not self.memory.is_current():
-            self.let_go_of_old()
-        return self.memory.catch_up()
-
-    cdef Statement look_up(self, bint whole, const Cell* key, unsigned long long* era):
-        """The row of a key, as GET has it, or EXISTS if the ``whole`` is not needed: a statement on it, to be reset; None
-        if there is none. ``era`` is that of the tier before it."""
-        cdef Session session
-        cdef Statement statement
-        cdef BusyWait wait = None
-        cdef int step
-        while True:
-            # In this order: the snapshot that is read must not be older than the era.
-            era[0] = self.sight()
-            session = self.lingering()
-            if session.lingers:
-                try:
-                    step = session.get_next.step_for(key)
-                except BaseException:
-                    session.let_go()
-                    raise
-                if step == STEP_ROW:
-                    return None if session.get_next.column_is_null(6) else session.get_next
-                session.let_go()
-            statement = session.get if whole else session.exists
-            if statement.ready():
-                statement.bind(1, key)
-                step = statement.step()
-                if step == STEP_ROW:
-                    return statement
-                if step == STEP_DONE:
-                    statement.reset()
-                    return None
-            wait = self.pause(wait)
 
     cdef Entry fetch_entry(self, object key, Want want=VALUE):
         """The live entry of a key with its value as wanted, or None; counts a hit or a miss."""
@@ -352,100 +330,40 @@ cdef class Store(Bounded):
     cdef Entry find_entry(self, object key, Want want=VALUE):
         """The same, not counted."""
         cdef Cell cell
+        cdef Finding found
         cdef Statement statement
         cdef Entry entry
-        cdef unsigned long long era
         cdef str lost = None
-        cdef Place place
         owner = encode_key(key, self.serializer, &cell)
-        if self.behind is not None:
-            place = self.behind.find(canonical_key(key, owner, self.serializer, &cell.hashed))
-            if place is not None:
-                entry = entry_of(place)
+        while True:
+            self.lookup.find(self, key, owner, &cell, WHOLE, &found)
+            if found.source == NOWHERE:
+                return None
+            if found.source == PENDING:
+                entry = entry_of(<Place>found.place)
                 if entry is None or (entry.expire != NEVER and entry.expire <= self.now()):
                     return None
-                self.give(entry, want)
+                self.content.give(entry, want)
                 return entry
-        while True:
-            statement = self.look_up(True, &cell, &era)
-            if statement is None:
-                break
+            statement = <Statement>found.statement
+            begin_span(spans)
             try:
-                entry = self.read_entry(statement)
+                entry = read_entry(statement)
             finally:
                 statement.reset()
-            if self.load(entry, want):
-                self.admit(entry, &cell)
-                self.give(entry, want)
+                end_span(spans)
+            if self.content.load(self, entry, want):
+                self.content.admit(entry, &cell)
+                self.content.give(entry, want)
                 return entry
             if entry.file is None:
-                break
+                return None
             # The file is gone: replaced between our two looks, unless the row still names the same one.
             if entry.file == lost:
                 self.name_of(key, owner, &cell)
                 self.repair_dangling(entry, &cell)
-                break
+                return None
             lost = entry.file
-        return None
-
-    cdef Entry read_entry(self, Statement statement):
-        """Copy the current row of GET or POP_NATIVE. Runs no Python code."""
-        cdef Entry entry = Entry.__new__(Entry)
-        # Of another type or size than we ever write: no codec at all, and no expiry.
-        cdef long long codec = statement.column_integer(0)
-        entry.codec = <int>codec if 0 <= codec <= CODEC_ON_DISK and statement.column_is_integer(0) else -1
-        entry.expire = statement.column_integer(1) if statement.column_is_integer(1) else NEVER
-        entry.stored = statement.column_object(2)
-        file = statement.column_object(3)
-        entry.file = file if type(file) is str else None
-        entry.size = statement.column_integer(4)
-        entry.tag = statement.column_object(5)
-        entry.id = statement.column_integer(6)
-        return entry
-
-    cdef bint load(self, Entry entry, Want want=VALUE) except -1:
-        """Read ``stored`` from the file, if it is in one, or map it. False if the entry has expired (then ``file`` becomes
-        None) or its file is missing."""
-        if entry.expire != NEVER and entry.expire <= self.now():
-            entry.file = None
-            return False
-        if entry.file is not None:
-            try:
-                entry.stored = self.read_file(entry.codec, entry.file, entry.size, want)
-            except MissingFileError:
-                return False
-        return True
-
-    cdef object read_file(self, int codec, object file, object size, Want want):
-        """The content of a value file, of what is in a row: a view of it if that is how it will be used, else bytes."""
-        if not codec >> COMPRESSION_SHIFT and (codec & CODEC_BUFFERS or want == BYTES):
-            return self.files.map(file, size)
-        return self.files.read(file, size)
-
-    cdef int admit(self, Entry entry, const Cell* key) except -1:
-        """Have ``stored`` verified and decompressed, if need be."""
-        cdef int codec = entry.codec
-        entry.stored = self.format.admit(entry.stored, key, &codec)
-        entry.codec = codec
-        return 0
-
-    cdef int decode(self, Entry entry, bint copy) except -1:
-        """Turn ``stored``, once it is admitted, into the Python value."""
-        entry.stored = self.format.decode(entry.codec, entry.stored, copy)
-        return 0
-
-    cdef int give(self, Entry entry, Want want) except -1:
-        """Turn ``stored``, once it is admitted, into what is wanted of it."""
-        if want != BYTES:
-            return self.decode(entry, want == COPY)
-        if type(entry.stored) is Apart:
-            entry.stored = (<Apart>entry.stored).whole
-        if type(entry.stored) is str:
-            entry.stored = (<str>entry.stored).encode("utf-8", "surrogatepass")
-        if entry.stored is None or type(entry.stored) in (int, float):
-            raise TypeError(f"buffer=True is for what is stored as bytes, and this is of the type {type(entry.stored).__name__}")
-        entry.stored = memoryview(entry.stored).toreadonly()
-        return 0
 
     cdef bint contains(self, object key) except -1:
         cdef unsigned long long hashed = 0
@@ -462,40 +380,31 @@ cdef class Store(Bounded):
     cdef bint contains_row(self, object key) except -1:
         """The same for what the tier does not know, or not for certain."""
         cdef Cell cell
+        cdef Finding found
         cdef Statement statement
-        cdef Node* node
-        cdef unsigned long long era = 0
-        cdef long long expire, size
-        cdef bint sighted
         cdef Place place
-        name = None
+        cdef long long expire, size
         owner = encode_key(key, self.serializer, &cell)
-        if self.behind is not None:
-            name = canonical_key(key, owner, self.serializer, &cell.hashed)
-            place = self.behind.find(name)
-            if place is not None:
-                return not place.deleted and (place.expire == NEVER or place.expire > self.now())
-        sighted = self.sight() != 0
-        if sighted:
-            name = canonical_key(key, owner, self.serializer, &cell.hashed)
-            node = self.memory.sieve.find(name, cell.hashed)
-            if node != NULL:
-                node.visited = 1
-                return self.recall_presence(node)
-        statement = self.look_up(False, &cell, &era)
-        if not sighted:
-            era = 0
-        if statement is None:
-            self.remember(era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
+        name = self.lookup.find(self, key, owner, &cell, PRESENCE, &found)
+        if found.source == PENDING:
+            place = <Place>found.place
+            return not place.deleted and (place.expire == NEVER or place.expire > self.now())
+        if found.source == REMEMBERED:
+            return self.recall_presence(found.node)
+        if found.source == NOWHERE:
+            self.lookup.fill(found.era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
             return False
+        statement = <Statement>found.statement
+        begin_span(spans)
         try:
             expire = statement.column_integer(1) if statement.column_is_integer(1) else NEVER
             file = statement.column_object(3)
             size = statement.column_integer(4)
         finally:
             statement.reset()
+            end_span(spans)
         if file is None:
-            self.remember(era, name, cell.hashed, PRESENT, None, 0, expire, 0)
+            self.lookup.fill(found.era, name, cell.hashed, PRESENT, None, 0, expire, 0)
         if expire != NEVER and expire <= self.now():
             return False
         if file is None:
@@ -524,15 +433,15 @@ cdef class Store(Bounded):
 
     cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1:
         """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored."""
-        cdef Cell key_cell, value_cell, tag_cell
-        cdef int codec = 0
+        cdef Row row
         cdef bint expired
-        key_owner = encode_key(key, self.serializer, &key_cell)
-        name = self.name_of(key, key_owner, &key_cell)
-        value_owner = self.format.encode(value, &key_cell, &value_cell, &codec)
-        self.refuse_too_large(&key_cell, value_cell.size)
-        tag_owner = check_tag(tag, &tag_cell)
-        cdef bint large = self.is_large(&value_cell)
+        begin_row(&row, expire)
+        key_owner = encode_key(key, self.serializer, &row.key)
+        name = self.name_of(key, key_owner, &row.key)
+        value_owner = self.format.encode(value, &row.key, &row.value, &row.codec)
+        self.refuse_too_large(&row.key, row.value.size)
+        tag_owner = check_tag(tag, &row.tag)
+        cdef bint large = self.is_large(&row.value)
         # What stays in the tier: what will be read, or what it is decoded from.
         known = value
         cdef int known_codec = CODEC_NATIVE
@@ -540,37 +449,33 @@ cdef class Store(Bounded):
         if type(value_owner) is Packed:
             # What waits must not change any more.
             if not large or self.behind is not None or self.group is not None:
-                (<Packed>value_owner).join(&value_cell)
+                (<Packed>value_owner).join(&row.value)
             parts = (<Packed>value_owner).parts
             known = (<Packed>value_owner).known
             known_codec = (<Packed>value_owner).known_codec
+        row.size = row.value.size
         if not only_if_absent:
             while self.can_wait():
                 expired = self.has_expired_waiting(name)
                 if self.let_in():
-                    self.behind.put(
-                        name, &key_cell, key_owner, &value_cell, value_owner, known, known_codec, &tag_cell, tag_owner,
-                        codec, expire, expired)
-                    self.came_in(key_cell.hashed)
+                    self.behind.put(&row, key_owner, value_owner, tag_owner, name, known, known_codec, expired)
+                    self.came_in(row.key.hashed)
                     return True
             if self.group is not None and self.turn.owner != 0 and not self.turn.is_mine():
-                return self.put_together(
-                    &key_cell, key_owner, &value_cell, value_owner, &tag_cell, tag_owner, codec, expire)
+                return self.put_together(&row, key_owner, value_owner, tag_owner)
             if not large and self.depth != 0 and self.turn.is_mine():
-                return self.defer(key_owner, &key_cell, value_owner, &value_cell, codec, expire, tag_owner, &tag_cell)
+                return self.defer(&row, key_owner, value_owner, tag_owner)
             if large:
-                return self.put_file(
-                    False, &key_cell, codec, expire, &tag_cell, &value_cell, parts, name, known, known_codec)
-            return self.put_row(False, &key_cell, codec, expire, &tag_cell, &value_cell, name, known, known_codec)
+                return self.put_file(&row, False, parts, name, known, known_codec)
+            return self.put_row(&row, False, name, known, known_codec)
         # A row in the way may be one whose file is lost, which reads as absent: looking at it removes it.
         while True:
             if large:
                 if self.contains(key):
                     return False
-                if self.put_file(
-                        True, &key_cell, codec, expire, &tag_cell, &value_cell, parts, name, known, known_codec):
+                if self.put_file(&row, True, parts, name, known, known_codec):
                     return True
-            elif self.put_row(True, &key_cell, codec, expire, &tag_cell, &value_cell, name, known, known_codec):
+            elif self.put_row(&row, True, name, known, known_codec):
                 return True
             elif self.contains(key):
                 return False
@@ -578,19 +483,21 @@ cdef class Store(Bounded):
     cdef int add_row(
             self, Rows rows, object key, object value, long long expire, object tag_owner, const Cell* tag) except -1:
         """Append an entry to be set to what waits to be written."""
-        cdef Cell key_cell, value_cell
-        cdef int codec = 0
-        key_owner = encode_key(key, self.serializer, &key_cell)
-        self.name_of(key, key_owner, &key_cell)
-        value_owner = self.encode_whole(value, &key_cell, &value_cell, &codec)
-        self.refuse_too_large(&key_cell, value_cell.size)
-        return rows.add(&key_cell, key_owner, &value_cell, value_owner, tag, tag_owner, codec, expire)
+        cdef Row row
+        begin_row(&row, expire)
+        row.tag = tag[0]
+        key_owner = encode_key(key, self.serializer, &row.key)
+        self.name_of(key, key_owner, &row.key)
+        value_owner = self.encode_whole(value, &row)
+        return rows.add(&row, key_owner, value_owner, tag_owner)
 
-    cdef object encode_whole(self, object value, const Cell* key, Cell* cell, int* codec):
-        """Encode a value that has to wait, in one piece: what was given may change meanwhile."""
-        owner = self.format.encode(value, key, cell, codec)
+    cdef object encode_whole(self, object value, Row* row):
+        """Encode a value that has to wait, in one piece: what was given may change meanwhile. The row has its key."""
+        owner = self.format.encode(value, &row.key, &row.value, &row.codec)
+        self.refuse_too_large(&row.key, row.value.size)
         if type(owner) is Packed:
-            (<Packed>owner).join(cell)
+            (<Packed>owner).join(&row.value)
+        row.size = row.value.size
         return owner
 
     cdef int add_deletion(self, Rows rows, object key) except -1:
@@ -600,27 +507,23 @@ cdef class Store(Bounded):
         self.name_of(key, owner, &cell)
         return rows.add_deletion(&cell, owner)
 
-    cdef bint put_row(
-            self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
-            const Cell* value, object name, object known, int known_codec) except -1:
+    cdef bint put_row(self, const Row* row, bint only_if_absent, object name, object known, int known_codec) except -1:
         """Store a value in its row."""
         cdef bint stored
         self.take_turn()
         try:
-            stored = self.write_row(only_if_absent, key, codec, value.size, expire, tag, None, value)
+            stored = self.write_row(row, only_if_absent, None)
             if self.depth == 0:
                 if stored:
-                    self.keep_own(key, name, known, known_codec, expire)
+                    self.keep_own(row, name, known, known_codec)
                 self.settle()
         finally:
             self.turn.give()
         return stored
 
-    cdef bint defer(
-            self, object key_owner, const Cell* key, object value_owner, const Cell* value, int codec, long long expire,
-            object tag_owner, const Cell* tag) except -1:
+    cdef bint defer(self, const Row* row, object key_owner, object value_owner, object tag_owner) except -1:
         """Inside a transaction: leave it until the next read, or the end, since many at once are cheaper."""
-        self.deferred.add(key, key_owner, value, value_owner, tag, tag_owner, codec, expire)
+        self.deferred.add(row, key_owner, value_owner, tag_owner)
         if self.deferred.is_full():
             self.carry_out()
         return True
@@ -684,8 +587,8 @@ cdef class Store(Bounded):
         cdef Py_ssize_t changed
         cdef bint fits = self.fits(need)
         if not fits:
-            # Inside a transaction, what it has evicted is unlinked at its end.
-            self.make_room(need, False)
+            # Within its transaction, which goes on.
+            self.make_room_inside(need)
         cdef long long before = self.room
         changed = self.write_run(rows, count, only_if_absent, now)
         self.room -= need
@@ -714,7 +617,7 @@ cdef class Store(Bounded):
                     changed = self.change_locked(session, statement, count > FEW)
                     for index in range(count):
                         if rows[index].expire != NEVER:
-                            self.expect_expiry(rows[index].expire)
+                            self.expiry.expect(self, rows[index].expire)
             finally:
                 session.connection.offer(NULL, 0)
         # Fewer than asked for: the count of files is wrong, and one was in the way after all.
@@ -729,8 +632,7 @@ cdef class Store(Bounded):
         cdef Statement statement = session.statement(sql.MAY_BE_IN_THE_WAY)
         cdef bint found
         statement.bind_integer(8, now)
-        statement.run()
-        found = statement.column_integer(0) != 0
+        found = statement.run() == STEP_ROW and statement.column_integer(0) != 0
         statement.reset()
         if found:
             statement = session.statement(sql.IN_THE_WAY)
@@ -743,11 +645,9 @@ cdef class Store(Bounded):
         """The same for one row, whatever is in its way and wherever its value goes. Returns whether it was written."""
         while True:
             if self.is_large(&row.value):
-                if self.put_file(
-                        only_if_absent, &row.key, row.codec, row.expire, &row.tag, &row.value, None, None, None, 0):
+                if self.put_file(row, only_if_absent, None, None, None, 0):
                     return True
-            elif self.write_row(
-                    only_if_absent, &row.key, row.codec, row.value.size, row.expire, &row.tag, None, &row.value):
+            elif self.write_row(row, only_if_absent, None):
                 return True
             # Looking at it removes a row whose file is lost.
             if self.contains(decode_key(cell_object(&row.key), self.serializer)):
@@ -767,33 +667,32 @@ cdef class Store(Bounded):
         finally:
             session.connection.offer(NULL, 0)
 
-    cdef int keep_own(self, const Cell* key, object name, object known, int codec, long long expire) except -1:
+    cdef int keep_own(self, const Row* row, object name, object known, int codec) except -1:
         """Remember what our last commit has stored, if none has followed it. The turn is still held."""
         if known is None and codec != CODEC_NATIVE:
             return 0
-        self.remember(
-            self.own_era, name, key.hashed, UNDECODED if codec >= CODEC_SERIALIZED else OBJECT, known, codec, expire,
-            self.row_written())
+        self.lookup.fill(
+            self.own_era, name, row.key.hashed, UNDECODED if codec >= CODEC_SERIALIZED else OBJECT, known, codec,
+            row.expire, self.row_written())
         return 0
 
     cdef bint put_file(
-            self, bint only_if_absent, const Cell* key, int codec, long long expire, const Cell* tag,
-            const Cell* value, list parts, object name, object known, int known_codec) except -1:
+            self, const Row* row, bint only_if_absent, list parts, object name, object known, int known_codec) except -1:
         """Store a value in a file: written before the lock is taken, and given its name under it."""
+        cdef PendingFile pending
+        cdef Row filed
         cdef bint stored = False
-        # Inside a transaction, nobody else can take the room that is made there.
-        cdef bint reserved = self.max_size != 0 and (self.depth == 0 or not self.turn.is_mine())
-        cdef Cell nothing
-        nothing.kind = CELL_NULL
-        nothing.size = 0
-        if codec == CODEC_NATIVE:
-            codec = CODEC_TEXT if value.kind == CELL_TEXT else CODEC_BYTES
+        cdef bint inside = self.depth != 0 and self.turn.is_mine()
+        cdef bint reserved = self.max_size != 0
+        if inside and reserved:
+            return self.put_file_inside(row, only_if_absent, parts)
+        in_file(row, &filed)
         if parts is None:
-            parts = [PyMemoryView_FromMemory(<char*>value.data, value.size, PyBUF_READ)]
+            parts = [PyMemoryView_FromMemory(<char*>row.value.data, row.size, PyBUF_READ)]
         pending = self.files.begin()
         try:
             if reserved:
-                self.reserve_file(pending.name, value.size)
+                self.reserve_file(pending.name, row.size)
             pending.write(parts)
             self.take_turn()
         except BaseException:
@@ -808,20 +707,20 @@ cdef class Store(Bounded):
             try:
                 if reserved:
                     self.give_back(pending.name)
-                elif self.max_size and not self.make_room_for_file(value.size, False):
-                    self.raise_full()
                 self.created.append(pending)
-                pending.commit()
-                stored = self.write_row(
-                    only_if_absent, key, codec, value.size, expire, tag, pending.name, &nothing)
+                pending.rename()
+                stored = self.write_row(&filed, only_if_absent, pending.name)
             except BaseException:
                 self.leave(False)
                 raise
-            self.leave(stored)
+            try:
+                self.leave(stored)
+            finally:
+                self.files_stored += pending.committed
             if stored and self.depth == 0 and name is not None:
-                self.keep_own(key, name, known, known_codec, expire)
+                self.keep_own(row, name, known, known_codec)
         except BaseException:
-            if reserved:
+            if reserved and not pending.committed:
                 self.abandon_file(pending, True)
             raise
         finally:
@@ -830,31 +729,61 @@ cdef class Store(Bounded):
             self.abandon_file(pending, True)
         return stored
 
-    cdef int abandon_file(self, object pending, bint reserved) except -1:
+    cdef bint put_file_inside(self, const Row* row, bint only_if_absent, list parts) except -1:
+        """The same inside a transaction, with a limit: there nobody else can take the room that is made, so that the file is
+        written when there is some. If it is in pages, the value goes into them."""
+        cdef PendingFile pending
+        cdef Row whole
+        cdef bint stored
+        self.enter()
+        try:
+            if not self.make_room_inside(row.size + cost_of_row(&row.key, 0)):
+                self.raise_full()
+            if self.has_room_for_file(row.size):
+                pending = self.files.begin()
+                self.created.append(pending)
+                pending.write(parts or [PyMemoryView_FromMemory(<char*>row.value.data, row.size, PyBUF_READ)])
+                pending.rename()
+                in_file(row, &whole)
+                stored = self.write_row(&whole, only_if_absent, pending.name)
+            else:
+                whole = row[0]
+                if parts is not None:
+                    joined = b"".join(parts)
+                    cell_of_plain(joined, &whole.value)
+                stored = self.write_row(&whole, only_if_absent, None)
+        except BaseException:
+            self.leave(False)
+            raise
+        self.leave(stored)
+        return stored
+
+    cdef int abandon_file(self, PendingFile pending, bint reserved) except -1:
         """Remove a file that will not be named by a row, and give back the room that was made for it.
 
-        Should that fail, somebody else does it, since nobody holds the file any more."""
+        Should that fail, maintenance does it."""
         pending.discard()
+        self.remove_later()
         if reserved:
+            self.owes_room = True
             try:
                 self.release_dead()
             except (CacheError, OSError) as error:
                 warn("room that was reserved in %r is given back later: %s", self.directory, error)
+                self.call_keeper(SOON)
         return 0
 
-    cdef bint write_row(
-            self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
-            str file, const Cell* value) except -1:
+    cdef bint write_row(self, const Row* row, bint only_if_absent, str file) except -1:
         """Write a row, and where there is a limit make room for it. Returns whether it was written."""
         cdef long long need, before
         cdef bint written = False
         cdef bint strictly = True
         cdef bint ready
         if self.max_size == 0:
-            return self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
-        need = cost_of_row(key, size if file is None else 0)
+            return self.upsert(row, only_if_absent, file)
+        need = cost_of_row(&row.key, row.value.size)
         if self.fits(need):
-            written = self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
+            written = self.upsert(row, only_if_absent, file)
             self.room -= need
             return written
         while True:
@@ -863,7 +792,7 @@ cdef class Store(Bounded):
                 ready = self.make_room(need, strictly)
                 if ready:
                     before = self.room
-                    written = self.upsert(only_if_absent, key, codec, size, expire, tag, file, value)
+                    written = self.upsert(row, only_if_absent, file)
                     self.room -= need
                     if written and self.policy is None:
                         self.refuse_if_full(before)
@@ -875,9 +804,7 @@ cdef class Store(Bounded):
                 return written
             strictly = self.tidy_for_room(strictly)
 
-    cdef bint upsert(
-            self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
-            str file, const Cell* value) except -1:
+    cdef bint upsert(self, const Row* row, bint only_if_absent, str file) except -1:
         """Run the upsert, or the insert. Returns whether the row was written."""
         cdef long long now = self.now()
         cdef Session session
@@ -885,95 +812,81 @@ cdef class Store(Bounded):
         cdef BusyWait wait = None
         cdef int changed
         cdef bint written
+        cdef unsigned long long era
         while True:
             session = self.writing()
             statement = session.add if only_if_absent else session.set
-            self.bind_row(statement, key, codec, size, expire, tag, file, value)
+            bind_row(statement, row, file)
             if not only_if_absent:
                 statement.bind_integer(8, now)
-            self.will_change(key)
-            changed = self.change(session, statement, file is None and size > LARGE)
+            self.will_change(&row.key)
+            changed = self.change(session, statement, row.value.size > LARGE)
             if changed >= 0:
                 break
             wait = self.pause(wait)
         if changed:
             if file is not None:
-                self.count_file(size)
+                self.count_file(row.size)
             if self.depth == 0:
                 self.follow_commit()
             written = True
         elif file is not None:
             # put_file has begun a block already.
-            written = self.replace_row(only_if_absent, key, codec, size, expire, tag, file, value, now)
+            written = self.replace_row(row, only_if_absent, file, now)
         else:
             self.enter()
             try:
-                self.will_change(key)
-                written = self.replace_row(only_if_absent, key, codec, size, expire, tag, file, value, now)
+                self.will_change(&row.key)
+                written = self.replace_row(row, only_if_absent, file, now)
             except BaseException:
                 self.leave(False)
                 raise
             self.leave(True)
-        if expire != NEVER:
-            self.expect_expiry(expire)
+        if row.expire != NEVER:
+            # A signal handler that comes in here may set the same key. Then what it has set is the last.
+            era = self.own_era
+            self.expiry.expect(self, row.expire)
+            self.own_era = era
         return written
 
-    cdef bint replace_row(
-            self, bint only_if_absent, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
-            str file, const Cell* value, long long now) except -1:
+    cdef bint replace_row(self, const Row* row, bint only_if_absent, str file, long long now) except -1:
         """Put a row in the place of the one that SET or ADD has left alone; a transaction is open.
 
         ``now`` is the same as theirs: a clock that jumps in between must not make a set do nothing."""
         cdef Session session = self.writing()
         cdef Statement statement = session.statement(sql.ROW_OF_KEY)
-        cdef long long row = 0
+        cdef long long place = 0
         cdef bint there = False
         cdef bint live = False
         cdef bint has_file = False
-        statement.bind(1, key)
+        statement.bind(1, &row.key)
         if statement.run() == STEP_ROW:
+            begin_span(spans)
             there = True
-            row = statement.column_integer(0)
+            place = statement.column_integer(0)
             live = not statement.column_is_integer(1) or statement.column_integer(1) > now
             has_file = not statement.column_is_null(2)
             statement.reset()
+            end_span(spans)
         if live and only_if_absent:
             return False
         if live:
             if has_file:
-                self.change_row(session, sql.DROP_FILE, row)
+                self.change_row(session, sql.DROP_FILE, place)
                 self.has_trash = True
             statement = session.statement(sql.REPLACE)
-            self.bind_row(statement, key, codec, size, expire, tag, file, value)
-            statement.bind_integer(8, row)
+            bind_row(statement, row, file)
+            statement.bind_integer(8, place)
         else:
             if there:
-                self.change_row(session, sql.DELETE_ROW, row)
+                self.change_row(session, sql.DELETE_ROW, place)
             statement = session.statement(sql.INSERT)
-            self.bind_row(statement, key, codec, size, expire, tag, file, value)
+            bind_row(statement, row, file)
         self.change_locked(session, statement, False)
         # What was there is in the trash, and counts until it is unlinked.
         if file is not None:
-            self.count_file(size)
+            self.count_file(row.size)
         return True
-
-    cdef int bind_row(
-            self, Statement statement, const Cell* key, int codec, long long size, long long expire, const Cell* tag,
-            str file, const Cell* value) except -1:
-        """Bind the parameters that SET, ADD and INSERT share. ``file`` must live until the reset."""
-        cdef Cell file_cell
-        cell_of_plain(file, &file_cell)
-        statement.bind(1, key)
-        statement.bind_integer(2, codec)
-        statement.bind_integer(3, size)
-        if expire == NEVER:
-            statement.bind_null(4)
-        else:
-            statement.bind_integer(4, expire)
-        statement.bind(5, tag)
-        statement.bind(6, &file_cell)
-        statement.bind(7, value)
-        return 0
 
     cdef int run_keyed(self, str text, const Cell* key, long long expire, long long now) except -1:
         """Run one of the statements whose parameters are a key, an expiry and now; returns how many rows it changed."""
@@ -981,13 +894,14 @@ cdef class Store(Bounded):
         cdef Statement statement
         cdef BusyWait wait = None
         cdef int changed
+        # Calls for maintenance, which lets others come in, who may use the same statement: before anything is bound.
+        if expire != NEVER:
+            self.expiry.expect(self, expire)
         while True:
             session = self.writing()
             statement = session.statement(text)
             statement.bind(1, key)
             if text is sql.TOUCH:
-                if expire != NEVER:
-                    self.expect_expiry(expire)
                 if expire == NEVER:
                     statement.bind_null(2)
                 else:
@@ -1033,7 +947,7 @@ cdef class Store(Bounded):
             changed = self.run_keyed(text, &cell, expire, now) > 0
             if self.depth == 0:
                 if changed and text is sql.DELETE:
-                    self.remember(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
+                    self.lookup.fill(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
                 self.settle()
         finally:
             self.turn.give()
@@ -1055,7 +969,7 @@ cdef class Store(Bounded):
                 self.hits += 1
                 if self.depth == 0:
                     self.follow_commit()
-                    self.remember(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
+                    self.lookup.fill(self.own_era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
                     self.settle()
                 return entry
             if not self.contains(key):
@@ -1089,12 +1003,18 @@ cdef class Store(Bounded):
             self.will_change(key)
             step = statement.step()
             if step == STEP_ROW:
+                begin_span(spans)
                 try:
-                    entry = self.read_entry(statement)
-                    # The row is out for good once the statement is done, which includes the commit.
-                    step = statement.step(self.group is not None)
+                    entry = read_entry(statement)
+                except BaseException:
+                    # Without memory for it, it stays where it is: to reset the statement would be to commit.
+                    statement.undo()
+                    raise
                 finally:
-                    statement.reset()
+                    end_span(spans)
+                # The row is out for good once the statement is done, which includes the commit.
+                step = statement.step(self.group is not None)
+                statement.reset()
                 if step == STEP_DONE:
                     return entry
             elif step == STEP_DONE:
@@ -1112,12 +1032,12 @@ cdef class Store(Bounded):
         try:
             while found is None:
                 end = LLONG_MAX if last else LLONG_MIN
-                row = self.scan(True, last, &end, 1)
+                row = scan(self, True, last, &end, 1)
                 if not row:
                     break
                 # By its rowid: a key that a foreign program wrote may not encode to what is stored.
                 try:
-                    found = decode_key(row[0], self.serializer), self.value_of(row[0], row[1], row[2], row[3], row[4])
+                    found = decode_key(row[0], self.serializer), self.content.of_scanned(row[0], row[1], row[2], row[3], row[4])
                 except MissingFileError:
                     pass
                 self.will_change_stored(row[0])
@@ -1142,16 +1062,6 @@ cdef class Store(Bounded):
         except CacheError:
             return self.will_change_all()
         return self.will_change(&cell)
-
-    cdef object value_of(self, object key, object codec, object file, object size, object stored):
-        """The value of a scanned row, its key as it is stored; raises MissingFileError."""
-        cdef Cell cell
-        cdef int number = codec if type(codec) is int and 0 <= codec < 1 << 31 else -1
-        if file is not None:
-            stored = self.read_file(number, file, size, VALUE)
-        cell_of_plain(key, &cell)
-        stored = self.format.admit(stored, &cell, &number)
-        return self.format.decode(number, stored, False)
 
     cdef object increment(self, object key, object delta, object default):
         """Add to the int of a key as one statement; returns the sum."""
@@ -1229,40 +1139,13 @@ cdef class Store(Bounded):
                 return False
             wait = self.pause(wait)
 
-    cdef int bulk(self, str text, tuple parameters) except -1:
-        """Run one statement over many entries, inside a transaction, without the GIL; returns how many it changed."""
-        cdef Session session = self.writing()
-        cdef Statement statement = session.statement(text)
-        statement.bind_all(parameters)
-        return self.change_locked(session, statement, True)
-
-    cdef int bulk_of(self, str keys, tuple which, str text, tuple parameters, str reason) except -1:
-        """The same as a transaction of its own, which announces each key if there are not too many, and tells of it."""
-        cdef int changed = 0
-        self.enter()
-        try:
-            rows = self.writing().connection.query(keys, which)
-            if len(rows) > MOST_LISTED:
-                self.will_change_all()
-            else:
-                for (stored,) in rows:
-                    self.will_change_stored(stored)
-            if rows:
-                changed = self.bulk(text, parameters)
-            self.leave_together(changed, reason, rows)
-        except BaseException:
-            self.leave(False)
-            raise
-        self.leave(True)
-        return changed
-
     def clear(self):
         """Delete every entry; returns how many live ones that were."""
         self.enter()
         try:
             self.expire()
             self.will_change_all()
-            cleared = self.bulk(sql.CLEAR, ())
+            cleared = change_many(self, sql.CLEAR, ())
         except BaseException:
             self.leave(False)
             raise
@@ -1272,106 +1155,28 @@ cdef class Store(Bounded):
     def expire(self):
         """Delete what has expired; returns how many rows that were."""
         now = self.now()
-        return self.bulk_of(sql.KEYS_EXPIRED, (now, self.most_asked()), sql.EXPIRE, (now,), "expired")
+        return remove_many(self, sql.KEYS_EXPIRED, (now, most_asked(self)), sql.EXPIRE, (now,), "expired")
 
     def evict_tag(self, tag):
         """Delete what carries the tag; returns how many live entries that were."""
         cdef Cell cell
         check_tag(tag, &cell)
         now = self.now()
-        return self.bulk_of(sql.KEYS_TAGGED, (tag, now, self.most_asked()), sql.EVICT_TAG, (tag, now), "tag")
-
-    cdef long long most_asked(self) noexcept:
-        """Of how many keys it matters which they are: of all that are to be told."""
-        return MOST_LISTED + 1 if self.on_evict is None else LLONG_MAX
+        return remove_many(self, sql.KEYS_TAGGED, (tag, now, most_asked(self)), sql.EVICT_TAG, (tag, now), "tag")
 
     # -- the whole table -------------------------------------------------------------------------------------
 
-    cdef list scan(self, bint items, bint backward, long long* last, int limit):
-        """The next rows in order of insertion, from beyond rowid ``last``, which is moved on: one flat list of stored
-        keys, and for ``items`` of key, codec, file, size and stored value."""
-        cdef Session session
-        cdef Statement statement
-        cdef BusyWait wait = None
-        cdef int columns = 6 if items else 2
-        cdef int column, step
-        cdef long long seen
-        cdef list found
-        cdef long long now = self.now()
-        self.flush_first()
-        while True:
-            found = []
-            seen = last[0]
-            session = self.reading()
-            if items:
-                statement = session.scan_items_back if backward else session.scan_items
-            else:
-                statement = session.scan_keys_back if backward else session.scan_keys
-            if statement.ready():
-                statement.bind_integer(1, seen)
-                statement.bind_integer(2, limit)
-                statement.bind_integer(8, now)
-                step = statement.step()
-                try:
-                    while step == STEP_ROW:
-                        seen = statement.column_integer(0)
-                        for column in range(1, columns):
-                            found.append(statement.column_object(column))
-                        step = statement.step()
-                finally:
-                    statement.reset()
-                if step == STEP_DONE:
-                    last[0] = seen
-                    return found
-            wait = self.pause(wait)
-
-    cdef object scalar(self, str text, tuple parameters):
-        """The single value of a statement that may walk the whole table: without the GIL where the turn is free."""
-        cdef Statement statement
-        cdef BusyWait wait = None
-        self.flush_first()
-        if not self.turn.take_if_free():
-            return self.reading().connection.query(text, parameters)[0][0]
-        try:
-            while True:
-                statement = self.writing().statement(text)
-                statement.bind_all(parameters)
-                if statement.step(True) == STEP_ROW:
-                    try:
-                        return statement.column_object(0)
-                    finally:
-                        statement.reset()
-                wait = self.pause(wait)
-        finally:
-            self.turn.give()
-
     def count(self):
-        """How many live entries there are. Not counted again while nobody has committed and nothing has expired."""
-        cdef Tick before
-        cdef long long now = self.now()
-        cdef bint lasting
-        self.flush_first()
-        if self.clock == NULL or (self.depth != 0 and self.turn.is_mine()):
-            return self.scalar(sql.COUNT, (now,))
-        if stands(self.clock, &self.counted_at) and self.counted_from <= now < self.counted_until:
-            return self.counted
-        lasting = read(self.clock, &before)
-        counted = self.scalar(sql.COUNT, (now,))
-        until = self.scalar(sql.NEXT_EXPIRY, (now,))
-        if lasting and self.clock != NULL and stands(self.clock, &before):
-            self.counted = counted
-            self.counted_from = now
-            self.counted_until = until if type(until) is int else NEVER
-            self.counted_at = before
-        return counted
+        """How many live entries there are."""
+        return self.counter.of(self)
 
     def size(self):
         """Bytes of all live values."""
-        return self.scalar(sql.SIZE, (self.now(),))
+        return scalar(self, sql.SIZE, (self.now(),))
 
     def volume(self):
         """Bytes of the database file and of the value files, the WAL aside."""
-        return self.scalar(sql.VOLUME, ())
+        return scalar(self, sql.VOLUME, ())
 
     def keys(self, bint backward=False):
         """Iterate over the live keys in order of insertion."""
@@ -1379,7 +1184,7 @@ cdef class Store(Bounded):
         cdef int limit = 16
         cdef list batch
         while True:
-            batch = self.scan(False, backward, &last, limit)
+            batch = scan(self, False, backward, &last, limit)
             for stored in batch:
                 yield decode_key(stored, self.serializer)
             if len(batch) < limit:
@@ -1394,11 +1199,11 @@ cdef class Store(Bounded):
         cdef list batch
         cdef Entry entry
         while True:
-            batch = self.scan(True, backward, &last, limit)
+            batch = scan(self, True, backward, &last, limit)
             for index in range(0, len(batch), 5):
                 key = decode_key(batch[index], self.serializer)
                 try:
-                    value = self.value_of(
+                    value = self.content.of_scanned(
                         batch[index], batch[index + 1], batch[index + 2], batch[index + 3], batch[index + 4])
                 except MissingFileError:
                     # Replaced or deleted since the scan.
@@ -1415,12 +1220,7 @@ cdef class Store(Bounded):
 
     def decode_row(self, key, codec, file, size, stored):
         """The key and value of a row, as they would be read; raises what reading them would raise."""
-        return decode_key(key, self.serializer), self.value_of(key, codec, file, size, stored)
-
-    @property
-    def decodes(self):
-        """Whether what is stored can be looked at beyond its bytes: what a serializer of the user's makes is the user's."""
-        return self.format.trusts
+        return decode_key(key, self.serializer), self.content.of_scanned(key, codec, file, size, stored)
 
     # -- maintenance -----------------------------------------------------------------------------------------
 
@@ -1441,8 +1241,6 @@ cdef class Store(Bounded):
         self.called = False
         if self.closed:
             return None
-        if self.let_go():
-            soonest = SNAPSHOT_PERIOD
         for queue in list(self.queues):
             try:
                 due = self.tend_queue(queue)
@@ -1456,8 +1254,11 @@ cdef class Store(Bounded):
             if self.checkpoint_due:
                 self.checkpoint_due = False
                 self.checkpoint_beside()
+            if self.shorten_wal():
+                soonest = min(soonest, SHORTENING_PERIOD)
             self.tend_room()
-            soonest = min(soonest, self.tend_expiry())
+            soonest = min(soonest, self.tend_files())
+            soonest = min(soonest, self.expiry.tend(self))
         except ClosedError:
             return None
         except Timeout:
@@ -1486,57 +1287,18 @@ cdef class Store(Bounded):
                 if monotonic() - queue.stuck_since >= self.timeout - TENDING_PATIENCE:
                     queue.failure = error
                     raise
-                return SNAPSHOT_PERIOD
+                return SOON
             except Exception as error:
                 queue.failure = error
                 raise
             due = queue.due_in(monotonic())
         return due
 
-    cdef double tend_expiry(self) except? -1.0:
-        """Delete what has expired, if it is time; returns in how many seconds there will be more.
-
-        A cache with a timer of its own does not tell when that is."""
-        cdef double wait
-        cdef int changed = EXPIRED_AT_ONCE
-        if self.timer is not None:
-            return INFINITY
-        if self.next_expiry == NEVER:
-            return INFINITY
-        wait = max((self.next_expiry - self.now()) / 1000.0, self.expired_at + EXPIRY_PERIOD - monotonic())
-        if wait > 0.0:
-            return wait
-        while changed == EXPIRED_AT_ONCE:
-            self.turn.take(TENDING_PATIENCE)
-            try:
-                which = (self.now(), EXPIRED_AT_ONCE)
-                changed = self.bulk_of(sql.KEYS_EXPIRED_FIRST, which, sql.EXPIRE_FIRST, which, "expired")
-            finally:
-                self.turn.give()
-        self.expired_at = monotonic()
-        self.find_next_expiry()
-        if self.next_expiry == NEVER:
-            return INFINITY
-        return max(EXPIRY_PERIOD, (self.next_expiry - self.now()) / 1000.0)
-
-    cdef int find_next_expiry(self) except -1:
-        """Look when the first entry expires. Under the turn, as is whoever stores one (expect_expiry)."""
-        self.turn.take(TENDING_PATIENCE)
-        try:
-            first = self.writing().connection.query(sql.FIRST_EXPIRY)[0][0]
-            self.next_expiry = first if type(first) is int else NEVER
-        finally:
-            self.turn.give()
-        return 0
-
-    cdef int expect_expiry(self, long long expire) except -1:
-        """An entry was stored that expires at this time."""
-        if expire < self.next_expiry and self.timer is None:
-            self.next_expiry = expire
-            self.call_keeper(max(0.0, (expire - self.now()) / 1000.0))
-        return 0
-
     # -- what waits to be written ----------------------------------------------------------------------------
+
+    def has_waiting(self):
+        """Whether write-behind has put something off."""
+        return self.behind is not None and not self.behind.is_empty()
 
     def flush(self):
         """Write what write-behind has put off."""
@@ -1560,12 +1322,19 @@ cdef class Store(Bounded):
             queue.stuck_since = 0.0
             if queue is self.behind and queue.is_empty():
                 unwritten.pop(id(self), None)
+        except BaseException:
+            # Who had been called for it may have been here already.
+            if not self.closed and not self.is_maintenance():
+                self.call_keeper(SOON)
+            raise
         finally:
             self.turn.give()
         return 0
 
     cdef int write_generation(self, Queue queue, Generation generation) except -1:
         cdef Py_ssize_t end
+        cdef long long block, stored
+        cdef bint written
         queue.flushing = True
         try:
             while generation.written < generation.count:
@@ -1573,20 +1342,35 @@ cdef class Store(Bounded):
                 if self.max_size:
                     end = self.prepare_rows(generation, end)
                 if end == generation.written:
-                    # A file alone, since a transaction that evicts others cannot unlink them.
-                    self.write_alone(&generation.rows[end], False)
-                    queue.committed += 1
-                    generation.written += 1
+                    # A file alone, for which room is made before.
+                    stored = self.files_stored
+                    written = False
+                    try:
+                        self.write_alone(&generation.rows[end], False)
+                        written = True
+                    finally:
+                        if written or self.files_stored != stored:
+                            queue.committed += 1
+                            generation.written += 1
                     continue
                 self.enter()
+                block = self.block()
                 try:
                     self.write_rows(generation, generation.written, end, False)
+                    generation.ending = end
                 except BaseException:
                     self.leave(False)
                     raise
-                self.leave(True)
-                queue.committed += end - generation.written
-                generation.written = end
+                written = False
+                try:
+                    self.leave(True)
+                    written = True
+                finally:
+                    # What is committed is not written again, whatever has come after it: somebody may have written something
+                    # newer meanwhile.
+                    if written or self.committed_last == block:
+                        queue.committed += end - generation.written
+                        generation.written = end
         finally:
             queue.flushing = False
         queue.writing = None
@@ -1660,10 +1444,16 @@ cdef class Store(Bounded):
         """After something was put off: the tier does not know it, and somebody has to write it."""
         cdef Queue queue = self.behind
         self.memory.forget(hashed)
-        if queue.filling.count == 1:
-            unwritten[id(self)] = self
-            if not self.call_keeper(queue.delay):
-                self.flush_queue(queue)
+        if not queue.attended:
+            queue.attended = True
+            try:
+                unwritten[id(self)] = self
+                if not self.call_keeper(queue.delay):
+                    self.flush_queue(queue)
+            except BaseException:
+                # Or nobody would hear of it.
+                queue.attended = False
+                raise
         elif not queue.called and queue.is_enough():
             queue.called = True
             self.call_keeper(0.0)
@@ -1711,15 +1501,13 @@ cdef class Store(Bounded):
         self.queues.remove(queue)
         return 0
 
-    cdef bint put_together(
-            self, const Cell* key, object key_owner, const Cell* value, object value_owner, const Cell* tag,
-            object tag_owner, int codec, long long expire) except -1:
+    cdef bint put_together(self, const Row* row, object key_owner, object value_owner, object tag_owner) except -1:
         """While another thread commits: set an entry in one commit with all that wait as well.
 
         Whoever has the turn next writes for all. Nobody reads it before, or is told that it is stored."""
         cdef Generation generation = self.group.filling
         cdef Py_ssize_t index = generation.count
-        self.group.put(None, key, key_owner, value, value_owner, None, 0, tag, tag_owner, codec, expire)
+        self.group.put(row, key_owner, value_owner, tag_owner)
         try:
             self.turn.take(self.timeout)
         except Timeout:
@@ -1741,6 +1529,9 @@ cdef class Store(Bounded):
                     generation.failure = error
                     self.group.writing = None
                     raise
+            elif index < generation.written:
+                # It was committed, whatever came after.
+                pass
             elif isinstance(generation.failure, CacheError):
                 raise type(generation.failure)(*generation.failure.args) from generation.failure
             elif generation.failure is not None:
@@ -1750,31 +1541,13 @@ cdef class Store(Bounded):
         finally:
             self.turn.give()
         return True
-cdef Entry entry_of(Place place):
-    """What waits to be written, as a row would have it; None for a key that is to be deleted."""
-    cdef Entry entry
-    if place.deleted:
-        return None
-    entry = Entry.__new__(Entry)
-    entry.codec = place.codec
-    entry.expire = place.expire
-    entry.size = place.size
-    entry.stored = place.known
-    entry.tag = place.tag
-    return entry
 
 
-cdef object check_tag(object tag, Cell* cell):
-    if tag is None or type(tag) in (str, bytes, int):
-        try:
-            return cell_of_plain(tag, cell)
-        except (UnicodeEncodeError, OverflowError) as error:
-            raise ValueError("a tag must be valid Unicode, and fit in 64 bits if it is an int") from error
-    if type(tag) is float and tag == tag:
-        return cell_of_plain(tag, cell)
-    if type(tag) is float:
-        raise ValueError("NaN cannot be a tag")
-    raise TypeError(f"a tag must be a str, bytes, int or float, not {type(tag).__name__}")
+cdef int codec_in_file(int codec, const Cell* value) noexcept:
+    """How a value is stored in a file: there it has no type of SQLite's."""
+    if codec != CODEC_NATIVE:
+        return codec
+    return CODEC_TEXT if value.kind == CELL_TEXT else CODEC_BYTES
 
 
 cdef object check_serializer(object serializer):
@@ -1796,32 +1569,3 @@ cdef double check_delay(object write_behind) except -1.0:
         raise ValueError(f"write_behind must be between 0 and 1e9 seconds, not {write_behind!r}")
     return write_behind
 
-
-cdef bint is_timedelta(object expire) except -1:
-    # Whoever has made one has loaded its module.
-    from datetime import timedelta
-
-    return isinstance(expire, timedelta)
-
-
-cdef long long expiry(Store store, object expire) except? -1:
-    """The absolute time, in ms, that is ``expire`` from now."""
-    cdef double seconds
-    if isinstance(expire, (int, float)) and not isinstance(expire, bool):
-        try:
-            seconds = expire
-        except OverflowError:
-            seconds = INFINITY if expire > 0 else -INFINITY
-    elif is_timedelta(expire):
-        seconds = expire.total_seconds()
-    else:
-        raise TypeError(f"expire must be seconds (int, float) or a timedelta, not {type(expire).__name__}")
-    if seconds != seconds:
-        raise ValueError("expire must be a number of seconds, not NaN")
-    # Beyond a hundred thousand years either way, it is never, or long ago.
-    if seconds > 4e12:
-        return NEVER
-    if seconds <= 0.0:
-        return store.now() + <long long>max(seconds * 1000.0, -4e15)
-    # Never less than asked for, and a positive time is never nothing.
-    return store.now() + max(1, <long long>(seconds * 1000.0 + 0.5))

@@ -98,11 +98,11 @@ class CompressionContract(StoreContract):
     def test_a_library_that_is_missing_is_named_with_its_extra(self, open_store, directory, monkeypatch, library):
         with open_store(compression=library) as store:
             store["a"], store["b"] = TEXT, "small"
-        from fastcache import compression
-        from fastcache.engine import lazy
+        from fastcache.engine.codecs import compression
+        from fastcache.runtime import imports
 
         monkeypatch.setattr(compression, "_loaded", {})
-        monkeypatch.setattr(lazy, "_loaded", {})
+        monkeypatch.setattr(imports, "_loaded", {})
         monkeypatch.setitem(sys.modules, LIBRARIES[library], None)
         with pytest.raises(ImportError, match=rf"fastcache\[{library}\]"):
             open_store(compression=library)

@@ -332,7 +332,7 @@ class ProcessContract(StoreContract):
         self, open_store, directory, start
     ):
         loaded, statuses, names = start("fork_while_loading", self.kind, str(directory)).finish()
-        assert {"fastcache.maintenance", "fastcache.engine.batch", "fastcache.check"} <= set(loaded)
+        assert {"fastcache.runtime.background", "fastcache.engine.batch", "fastcache.check.check"} <= set(loaded)
         statuses = [os.waitstatus_to_exitcode(status) for status in statuses]
         # None was killed by the alarm.
         assert set(statuses) <= {0, REFUSED}
@@ -384,6 +384,31 @@ class ProcessContract(StoreContract):
             start("end_with_daemons", self.kind, str(directory), 3).finish()
         store = open_store()
         assert store.check(fix=True)
+
+    def test_nobody_waits_on_because_another_waiter_was_interrupted(self, directory, start):
+        assert start("interrupted_among_waiters", self.kind, str(directory), 2000).finish() >= 2000
+
+    def test_forks_while_other_threads_open_and_close_stores(self, directory, tmp_path, start):
+        others = [str(tmp_path / name) for name in "abc"]
+        assert start("fork_beside_openings", self.kind, str(directory), *others).finish() == [{"0": 60}, 61]
+
+    def test_a_child_that_c_code_forks_has_connections_of_its_own(self, directory, start):
+        seen = start("fork_without_hooks", self.kind, str(directory), "idle").finish()
+        assert seen == {
+            "by the parent": [1, 1],
+            "by the child": [True, "before", "after", 2],
+            "status": 0,
+            "afterwards": [1, "after", 2, True],
+        }
+
+    def test_a_child_that_c_code_forks_inside_a_transaction_is_refused(self, directory, start):
+        seen = start("fork_without_hooks", self.kind, str(directory), "transaction").finish()
+        assert seen == {
+            "by the parent": [None, 1],
+            "by the child": ["TransactionError"] * 4,
+            "status": 0,
+            "afterwards": [None, "after", 1, True],
+        }
 
     def test_leaving_the_interpreter_without_closing_is_silent(self, open_store, directory, start):
         start("end_without_closing", self.kind, str(directory)).finish()

@@ -1,7 +1,9 @@
 """check() names and repairs what is wrong with a directory; what is damaged reads as missing."""
 
 import contextlib
+import itertools
 import os
+import sys
 
 import pytest
 
@@ -129,7 +131,7 @@ class CheckContract(StoreContract):
 
     # files without a row
 
-    @pytest.mark.parametrize("name", ["0123456789abcdef" * 2, "stranger", "stranger.tmp", "with space"])
+    @pytest.mark.parametrize("name", ["0123456789abcdef" * 2, "f" * 32])
     def test_an_orphaned_file_is_named_and_removed(self, filled, directory, name):
         expected = in_order(filled)
         orphan = directory / "values" / name
@@ -293,6 +295,7 @@ class CheckContract(StoreContract):
 
     @pytest.mark.parametrize("how", PLANTED_KEYS)
     @pytest.mark.usefixtures("small_and_large")
+    @pytest.mark.leaves_damage
     def test_popping_items_ends_whatever_was_planted(self, open_store, directory, start, how):
         said = start("empty_by_popitem", self.kind, str(directory), self.planting_a_key(how)).finish()
         assert len(said) == 2
@@ -467,6 +470,7 @@ class CheckContract(StoreContract):
         assert_found(store.check())
         assert self.undamaged(store) == self.NUMBER + 1 - lost
 
+    @pytest.mark.leaves_damage
     def test_reading_what_is_damaged_raises_an_error_of_ours_that_gives_nothing_away(
         self, open_store, directory, start
     ):
@@ -556,6 +560,47 @@ class CheckContract(StoreContract):
             process.finish()
         assert_found(store.check())
         assert all(store[f"x {number}"] == number for number in range(300))
+
+    def test_checking_counts_no_file_of_a_writer_that_has_just_closed(self, store, directory, start):
+        writers = [start("live_shortly", self.kind, str(directory), name, 150) for name in range(2)]
+        for process in writers:
+            assert process.hear() == "ready"
+        for process in writers:
+            process.tell()
+        while any(process.popen.poll() is None for process in writers):
+            assert_found(store.check())
+        for process in writers:
+            process.finish()
+        assert_found(store.check())
+
+    def test_the_first_large_value_is_no_damage_wherever_a_check_is(self, open_store, directory, tmp_path):
+        """The value is written before the nth line of the check's look at files, for every n."""
+
+        def look(frame, event, argument):
+            nonlocal left
+            if frame.f_code.co_name != "_check_files":
+                return None
+            if event == "line":
+                left -= 1
+                if not left:
+                    sys.settrace(None)
+                    store["first"] = BIG
+            return look
+
+        for line in itertools.count():
+            store = open_store(tmp_path / str(line))
+            left = line + 1
+            earlier = sys.gettrace()
+            sys.settrace(look)
+            try:
+                result = store.check()
+            finally:
+                sys.settrace(earlier)
+            assert_found(result)
+            if left > 0:
+                break
+            assert store["first"] == BIG
+        assert line > 5
 
     def test_checking_inside_a_transaction_is_refused_or_right(self, filled):
         expected = in_order(filled)

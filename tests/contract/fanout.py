@@ -19,7 +19,7 @@ import uuid
 import pytest
 
 import fastcache
-from fastcache.engine.keys import shard_of_stored, stored_form
+from fastcache.engine.codecs.keys import shard_of_stored, stored_form
 from fastcache.engine.shards import path_of
 
 from ..together import in_a_thread, together

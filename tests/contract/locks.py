@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 import fastcache
-from fastcache.locks import Averager, BoundedSemaphore, Lock, RLock, barrier, throttle
+from fastcache.sync.locks import Averager, BoundedSemaphore, Lock, RLock, barrier, throttle
 
 from ..together import in_a_thread, together
 from .concurrency import all_at_once
@@ -284,6 +284,95 @@ class LocksContract(StoreContract):
         store.close()
         assert in_a_thread(lambda: lock_type(open_store(), "a").acquire(timeout=PATIENCE_SECONDS))
 
+    def test_closing_the_cache_inside_the_block_of_a_lock_frees_it(self, open_store, lock_type, elsewhere):
+        store = open_store()
+        process = elsewhere(lock_type)
+        with lock_type(store, "a"):
+            process.tell(["acquire", False])
+            assert process.hear() is False
+            store.close()
+            process.tell(["acquire", False])
+            assert process.hear() is True
+        # The block's own exception is what leaves it.
+        with open_store() as other, pytest.raises(ZeroDivisionError), lock_type(other, "b"):
+            self.close_and_fail(other)
+        process.tell(["release"])
+        assert process.hear() is True
+
+    @staticmethod
+    def close_and_fail(store):
+        store.close()
+        raise ZeroDivisionError
+
+    def test_closing_the_cache_hands_its_locks_to_who_waits(self, store, open_store, lock_type, elsewhere, records):
+        closed, process = open_store(), elsewhere(lock_type)
+        kept, lock = lock_type(store, "kept"), lock_type(closed, "a")
+        kept.acquire()
+        with lock:
+            process.tell(["acquire"])
+            eventually(lambda: self.waiting(records, lock) == 1)
+            closed.close()
+            assert process.hear() is True
+        # What another object of the directory holds stays held.
+        assert in_a_thread(lambda: lock_type(store, "kept").acquire(False)) is False
+        assert kept.release() is True
+        process.tell(["release"])
+        assert process.hear() is True
+
+    def test_who_waits_through_a_cache_that_is_closed_waits_no_longer(self, store, open_store, lock_type, records):
+        closed, outcome = open_store(), []
+        lock = lock_type(store, "a")
+
+        def wait():
+            with pytest.raises(fastcache.ClosedError):
+                lock_type(closed, "a").acquire()
+            outcome.append("closed")
+
+        with lock:
+            waiter = threading.Thread(target=wait)
+            waiter.start()
+            eventually(lambda: self.waiting(records, lock) == 1)
+            closed.close()
+            waiter.join(PATIENCE_SECONDS)
+            assert outcome == ["closed"]
+            assert lock.locked()
+
+    def test_what_is_held_through_a_cache_that_is_collected_is_free(self, directory, lock_type, elsewhere):
+        process = elsewhere(lock_type)
+        lock = lock_type(self.store_type(directory), "a")
+        lock.acquire()
+        process.tell(["acquire", False])
+        assert process.hear() is False
+        del lock
+        process.tell(["acquire", False])
+        assert process.hear() is True
+
+    def test_what_only_a_handle_can_release_is_free_when_that_is_collected(self, store, lock_type):
+        lock = lock_type(store, "a")
+        lock.acquire()
+        del lock
+        # Of an RLock the thread can have another handle.
+        is_free = lock_type is not RLock
+        assert in_a_thread(lambda: lock_type(store, "a").acquire(False)) is is_free
+        if not is_free:
+            assert lock_type(store, "a").release() is True
+
+    def test_what_cannot_be_written_when_it_is_released_is_free_all_the_same(
+        self, open_store, lock_type, start, elsewhere, records
+    ):
+        lock, process = lock_type(open_store(timeout=MOMENT), "a"), elsewhere(lock_type)
+        lock.acquire()
+        writer = start("hold", "Index", records.directory)
+        assert writer.hear() == "holding"
+        with pytest.raises(fastcache.Timeout):
+            lock.release()
+        writer.tell()
+        writer.finish()
+        process.tell(["acquire", False])
+        assert process.hear() is True
+        with pytest.raises(fastcache.LockError):
+            lock.release()
+
     def test_a_temporary_cache_leaves_nothing_behind(self, lock_type):
         for end in ("close", "collect"):
             store = self.store_type()
@@ -321,9 +410,9 @@ class LocksContract(StoreContract):
     # expiry
 
     def test_what_expires_is_free(self, store, lock_type):
-        lock = lock_type(store, "a", expire=MOMENT)
+        lock, other = lock_type(store, "a", expire=MOMENT), lock_type(store, "a")
         lock.acquire()
-        assert in_a_thread(lambda: lock_type(store, "a").acquire(timeout=PATIENCE_SECONDS)) is True
+        assert in_a_thread(lambda: other.acquire(timeout=PATIENCE_SECONDS)) is True
         assert lock.locked()
         assert lock.extend() is False
         assert lock.release() is False
@@ -372,11 +461,11 @@ class LocksContract(StoreContract):
         assert deadlines[0] >= before + MOMENT + 500
 
     def test_a_lock_that_was_lost_can_be_acquired_anew(self, store, lock_type):
-        lock = lock_type(store, "a", expire=0.001)
+        lock, other = lock_type(store, "a", expire=0.001), lock_type(store, "a")
         lock.acquire()
         with store.lock("other"):
             eventually(lambda: not lock.locked())
-            assert in_a_thread(lambda: lock_type(store, "a").acquire()) is True
+            assert in_a_thread(other.acquire) is True
         # The thread that took it has ended, and holds it still; nobody else can.
         assert lock.acquire(blocking=False) is False
         assert lock.release() is False
@@ -393,6 +482,14 @@ class LocksContract(StoreContract):
         assert in_a_thread(lambda: (second.acquire(False), second.release())) == (True, True)
         with pytest.raises(fastcache.LockError):
             first.release()
+
+    def test_what_several_objects_hold_together_is_free_with_the_last_of_them(self, store, open_store):
+        first, second = open_store(), open_store()
+        with first.rlock("a"), second.rlock("a"):
+            first.close()
+            assert in_a_thread(lambda: store.rlock("a").acquire(False)) is False
+            assert second.rlock("a").locked()
+        assert in_a_thread(lambda: store.rlock("a").acquire(False)) is True
 
     def test_an_rlock_is_not_prolonged_or_shortened_by_less(self, store):
         outer, inner, none = store.rlock("a", 60), store.rlock("a", 0.001), store.rlock("a")
@@ -468,8 +565,9 @@ class LocksContract(StoreContract):
         lasting, brief = store.bounded_semaphore("a", 2), store.bounded_semaphore("a", 2, expire=0.001)
         lasting.acquire()
         brief.acquire()
-        assert in_a_thread(lambda: store.bounded_semaphore("a", 2).acquire(timeout=PATIENCE_SECONDS)) is True
-        assert in_a_thread(lambda: store.bounded_semaphore("a", 2).acquire(timeout=MOMENT)) is False
+        slots = store.bounded_semaphore("a", 2)
+        assert in_a_thread(lambda: slots.acquire(timeout=PATIENCE_SECONDS)) is True
+        assert in_a_thread(lambda: slots.acquire(timeout=MOMENT)) is False
         assert [lasting.release(), brief.release()] == [True, False]
 
     def test_all_have_to_agree_on_how_many_slots_there_are(self, store):
@@ -597,6 +695,14 @@ class LocksContract(StoreContract):
             lock.release()
         process.finish()
         assert len(records) == 0
+
+    @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers that interrupt")
+    def test_wherever_an_interrupt_falls_nothing_is_left_of_it(self, start, directory):
+        process = start("storm", self.kind, str(directory), 1500, 1)
+        left = process.hear()
+        assert left == dict.fromkeys(left, 0)
+        assert start("take_all", self.kind, str(directory)).finish() == []
+        process.finish()
 
     def test_who_gives_up_in_the_moment_of_a_hand_off_loses_nothing(self, store, lock_type):
         def pass_on():

@@ -1,9 +1,12 @@
 """What nobody asks for: the write-ahead log stays short, what is over is removed, and what is idle sleeps."""
 
 import contextlib
+import itertools
 import json
 import logging
 import os
+import signal
+import threading
 import time
 
 import pytest
@@ -65,6 +68,53 @@ class MaintenanceContract(StoreContract):
             other.finish()
         assert 0 < longest < LONGEST_WAL
         assert len(store) == 502
+
+    def test_the_wal_gets_short_again_after_a_large_transaction(self, store, directory):
+        wal = directory / "cache.db-wal"
+        store.set_many((number, b"%04000d" % number) for number in range(12_000))
+        store.clear()
+        wait_until(lambda: wal.stat().st_size <= LONGEST_WAL)
+
+    @pytest.mark.parametrize("how", ["stop", "hold the GIL"])
+    @pytest.mark.parametrize("writes_meanwhile", [True, False])
+    def test_the_wal_stays_short_beside_a_reader_that_cannot_run(self, store, directory, start, how, writes_meanwhile):
+        """What it keeps of a snapshot is in nobody's way, whatever it does next."""
+        reader = start("read_in_bursts", self.kind, str(directory), how)
+        wal = directory / "cache.db-wal"
+
+        # What is set to what it was is no commit.
+        numbers = itertools.count()
+
+        def write(times):
+            for number in itertools.islice(numbers, times):
+                store[number % 5000] = b"%01000d" % number
+
+        told = threading.Event()
+        writing = threading.Thread(target=lambda: [write(500) for _ in iter(told.is_set, True)])
+        if writes_meanwhile:
+            writing.start()
+        else:
+            write(500)
+        try:
+            for _ in range(20):
+                reader.tell("go")
+                assert reader.hear() == "done"
+                if not writes_meanwhile:
+                    time.sleep(0.01)
+            if how == "stop":
+                os.kill(reader.popen.pid, signal.SIGSTOP)
+            else:
+                reader.tell("hold")
+        finally:
+            told.set()
+            if writes_meanwhile:
+                writing.join()
+        write(30_000)
+        longest = wal.stat().st_size
+        if how == "stop":
+            os.kill(reader.popen.pid, signal.SIGCONT)
+        os.kill(reader.popen.pid, signal.SIGKILL)
+        assert longest < LONGEST_WAL + 1_000_000
 
     def test_files_of_values_that_were_replaced_go_away_by_themselves(self, store, directory):
         for number in range(30):
@@ -193,6 +243,7 @@ class CacheMaintenanceContract(StoreContract):
         time.sleep(0.1)
         assert store["a"] == 299
 
+    @pytest.mark.leaves_damage
     def test_what_goes_wrong_is_logged_and_it_goes_on(self, open_store, directory, start, tmp_path, caplog):
         caplog.set_level(logging.WARNING, "fastcache")
         store, well = open_store(), open_store(tmp_path / "well")

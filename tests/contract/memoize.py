@@ -16,6 +16,7 @@ import os
 import pathlib
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -31,7 +32,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastcache
-from fastcache.content import digest
+from fastcache.memoize.content_hash import digest
+from fastcache.sync.single_flight import single_flight_of
 
 from ..together import in_a_thread, together
 from .concurrency import all_at_once
@@ -740,6 +742,88 @@ class MemoizeContract(StoreContract):
         assert [other.finish() for other in others] == [["result"]] * 4
         assert len(calls.read_text().split()) == 2
 
+    @pytest.mark.parametrize("how", ["memoize", "get_or_set", "task"])
+    def test_for_one_that_was_stopped_nobody_waits_longer_than_the_timeout(
+        self, open_store, directory, start, tmp_path, how
+    ):
+        calls = tmp_path / "calls"
+        first = start(
+            "compute_once",
+            self.kind,
+            str(directory),
+            "get_or_set" if how == "get_or_set" else "memoize",
+            str(calls),
+            90,
+        )
+        assert first.hear() == "ready"
+        first.tell()
+        while not calls.exists() or not calls.read_text():
+            time.sleep(0.01)
+        first.popen.send_signal(signal.SIGSTOP)
+        # With the default a test of this would take a minute.
+        store = open_store(timeout=0.2)
+
+        async def compute():
+            return "mine"
+
+        if how == "task":
+            assert asyncio.run(store.memoize(name="compute")(compute)()) == "mine"
+        elif how == "memoize":
+            assert store.memoize(name="compute")(lambda: "mine")() == "mine"
+        else:
+            assert store.get_or_set("key", lambda: "mine") == "mine"
+        # It is stored, and nobody else waits.
+        assert store.get_or_set("key", lambda: "mine") == "mine"
+        assert first.popen.poll() is None
+        assert not single_flight_of(store.directory).active
+        assert not single_flight_of(store.directory).claims.held
+
+    def test_for_a_thread_that_hangs_nobody_waits_longer_than_the_timeout(self, open_store):
+        store, going_on = open_store(timeout=0.1), threading.Event()
+        computing = threading.Event()
+
+        def hang():
+            computing.set()
+            going_on.wait(PATIENCE_SECONDS)
+            return "late"
+
+        hanging = threading.Thread(target=store.get_or_set, args=("key", hang))
+        hanging.start()
+        assert computing.wait(PATIENCE_SECONDS)
+        assert self.ask_in_threads(lambda: store.get_or_set("key", lambda: "soon"), 3) == ["soon"] * 3
+        going_on.set()
+        hanging.join(PATIENCE_SECONDS)
+        # Who was first to store it counts.
+        assert store["key"] == "soon"
+
+    @pytest.mark.parametrize("count", [2, 3])
+    def test_processes_that_wait_for_each_other_in_a_circle_do_not_for_ever(self, directory, start, tmp_path, count):
+        calls = str(tmp_path / "calls")
+        keys = [f"key {number}" for number in range(count)]
+        circle = [
+            start("compute_along", self.kind, str(directory), key, [keys[number - 1]], calls)
+            for number, key in enumerate(keys)
+        ]
+        for process in circle:
+            assert process.hear() == "computing"
+        for process in circle:
+            process.tell()
+        for number, process in enumerate(circle):
+            assert process.finish().startswith(keys[number])
+
+    def test_processes_that_wait_for_each_other_in_a_row_compute_once(self, directory, start, tmp_path):
+        calls = tmp_path / "calls"
+        row = []
+        for key, others in (("c", []), ("b", ["c"]), ("a", ["b"])):
+            row.append(start("compute_along", self.kind, str(directory), key, others, str(calls)))
+            assert row[-1].hear() == "computing"
+            if others:
+                row[-1].tell()
+        time.sleep(0.1)
+        row[0].tell()
+        assert [process.finish() for process in row] == ["c", "b c", "a b c"]
+        assert sorted(calls.read_text().split()) == ["a", "b", "c"]
+
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
     def test_a_child_does_not_take_its_parents_computation_for_its_own(self, store, directory, start):
         worker = start("fork_while_computing", self.kind, str(directory))
@@ -845,6 +929,25 @@ class MemoizeContract(StoreContract):
             return 0 if len(depth) > 2 else (await asyncio.gather(compute()))[0] + 1
 
         assert asyncio.run(compute()) in (0, 1, 2)
+
+    def test_of_a_loop_that_was_closed_nothing_is_under_way(self, store):
+        @store.memoize(name="compute")
+        async def compute():
+            await asyncio.sleep(PATIENCE_SECONDS)
+
+        async def ask():
+            await asyncio.gather(compute(), compute())
+
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(ask())
+        loop.run_until_complete(asyncio.sleep(0.01))
+        flights = single_flight_of(store.directory)
+        assert flights.active
+        loop.close()
+        del loop, task
+        gc.collect()
+        assert not flights.active
+        assert not flights.claims.held
 
     def test_a_task_waits_for_a_thread(self, store):
         computing, done = threading.Event(), threading.Event()
@@ -1168,12 +1271,12 @@ class CacheMemoizeContract(StoreContract):
         assert store.memoize(name="early")(plain).cache_key(1) != memoized.cache_key(1)
 
     def test_the_likelihood_is_that_of_the_paper(self, monkeypatch):
-        from fastcache import memoize
+        from fastcache.memoize import decorators
 
         for random, expected in ((0.0, 0.0), (1 - 1 / 2.718281828459045, 4.0)):
-            monkeypatch.setattr(memoize, "random", lambda random=random: random)
-            assert memoize.is_due(100.0, 2.0, 2.0, 100.0 - expected + 1e-6)
-            assert not memoize.is_due(100.0, 2.0, 2.0, 100.0 - expected - 1e-6)
+            monkeypatch.setattr(decorators, "random", lambda random=random: random)
+            assert decorators.is_due(100.0, 2.0, 2.0, 100.0 - expected + 1e-6)
+            assert not decorators.is_due(100.0, 2.0, 2.0, 100.0 - expected - 1e-6)
 
     def test_one_at_a_time_renews(self, store):
         calls, done = [], threading.Event()

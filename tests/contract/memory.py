@@ -3,6 +3,7 @@
 import contextlib
 import decimal
 import enum
+import errno
 import os
 import pickle
 import random
@@ -12,9 +13,10 @@ import time
 import pytest
 
 import fastcache
-from fastcache.engine import changes
+from fastcache.engine.shm import change_log
 
 from ..together import in_a_thread
+from ..workers import described, is_whole
 from .store import StoreContract, in_order
 
 PATIENCE_SECONDS = 60
@@ -98,7 +100,7 @@ class MemoryContract(StoreContract):
     @pytest.fixture(params=["log", "no log", "overrun log"])
     def log(self, request, monkeypatch):
         """Every way in which the changes of others come to be known."""
-        monkeypatch.setattr(changes, "capacity", {"log": 32768, "no log": 0, "overrun log": 16}[request.param])
+        monkeypatch.setattr(change_log, "capacity", {"log": 32768, "no log": 0, "overrun log": 16}[request.param])
         return request.param
 
     @pytest.fixture
@@ -393,7 +395,7 @@ class MemoryContract(StoreContract):
         assert store.get_many("abcdefgh") == {"a": "new", "b": "new"} | dict.fromkeys("efgh", "old")
 
     def test_a_log_that_is_too_short_costs_everything(self, monkeypatch, open_store):
-        monkeypatch.setattr(changes, "capacity", 64)
+        monkeypatch.setattr(change_log, "capacity", 64)
         store, other = open_store(), open_store()
         store["k"] = "v"
         for number in range(100):
@@ -401,17 +403,68 @@ class MemoryContract(StoreContract):
         assert asks_sqlite(store, "k")
         assert not asks_sqlite(store, "k")
 
-    @pytest.mark.parametrize("content", [b"", b"x", b"x" * 300_000, b"fclog01" * 1000])
-    def test_a_log_that_is_none_is_done_without(self, directory, open_store, content, caplog):
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"x",
+            b"x" * 300_000,
+            b"fclog01" * 1000,
+            bytes.fromhex("666163 6c6f67 3032") + b"\xff" * 300_000,
+            bytes.fromhex("666163 6c6f67 3032") + bytes(300_000),
+            "folder",
+            "link",
+            "pipe",
+        ],
+        ids=["empty", "short", "other", "older", "huge capacity", "no capacity", "folder", "link", "pipe"],
+    )
+    def test_a_log_that_is_none_is_replaced_or_done_without(self, directory, open_store, content, tmp_path):
         open_store().close()
-        (directory / "cache.changes").write_bytes(content)
+        for log in directory.rglob("cache.changes"):
+            log.unlink()
+            if content == "folder":
+                log.mkdir()
+            elif content == "link":
+                (tmp_path / "elsewhere").write_bytes(b"not ours")
+                log.symlink_to(tmp_path / "elsewhere")
+            elif content == "pipe":
+                os.mkfifo(log)
+            else:
+                log.write_bytes(content)
         store, other = open_store(), open_store()
-        assert "no change log" in caplog.text
         for number in range(3):
             store["k"] = number
             known(store, "k")
             other["k"] = -number
             assert store["k"] == -number
+        if content == "link":
+            assert (tmp_path / "elsewhere").read_bytes() == b"not ours"
+        known(store, "k")
+        other["another"] = 1
+        assert asks_sqlite(store, "k") == (content == "folder")
+
+    def test_what_a_process_left_that_died_while_it_made_a_log_is_removed(self, directory, open_store):
+        open_store().close()
+        left, recent, other = (
+            directory / f"cache.{name}" for name in (f"changes.{'0a' * 8}", f"recency.{'0b' * 8}", "changes.of-others")
+        )
+        for path in (left, recent, other):
+            path.write_bytes(b"x")
+        for path in (left, other):
+            os.utime(path, (time.time() - 3600,) * 2)
+        open_store().close()
+        assert [path.exists() for path in (left, recent, other)] == [False, True, True]
+
+    def test_a_log_is_made_where_links_are_not_permitted(self, monkeypatch, open_store):
+        def link(*arguments, **options):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "link", link)
+        store, other = open_store(), open_store()
+        store["k"] = "v"
+        known(store, "k")
+        other["another"] = 1
+        assert not asks_sqlite(store, "k")
 
     def test_a_log_that_somebody_removes_leaves_it_true(self, directory, store, open_store):
         store["k"] = 0
@@ -494,6 +547,24 @@ class MemoryContract(StoreContract):
                 assert "absent" not in store
             assert in_order(store) == [("k", number)]
             assert len(store) == 1
+
+    def test_what_is_read_while_another_process_starts_the_wal_over_is_whole(self, open_store, start, directory):
+        """It is read without a lock: what it is read from is written over meanwhile."""
+        store = open_store(memory=0)
+        keys = range(8)
+        store.update((key, described(key, 9000)) for key in keys)
+        other = start("start_over", self.kind, str(directory), len(keys), 3000)
+        seen = set()
+        while other.popen.poll() is None:
+            for key in keys:
+                for _ in range(4):
+                    value = store[key]
+                    assert is_whole(key, value)
+                    seen.add(value)
+            assert all(is_whole(key, value) for key, value in store.get_many(keys).items())
+        other.finish()
+        assert len(seen) > 20
+        assert store.check()
 
     @pytest.mark.parametrize("name", ["feed", "batch", "fastcache_feed", "fastcache_batch"])
     def test_a_planted_table_does_not_come_in_between(self, open_store, foreign, name):

@@ -72,6 +72,24 @@ class Frozen:
     y: tuple = ()
 
 
+class Rich(enum.Enum):
+    """With more than members."""
+
+    ONE = 1
+
+    def act(self):
+        raise AssertionError("a pickle has called a method")
+
+    @property
+    def told(self):
+        raise AssertionError("a pickle has read a property")
+
+    def extend(self, items):
+        raise AssertionError("a pickle has changed a member")
+
+    __setitem__ = __setstate__ = extend
+
+
 Pair = collections.namedtuple("Pair", "left right")
 
 
@@ -94,7 +112,9 @@ def slotted(a):
     return made
 
 
-LISTED = [Color, Number, Point, Frozen, Pair, Slotted, Text]
+# Not all of them come back if pickle has its way.
+MEMBERS = [value for value in samples.REDUCED.values() if isinstance(value, enum.Enum)]
+LISTED = [Color, Number, Point, Frozen, Pair, Slotted, Text, *{type(member) for member in MEMBERS}]
 OF_LISTED = [
     Color.RED,
     Number.ONE,
@@ -133,6 +153,12 @@ def edit(directory, statement, *parameters):
     """Run SQL on the database of a closed store, as who can write into the directory can."""
     with contextlib.closing(sqlite3.connect(directory / "cache.db", isolation_level=None)) as database:
         return database.execute(statement, parameters).fetchall()
+
+
+def text(of):
+    """The opcode that leaves a text on the unpickler's stack."""
+    encoded = of.encode()
+    return b"\x8c" + bytes([len(encoded)]) + encoded
 
 
 def codecs(directory):
@@ -202,11 +228,11 @@ class TrustContract(StoreContract):
         found = store["d"]
         assert found[0] is found[1][0] is found[1][1]["x"]
         loop = Point(1)
-        loop.y = [loop]
+        loop.y = [loop, samples.Access.READ | samples.Access.RUN]
         with open_store(directory.with_name("listed"), safe_types=[Point]) as listing:
             listing["loop"] = loop
             found = listing["loop"]
-            assert found.y[0] is found
+            assert found.y == [found, samples.Access.READ | samples.Access.RUN]
             assert found.x == 1
             with pytest.raises(TypeError):
                 listing[slotted([1])] = 1
@@ -229,15 +255,20 @@ class TrustContract(StoreContract):
         assert store["in a file"][0] == samples.Place("a", 1)
         assert store.check()
 
+    @pytest.mark.leaves_damage
     def test_what_is_in_safe_types_is_plain(self, open_store, directory, home):
         with open_store(safe_types=LISTED) as store:
-            for number, value in enumerate(OF_LISTED):
+            for number, value in enumerate([*OF_LISTED, *MEMBERS]):
                 store[number] = value
                 assert same(store[number], value)
+            for member in MEMBERS:
+                store[member, "in a key"] = member
         assert not any(codec & SIGNED for codec in codecs(directory).values())
         assert not home.exists()
         with open_store(safe_types=LISTED, memory=0) as store:
-            assert all(same(store[number], value) for number, value in enumerate(OF_LISTED))
+            assert all(same(store[number], value) for number, value in enumerate([*OF_LISTED, *MEMBERS]))
+            # Members that equal the same int are one key.
+            assert all(store[member, "in a key"] == member for member in MEMBERS)
             assert store.check()
             store["mixed"] = [Point(1), samples.Place("a", 1)]
             assert store["mixed"] == [Point(1), samples.Place("a", 1)]
@@ -277,6 +308,7 @@ class TrustContract(StoreContract):
 
     # the secret
 
+    @pytest.mark.leaves_damage
     def test_the_secret_is_that_of_the_argument_or_the_environment_or_the_user(self, open_store, home, monkeypatch):
         with open_store(secret=SECRET) as store:
             store["argument"] = Color.RED
@@ -422,6 +454,7 @@ class TrustContract(StoreContract):
                     store["a"]
 
     @pytest.mark.parametrize("how", [os.mkdir, os.system, eval, exec])
+    @pytest.mark.leaves_damage
     def test_a_planted_pickle_runs_nothing(self, open_store, directory, marker, how):
         with open_store() as store:
             store["row"], store["signed"], store["file"] = [1], Color.RED, b"x" * 200_000
@@ -488,6 +521,79 @@ class TrustContract(StoreContract):
         from fastcache import plain
 
         assert plain.build_date.__doc__
+
+    def test_a_member_of_an_enum_is_all_that_its_name_leads_to(self, open_store, directory, marker):
+        with open_store() as store:
+            store["a"] = [1]
+        plain = text("fastcache.plain")
+        member, listed = plain + text("build_member") + b"\x93", plain + text("build_listed") + b"\x93"
+        rich, point, color = (text(f"{kind.__module__}:{kind.__qualname__}") for kind in (Rich, Point, Color))
+        style = text("tests.samples:Style")
+        of_color = text(Color.__module__) + text("Color") + b"\x93"
+        getattr_ = text("builtins") + text("getattr") + b"\x93"
+        or_ = text("_operator") + text("or_") + b"\x93"
+        names = [
+            "__reduce__",
+            "__class__",
+            "__members__",
+            "_member_map_",
+            "mro",
+            "name",
+            "value",
+            "_value_",
+            "act",
+            "told",
+        ]
+        names += ["ONE.act", "one", "", "_missing_", "__init__", "__getattribute__", "__subclasses__", "\u00aa"]
+        bodies = [member + rich + text(name) + b"\x86R" for name in names]
+        bodies += [member + kind + text("__init__") + b"\x86R" for kind in (point, color)]
+        bodies += [
+            # What is no name, or too much, or too little.
+            *(
+                member + rich + wrong + b"\x86R"
+                for wrong in (b"K\1", b"N", b"]", b")", b"C\3ONE", text("ONE") + b"\x85")
+            ),
+            *(
+                member + wrong + text("ONE") + b"\x86R"
+                for wrong in (b"N", b"]", text("builtins:int"), text("enum:Enum"))
+            ),
+            member + rich + b"\x85R",
+            member + rich + text("ONE") + text("act") + b"\x87R",
+            member + member + rich + text("ONE") + b"\x86R" + text("act") + b"\x86R",
+            # A member, and then more of it.
+            member + rich + text("ONE") + b"\x86R" + b"}" + text("_value_") + b"K\2sb",
+            member + rich + text("ONE") + b"\x86R" + b"K\1K\2s",
+            member + rich + text("ONE") + b"\x86R" + b"K\1a",
+            member + rich + text("ONE") + b"\x86R" + b")R",
+            *(listed + b"(" + rich + b"\x88K\1\x85" + rest + b"tR" for rest in (b"}NN", b"N]N", b"NN}", b"NN}K\1K\2s")),
+            listed + b"(" + rich + b"\x89K\1\x85NNNtR",
+            # Flags without number.
+            listed + b"(" + style + b"\x88\x8b" + (1 << 16).to_bytes(4, "little") + b"\x7f" * (1 << 16) + b"\x85NNNtR",
+            listed + b"(" + rich + b"\x88" + text("New") + text("A B") + b"\x86NNNtR",
+            # As other Pythons would, but not signed.
+            getattr_ + of_color + text("RED") + b"\x86R",
+            getattr_ + of_color + text("__subclasses__") + b"\x86R)R",
+            getattr_ + member + text("_function") + b"\x86R",
+            or_ + b"K\1K\2\x86R",
+            or_ + member + color + text("RED") + b"\x86R" + b"K\1\x86R",
+            of_color + text("red") + b"\x85R",
+            text(Color.__module__) + text("Color.RED") + b"\x93",
+            plain + text("build_member._function") + b"\x93",
+            plain + text("Listed") + b"\x93" + b"]\x85R",
+            plain + text("_reduce_member") + b"\x93" + b"K\1K\2\x86R",
+        ]
+        with open_store(safe_types=[Rich, Point, Color, samples.Style], memory=0) as store:
+            for body in bodies:
+                store.store.connect().query("UPDATE entry SET value = ?1, codec = 16", (b"\x80\x05" + body + b".",))
+                with pytest.raises((fastcache.UntrustedValueError, fastcache.DecodeError)):
+                    store["a"]
+                assert not store.check()
+            good = member + rich + text("ONE") + b"\x86R"
+            store.store.connect().query("UPDATE entry SET value = ?1, codec = 16", (b"\x80\x05" + good + b".",))
+            assert store["a"] is Rich.ONE
+        assert Rich.ONE._value_ == 1
+        with open_store(memory=0) as store:
+            self.read_in_every_way(store, "a", fastcache.UntrustedValueError)
 
     def test_nesting_overflows_no_stack(self, open_store, directory, start):
         with open_store() as store:
@@ -588,6 +694,8 @@ class CacheTrustContract(StoreContract):
         assert tag == "red"
         assert abs(after - before) < 1
         assert "b" not in store
+        # What has expired is not signed, and a check would say so.
+        store.expire()
 
     def test_what_waits_to_be_written_is_signed_too(self, open_store, directory):
         with open_store(write_behind=100.0) as store:

@@ -5,6 +5,7 @@ import itertools
 import os
 import pickle
 import threading
+import time
 
 import pytest
 
@@ -569,6 +570,44 @@ class WriteBehindContract(StoreContract):
         store.flush()
         assert open_store()["a"] == 3999
 
+    def test_a_transaction_sees_nothing_that_others_put_off_meanwhile(self, open_store, short_turns):
+        def timer():
+            # Whoever writes what was put off looks at it, and so lets others in.
+            time.sleep(0.0002)
+            return time.time()
+
+        store = open_store(write_behind=5, timer=timer)
+        ended = threading.Event()
+
+        def put_off():
+            while not ended.is_set():
+                store["k"] = "of others"
+                time.sleep(0.0001)
+
+        threads = [threading.Thread(target=put_off) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        seen = set()
+        try:
+            for _ in range(200):
+                with store.transact():
+                    before = store.get("k")
+                    store["k"] = "mine"
+                    seen.add((store.get("k"), store.get("k")))
+                    store["k"] = before
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+        assert seen == {("mine", "mine")}
+
+    def test_a_normal_exit_writes_what_waits_while_daemon_threads_are_inside_of_operations(self, start, directory):
+        for _ in range(3):
+            start("end_with_waiting", str(directory), 3).finish()
+            with self.store_type(directory) as store:
+                assert [store.get(f"waits {number}") for number in range(100)] == list(range(100))
+                store.clear()
+
     def test_closing_while_other_threads_set_keeps_what_they_were_told_is_set(self, open_store):
         for _ in range(10):
             told = {}
@@ -643,6 +682,10 @@ class WriteBehindContract(StoreContract):
         assert all(is_whole(key.split()[1], value) for key, value in store.items())
         store.check(fix=True)
         assert store.check()
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    def test_a_fork_waits_for_nobody_who_waits_for_it(self, directory, start):
+        assert start("fork_beside_a_writer", self.kind, str(directory)).finish() == [0, "v", "v", 1]
 
     @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="tells memory by /proc")
     @pytest.mark.parametrize("seconds", [0.5, LATER])

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -155,6 +156,30 @@ def test_a_broken_environment_is_made_anew(dev, monkeypatch, tmp_path, capsys):
 
     assert dev.environment() == python
     assert capsys.readouterr().out == ""
+
+
+def test_what_the_demo_has_built_is_not_built_again_for_the_tests(dev, monkeypatch, tmp_path):
+    python = Path(sys.executable)
+    monkeypatch.setattr(dev, "ROOT", tmp_path)
+    for name in ("setup.py", "pyproject.toml"):
+        (tmp_path / name).touch()
+    (tmp_path / "build").mkdir()
+    seal = tmp_path / "build" / f"installed-{sys.implementation.cache_tag}.txt"
+    commands = []
+    monkeypatch.setattr(dev, "quietly", lambda command, what: commands.append([str(each) for each in command]))
+    dev.install(python, "")
+    dev.install(python, dev.TESTING)
+    dev.install(python, dev.TESTING)
+    dev.install(python, "")
+    built, added = commands
+    assert built[-2:] == ["--editable", str(tmp_path)]
+    assert "--editable" not in added
+    assert any(each.startswith("pytest>=") for each in added)
+    assert not any(each.startswith(("msgspec", "diskcache")) for each in added)
+
+    seal.write_text("of other sources")
+    dev.install(python, dev.TESTING)
+    assert commands[-1][-2:] == ["--editable", f"{tmp_path}{dev.TESTING}"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["dance"]])

@@ -1,0 +1,367 @@
+"""Look for damage in a cache, and repair it.
+
+What can be wrong, and what a repair does:
+
+- *orphaned files*: a process died between renaming a value file and committing its row, and nobody has noticed yet
+  (engine/blobs/files.pyx), or somebody put a file there. They are removed if they are plain files with a name of our
+  form; what else lies there is not ours, and left alone.
+- *dangling rows*, *size mismatches*: a value file was removed or changed from outside. The value is lost; the row is
+  removed (until then the entry reads as missing). If all of the folder is gone, reading raises StorageError, since it
+  may come back, and it is this repair alone that gives its entries up.
+- *counters*: the bytes in files, which ``volume`` reads, are counted anew.
+- *untrusted*, *undecodable entries*: their values (or keys) are neither plain data nor signed with this process's
+  secret (trust.py), or cannot be decoded at all. They are counted, and stay: another process may have the secret, or
+  be of a newer version. Who wants them gone deletes them, or sets them anew. What a user's own serializer has made is
+  not decoded here: what its ``loads`` does is not ours to bring about in a look at a directory, and a check has to have
+  an end. All else in such a cache is looked at in the same way.
+- *SQLite's integrity*: indexes are rebuilt; if the tables are damaged, every row that can still be read is copied into
+  a new database, which replaces the old one in a single transaction.
+
+Files are compared with rows without stopping anybody; only what then looks wrong is looked at again while other
+writers wait. A value file gets its final name under the database's write lock (engine/blobs/files.pyx), so under that
+lock a file without a row is an orphan for certain.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastcache.engine.blobs.files import MissingFileError
+from fastcache.engine.database.transaction import Transaction
+from fastcache.engine.eviction.bounded import usable_settings
+from fastcache.engine.shards import Shards
+from fastcache.engine.sqlite import sql
+from fastcache.engine.sqlite.connection import Connection
+from fastcache.engine.store import Store
+from fastcache.errors import CacheError, CorruptError, FormatError, StorageError, UntrustedValueError
+from fastcache.serializers.messagepack import MsgspecSerializer, PickleSerializer, Serializer
+
+__all__ = ["CheckResult", "check", "check_all"]
+
+_COUNTERS = ("orphaned_files", "dangling_rows", "size_mismatches", "untrusted_entries", "undecodable_entries")
+_BATCH = 256
+# The codec of what went through the serializer, flags aside (engine/codecs/values.pyx).
+_SERIALIZED = 16
+# So many batches without a readable row are looked at row by row; what follows, in strides.
+_PATIENCE = 32
+# How far to look where neither the table nor the index tells.
+_PROBABLY_LAST = 1 << 40
+
+
+@dataclass
+class CheckResult:
+    """What a check found, before any repair. True if nothing was wrong.
+
+    Attributes:
+        orphaned_files: files that no entry names, leftovers of dead writers included (a count).
+        dangling_rows: entries whose file is missing (a count).
+        size_mismatches: entries whose file has another size than stored (a count).
+        counters_consistent: whether the stored bytes in files agree with the entries.
+        untrusted_entries: entries that are not loaded here, since nothing says who wrote them (a count).
+        undecodable_entries: entries that cannot be decoded (a count); those of a user's own serializer are not tried.
+        sqlite_integrity_ok: whether SQLite's own integrity check passed.
+        fixed: whether a repair was asked for, and done (of all but entries that are not trusted, or not decodable).
+        details: a line for each thing that is wrong: file names and row ids, never keys or values.
+    """
+
+    orphaned_files: int = 0
+    dangling_rows: int = 0
+    size_mismatches: int = 0
+    counters_consistent: bool = True
+    untrusted_entries: int = 0
+    undecodable_entries: int = 0
+    sqlite_integrity_ok: bool = True
+    fixed: bool = False
+    details: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was wrong."""
+        return (
+            not (self.orphaned_files or self.dangling_rows or self.size_mismatches)
+            and not (self.untrusted_entries or self.undecodable_entries)
+            and self.counters_consistent
+            and self.sqlite_integrity_ok
+        )
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        if self.ok:
+            return "ok"
+        left = self.untrusted_entries + self.undecodable_entries
+        repaired = ", repaired" + (f" but {left} of them" if left else "") if self.fixed else ""
+        lines = [f"{len(self.details)} problem(s){repaired}"]
+        lines += [f"  {line}" for line in self.details]
+        return "\n".join(lines)
+
+
+def check(store: Store, *, fix: bool = False) -> CheckResult:
+    """Check a store, and with ``fix`` repair what is wrong.
+
+    Args:
+        store: an open store.
+        fix: whether to repair.
+
+    Returns:
+        What was found, before the repair.
+
+    >>> from fastcache import Cache
+    >>> with Cache() as cache:
+    ...     print(cache.check())
+    ok
+    """
+    result = CheckResult()
+    _check_integrity(store, result, fix)
+    if result.sqlite_integrity_ok or fix:
+        _check_files(store, result, fix)
+        _check_counter(store, result, fix)
+        _check_values(store, result)
+    result.fixed = fix and not result.ok
+    return result
+
+
+def check_all(stores: Shards, *, fix: bool = False) -> CheckResult:
+    """Check all shards, the first one first, since the others follow it; returns what was found in any of them."""
+    result = check(stores.first, fix=fix)
+    if stores.count == 1:
+        return result
+    for store in stores.all()[1:]:
+        found = check(store, fix=fix)
+        for counter in _COUNTERS:
+            setattr(result, counter, getattr(result, counter) + getattr(found, counter))
+        result.counters_consistent &= found.counters_consistent
+        result.sqlite_integrity_ok &= found.sqlite_integrity_ok
+        result.details += tuple(f"{os.path.basename(store.directory)}: {line}" for line in found.details)
+    result.fixed = fix and not result.ok
+    return result
+
+
+def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
+    problems = _integrity_problems(store)
+    if not problems:
+        return
+    result.sqlite_integrity_ok = False
+    result.details += tuple(f"database: {problem}" for problem in problems)
+    if not fix:
+        return
+    try:
+        with Transaction(store):
+            store.query(sql.REINDEX)
+    except CorruptError:
+        _salvage(store)
+    else:
+        if _integrity_problems(store):
+            _salvage(store)
+
+
+def _integrity_problems(store: Store) -> list[str]:
+    # A connection of its own: the check may take long, and must keep nobody waiting.
+    try:
+        rows = store.connect().query(sql.INTEGRITY, release_gil=True)
+    except CorruptError as error:
+        return [str(error.__cause__)]
+    return [] if rows == [("ok",)] else [str(problem) for (problem,) in rows]
+
+
+def _salvage(store: Store) -> None:
+    """Copy what can be read into a new database, and put that in the place of the old content."""
+    reader = store.connect(lenient=True)
+    try:
+        stored = dict(reader.query(sql.GET_META))
+    except CorruptError:
+        stored = {}
+    name = stored.get("serializer", store.serializer.name)
+    if name != store.serializer.name:
+        raise FormatError(f"{store.directory!r} is stored with serializer {name!r}; repair it with that one")
+    with tempfile.TemporaryDirectory(prefix="fastcache-salvage-") as folder:
+        # What can be read stays, also what is beyond the limit: whoever writes next sees to that.
+        shards = store.settings["shards"]
+        fresh = Store(
+            folder,
+            serializer=store.serializer,
+            settings=usable_settings({**stored, "shards": shards}),
+            shards=shards,
+            keeps_limit=False,
+        )
+
+        def fill() -> None:
+            with Transaction(fresh):
+                for row in _readable_rows(reader):
+                    fresh.query(sql.RESTORE, row)
+                fresh.query(sql.RECOUNT_FILE_BYTES)
+
+        try:
+            store.replace_content(fresh.connect(), fill)
+        finally:
+            fresh.close()
+
+
+def _readable_rows(reader: Connection) -> Iterator[tuple[Any, ...]]:
+    """Every row that can be read, by rowid."""
+    start, last = 1, _last_row(reader)
+    unreadable = 0
+    while start <= last:
+        try:
+            rows = reader.query(sql.SALVAGE, (start, last, _BATCH))
+        except CorruptError:
+            if unreadable > _PATIENCE:
+                start = _next_readable(reader, start, last)
+                unreadable = 0
+                continue
+            end = min(start + _BATCH - 1, last)
+            rows = list(_readable_between(reader, start, end))
+            unreadable = 0 if rows else unreadable + 1
+            start = end + 1
+        else:
+            if not rows:
+                return
+            start = rows[-1][0] + 1
+        yield from rows
+
+
+def _next_readable(reader: Connection, damaged: int, last: int) -> int:
+    """Leave a large damaged part in strides that double, and go back to its end by bisection."""
+    stride = _BATCH
+    low = damaged
+    while not _readable(reader, damaged + stride):
+        low = damaged + stride
+        stride *= 2
+        if low > last:
+            return low
+    high = damaged + stride
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _readable(reader, middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _readable(reader: Connection, row: int) -> bool:
+    try:
+        reader.query(sql.SALVAGE_ONE, (row,))
+    except CorruptError:
+        return False
+    return True
+
+
+def _readable_between(reader: Connection, first: int, last: int) -> Iterator[tuple[Any, ...]]:
+    """The same in a range that has damage in it: halved until the halves can be read, or are one row."""
+    try:
+        # Of one row alone: a scan would look at the next one, too, which may be on a damaged page.
+        one = first == last
+        rows = reader.query(sql.SALVAGE_ONE, (first,)) if one else reader.query(sql.SALVAGE, (first, last, _BATCH))
+    except CorruptError:
+        if first < last:
+            middle = (first + last) // 2
+            yield from _readable_between(reader, first, middle)
+            yield from _readable_between(reader, middle + 1, last)
+    else:
+        yield from rows
+
+
+def _last_row(reader: Connection) -> int:
+    """The last rowid that the table or, where its end is damaged, the index of keys knows of."""
+    for statement in (sql.LAST_ROW, sql.LAST_INDEXED_ROW):
+        try:
+            return int(reader.query(statement)[0][0] or 0)
+        except CorruptError:
+            continue
+    return _PROBABLY_LAST
+
+
+def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
+    files = store.files
+    there = files.is_there()
+    if fix and there:
+        store.tidy()
+    leftovers = files.abandoned(remove=fix)
+    result.orphaned_files += leftovers
+    if leftovers:
+        result.details += (f"orphaned file(s): {leftovers} left in values/tmp by writers that died",)
+    # First what is there, then what should be: a file that is written meanwhile is no suspect.
+    on_disk = set(files.names())
+    reader = store.connect()
+    rows = reader.query(sql.FILE_ROWS, release_gil=True)
+    named = {name for _, name, _ in rows}
+    strangers = on_disk - named - {name for (name,) in reader.query(sql.ALL_TRASH)}
+    # Looked for again: somebody may have made it since, for the first file of all.
+    there = files.is_there()
+    suspects = {name for _, name, size in rows if not there or files.size(name) != size}
+    if not strangers and not suspects:
+        return
+    with Transaction(store):
+        rows = store.query(sql.FILE_ROWS)
+        named = {name for _, name, _ in rows}
+        kept = named | {name for (name,) in store.query(sql.ALL_TRASH)}
+        # What is no plain file is not ours.
+        for name in sorted(name for name in strangers - kept if files.size(name) is not None):
+            result.orphaned_files += 1
+            result.details += (f"orphaned file: values/{name}",)
+            if fix and not files.unlink(name):
+                raise StorageError(f"cannot remove an orphaned file from {files.folder!r}")
+        there = files.is_there()
+        if rows and not there:
+            lost = f"{len(rows)} entries have their values in {files.folder!r}"
+            result.details += (f"no folder: {lost}, which is not there",)
+        for row, name, size in rows:
+            found = files.size(name) if there else None
+            if name not in suspects or found == size:
+                continue
+            if found is None:
+                result.dangling_rows += 1
+                result.details += (f"dangling row: {row}, its file values/{name} is missing",)
+            else:
+                result.size_mismatches += 1
+                result.details += (f"size mismatch: row {row} states {size} bytes, values/{name} has others",)
+            if fix:
+                store.query(sql.DELETE_ROW, (row,))
+    if fix:
+        store.tidy()
+
+
+def _is_ours(serializer: Serializer) -> bool:
+    """Whether what decodes is of this package, and runs nothing that stored bytes choose."""
+    loads = getattr(type(serializer), "loads", None)
+    return loads in (PickleSerializer.loads, MsgspecSerializer.loads)
+
+
+def _check_values(store: Store, result: CheckResult) -> None:
+    """Decode all that has an encoding, but for what a serializer of the user's has made."""
+    ours = _is_ours(store.serializer)
+    reader = store.connect()
+    last = -(1 << 63)
+    while rows := reader.query(sql.ENCODED_ROWS, (last, _BATCH), release_gil=True):
+        for row, key, codec, file, size, value in rows:
+            try:
+                if ours:
+                    store.decode_row(key, codec, file, size, value)
+                elif not (type(codec) is int and codec & 0xFF == _SERIALIZED):
+                    # Its key may be the user's, too, and is not needed where nothing is signed.
+                    store.decode_row(0, codec, file, size, value)
+            except UntrustedValueError:
+                result.untrusted_entries += 1
+                result.details += (f"untrusted entry: row {row} is neither plain data nor signed with our secret",)
+            except MissingFileError:
+                # Replaced meanwhile, or counted already.
+                pass
+            except CacheError as error:
+                result.undecodable_entries += 1
+                result.details += (f"undecodable entry: row {row}: {error}",)
+        last = rows[-1][0]
+
+
+def _check_counter(store: Store, result: CheckResult, fix: bool) -> None:
+    ((counted, actual),) = store.connect().query(sql.FILE_BYTES, release_gil=True)
+    if counted == actual:
+        return
+    result.counters_consistent = False
+    result.details += (f"counter: {counted} bytes in files are stored, the entries add up to {actual}",)
+    if fix:
+        with Transaction(store):
+            store.query(sql.RECOUNT_FILE_BYTES)

@@ -1,0 +1,1 @@
+"""One SQLite database in use: sessions, transactions, checkpoints."""

@@ -1,0 +1,33 @@
+# Whose turn it is to write, among the threads of a process.
+
+
+cdef class Turn:
+    # The thread that has it; 0 if none. One that it was handed to, and that has not woken yet, has it at depth 0.
+    cdef unsigned long owner
+    cdef int depth
+    # When its owner began to wait for it, by time.monotonic; 0 if it did not have to.
+    cdef double began
+    cdef list waiters
+    # The number of forks (fork_count) in which this was true.
+    cdef unsigned long born
+
+    cdef int notice_fork(self) except -1
+    cdef int take(self, double timeout) except -1
+    cdef bint take_if_free(self) except -1
+    cdef void give(self)
+    cdef void give_way(self)
+    cdef bint is_mine(self) noexcept
+
+    cdef int wait(self, unsigned long me, double timeout) except -1
+    cdef int pass_on(self, double patience) except -1
+
+
+cdef unsigned long fork_count() noexcept nogil
+
+
+cdef class Waiter:
+    cdef object lock
+    cdef unsigned long thread
+    # By time.monotonic, and by the system's clock.
+    cdef double since
+    cdef double came

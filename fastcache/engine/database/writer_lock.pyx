@@ -1,0 +1,156 @@
+# cython: nonecheck=True
+"""Whose turn it is to write, among the threads of a process.
+
+A thread that gives the turn back and wants it again at once is faster than any that has to wake up first: good for
+speed, since nothing is as quick as no switch between threads, and bad for who waits. So a turn that is given back is free for
+whoever comes first, unless the one that waits longest has waited for a millisecond: then it is handed over. (The same
+rule as the starvation mode of Go's sync.Mutex: https://go.dev/src/internal/sync/mutex.go.)
+
+Everything here is done with the GIL, which is why no lock guards it; it is given up in one place, while waiting.
+"""
+
+import _thread
+from time import monotonic
+
+from cpython.pythread cimport PyThread_get_thread_ident
+
+from fastcache.engine.shm.wal_clock cimport seconds
+
+from fastcache.runtime import imports
+from fastcache.errors import Timeout
+
+cdef extern from *:
+    """
+    static unsigned long fastcache_forks = 0;
+    #ifdef _WIN32
+    static int fastcache_count_forks(void) { return 0; }
+    #else
+    #include <pthread.h>
+    static void fastcache_was_forked(void) { fastcache_forks++; }
+    static int fastcache_count_forks(void) { return pthread_atfork(0, 0, fastcache_was_forked); }
+    #endif
+    """
+    unsigned long fastcache_forks
+    int fastcache_count_forks() noexcept
+
+if fastcache_count_forks():
+    raise MemoryError("forks cannot be counted")
+
+# After this time a waiter does not have to compete any more, in seconds.
+cdef double FAIR = 0.001
+
+
+cdef unsigned long fork_count() noexcept nogil:
+    """How many forks lie between the process that has loaded this module and this one, whoever made them: Python, whose hooks
+    run (runtime/fork.py), or C code (a server, a library), which knows nothing of these."""
+    return fastcache_forks
+
+
+cdef class Waiter:
+    """A thread that waits for the turn, asleep on a lock of its own."""
+
+    def __cinit__(self, unsigned long thread):
+        self.lock = imports.new_lock()
+        self.lock.acquire()
+        self.thread = thread
+        self.since = monotonic()
+        self.came = seconds()
+
+
+cdef class Turn:
+    """Whose turn it is; re-entrant."""
+
+    def __cinit__(self):
+        self.waiters = []
+        self.born = fork_count()
+
+    cdef int take(self, double timeout) except -1:
+        """Have the turn, within ``timeout`` seconds."""
+        cdef unsigned long me = <unsigned long>PyThread_get_thread_ident()
+        self.notice_fork()
+        if self.owner == 0:
+            self.owner = me
+            self.began = 0.0
+        elif self.owner != me:
+            return self.wait(me, timeout)
+        self.depth += 1
+        return 0
+
+    cdef bint take_if_free(self) except -1:
+        cdef unsigned long me = <unsigned long>PyThread_get_thread_ident()
+        self.notice_fork()
+        if self.owner != 0 and self.owner != me:
+            return False
+        if self.owner == 0:
+            self.owner = me
+            self.began = 0.0
+        self.depth += 1
+        return True
+
+    cdef int notice_fork(self) except -1:
+        """In a child that was forked without Python's hooks: whoever has the turn, or waits for it, is in the parent."""
+        if self.born != fork_count():
+            self.born = fork_count()
+            self.owner = 0
+            self.depth = 0
+            self.waiters = []
+        return 0
+
+    cdef void give(self):
+        self.depth -= 1
+        if self.depth == 0:
+            if self.waiters:
+                self.pass_on(FAIR)
+            else:
+                self.owner = 0
+
+    cdef void give_way(self):
+        """Give it back to whoever waits, for however long: what is done in the background comes in small pieces."""
+        self.depth -= 1
+        if self.depth == 0:
+            if self.waiters:
+                self.pass_on(0.0)
+            else:
+                self.owner = 0
+
+    cdef bint is_mine(self) noexcept:
+        return self.owner != 0 and self.owner == <unsigned long>PyThread_get_thread_ident()
+
+    cdef int wait(self, unsigned long me, double timeout) except -1:
+        cdef Waiter waiter = Waiter(me)
+        cdef double left
+        self.waiters.append(waiter)
+        try:
+            # A signal handler that runs meanwhile may wait, too, and get what was meant for us.
+            while self.owner != 0 and self.owner != me:
+                left = waiter.since + timeout - monotonic()
+                if left <= 0.0:
+                    raise Timeout(
+                        f"another thread of this process kept the cache locked for the whole timeout of {timeout:g} s")
+                waiter.lock.acquire(True, min(left, _thread.TIMEOUT_MAX))
+            self.owner = me
+            self.depth += 1
+            self.began = waiter.since
+        except BaseException:
+            self.waiters.remove(waiter)
+            if self.owner == me and self.depth == 0:
+                self.owner = 0
+            # It may have been us whom it was meant to wake.
+            if self.owner == 0 and self.waiters:
+                self.pass_on(FAIR)
+            raise
+        self.waiters.remove(waiter)
+        return 0
+
+    cdef int pass_on(self, double patience) except -1:
+        """Hand it to whoever has waited for so many seconds; else set it free, and wake the first one."""
+        cdef Waiter first = self.waiters[0]
+        cdef Waiter waiter
+        # By a clock that needs no memory: to give the turn back must not fail.
+        self.owner = first.thread if seconds() - first.came >= patience else 0
+        for waiter in self.waiters:
+            # A thread that waits in a signal handler of its own stands here twice.
+            if waiter is first or waiter.thread == self.owner:
+                if waiter.lock.locked():
+                    waiter.lock.release()
+        return 0

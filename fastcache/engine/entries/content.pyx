@@ -1,0 +1,76 @@
+# cython: nonecheck=True
+"""The value of an entry: from what its row says, by way of a value file maybe, to the Python object.
+
+Three steps, in this order: `load` brings what is stored, from the file if it is in one; `admit` has it verified and
+decompressed; `decode` makes the object, or `give` what is wanted of it.
+"""
+
+cimport cython
+
+from fastcache.engine.blobs.files import MissingFileError
+from fastcache.engine.codecs.values cimport CODEC_BUFFERS, COMPRESSION_SHIFT, Apart
+from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE
+from fastcache.engine.sqlite.connection cimport NEVER, cell_of_plain
+
+
+@cython.final
+cdef class Content:
+    """Reads the values of one store."""
+
+    def __cinit__(self, ValueFormat format, ValueFiles files):
+        self.format = format
+        self.files = files
+
+    cdef bint load(self, Database database, Entry entry, Want want=VALUE) except -1:
+        """Read ``stored`` from the file, if it is in one, or map it. False if the entry has expired (then ``file`` becomes
+        None) or its file is missing."""
+        if entry.expire != NEVER and entry.expire <= database.now():
+            entry.file = None
+            return False
+        if entry.file is not None:
+            try:
+                entry.stored = self.read_file(entry.codec, entry.file, entry.size, want)
+            except MissingFileError:
+                return False
+        return True
+
+    cdef object read_file(self, int codec, object file, object size, Want want):
+        """The content of a value file, of what is in a row: a view of it if that is how it will be used, else bytes."""
+        if not codec >> COMPRESSION_SHIFT and (codec & CODEC_BUFFERS or want == BYTES):
+            return self.files.map(file, size)
+        return self.files.read(file, size)
+
+    cdef int admit(self, Entry entry, const Cell* key) except -1:
+        """Have ``stored`` verified and decompressed, if need be."""
+        cdef int codec = entry.codec
+        entry.stored = self.format.admit(entry.stored, key, &codec)
+        entry.codec = codec
+        return 0
+
+    cdef int decode(self, Entry entry, bint copy) except -1:
+        """Turn ``stored``, once it is admitted, into the Python value."""
+        entry.stored = self.format.decode(entry.codec, entry.stored, copy)
+        return 0
+
+    cdef int give(self, Entry entry, Want want) except -1:
+        """Turn ``stored``, once it is admitted, into what is wanted of it."""
+        if want != BYTES:
+            return self.decode(entry, want == COPY)
+        if type(entry.stored) is Apart:
+            entry.stored = (<Apart>entry.stored).whole
+        if type(entry.stored) is str:
+            entry.stored = (<str>entry.stored).encode("utf-8", "surrogatepass")
+        if entry.stored is None or type(entry.stored) in (int, float):
+            raise TypeError(f"buffer=True is for what is stored as bytes, and this is of the type {type(entry.stored).__name__}")
+        entry.stored = memoryview(entry.stored).toreadonly()
+        return 0
+
+    cdef object of_scanned(self, object key, object codec, object file, object size, object stored):
+        """The value of a scanned row, its key as it is stored; raises MissingFileError."""
+        cdef Cell cell
+        cdef int number = codec if type(codec) is int and 0 <= codec < 1 << 31 else -1
+        if file is not None:
+            stored = self.read_file(number, file, size, VALUE)
+        cell_of_plain(key, &cell)
+        stored = self.format.admit(stored, &cell, &number)
+        return self.format.decode(number, stored, False)

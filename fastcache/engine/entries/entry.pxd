@@ -1,0 +1,26 @@
+# An entry as it was read, and how much of it is wanted.
+
+from fastcache.engine.entries.pending cimport Place
+from fastcache.engine.sqlite.connection cimport Cell, Statement
+
+
+cdef enum Want:
+    # What a read gives: the value, the value with arrays that can be written to, or the bytes that are stored.
+    VALUE = 0
+    COPY = 1
+    BYTES = 2
+
+
+cdef class Entry:
+    cdef int codec
+    cdef long long size
+    cdef long long expire
+    cdef long long id
+    cdef object stored
+    cdef object tag
+    cdef str file
+
+
+cdef Entry read_entry(Statement statement)
+cdef Entry entry_of(Place place)
+cdef object check_tag(object tag, Cell* cell)

@@ -1,0 +1,9 @@
+"""When entries expire: seconds from now, as users say it, the absolute time that is stored, and the removal in time."""
+
+from typing import final
+
+from typing_extensions import Self
+
+@final
+class Expiry:
+    def __new__(cls) -> Self: ...

@@ -1,0 +1,53 @@
+# The one order in which an entry is looked for.
+
+from cpython.ref cimport PyObject
+
+from fastcache.engine.database.database cimport Database
+from fastcache.engine.entries.pending cimport Queue
+from fastcache.engine.memory.sieve cimport Kind, Node
+from fastcache.engine.memory.tier cimport Memory
+from fastcache.engine.sqlite.connection cimport Cell, Statement
+
+
+cdef enum Source:
+    # Where an entry was found, in the order in which it is looked for.
+    PENDING = 0
+    REMEMBERED = 1
+    STORED = 2
+    # It is certain that there is none.
+    NOWHERE = 3
+
+
+cdef enum Depth:
+    # How much has to be known of an entry: whether there is one, its value, or all that its row says.
+    PRESENCE = 0
+    CONTENT = 1
+    WHOLE = 2
+
+
+cdef struct Finding:
+    Source source
+    # PENDING: a Place. Borrowed, as the others are, until anything runs that may let others in.
+    PyObject* place
+    # REMEMBERED
+    Node* node
+    # STORED: a Statement that stands on the row, and has to be reset.
+    PyObject* statement
+    # The tier's era before SQLite was asked, for `fill`; 0 where the tier may not be filled.
+    unsigned long long era
+
+
+cdef class Lookup:
+    cdef Memory tier
+    # What write-behind puts off; None without.
+    cdef Queue pending
+    cdef object serializer
+
+    cdef unsigned long long era(self, Database database) noexcept
+    cdef object find(self, Database database, object key, object owner, Cell* cell, Depth depth, Finding* found)
+    cdef bint find_aside(
+        self, object name, unsigned long long hashed, Depth depth, bint usable, int committed, Finding* found) except -1
+    cdef int ask(self, Database database, const Cell* key, Depth depth, Finding* found) except -1
+    cdef bint fill(
+        self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,
+        long long expire, unsigned int row) except -1

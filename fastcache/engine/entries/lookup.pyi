@@ -1,0 +1,12 @@
+"""Looking for an entry: the one order of the places in which it may be, and the memory tier's fill."""
+
+from typing import final
+
+from typing_extensions import Self
+
+from fastcache.engine.entries.pending import Queue
+from fastcache.engine.memory.tier import Memory
+
+@final
+class Lookup:
+    def __new__(cls, tier: Memory, pending: Queue | None, serializer: object) -> Self: ...

@@ -1,0 +1,76 @@
+# What waits to be written.
+
+from fastcache.engine.shm.change_log cimport Commit
+from fastcache.engine.sqlite.connection cimport Cell, Row
+
+
+cdef class Rows:
+    cdef Row* rows
+    cdef readonly Py_ssize_t count
+    # Of keys and values.
+    cdef readonly long long size
+    cdef Py_ssize_t room
+    cdef list owners
+
+    cdef int add(self, const Row* row, object key_owner, object value_owner, object tag_owner) except -1
+    cdef int add_deletion(self, const Cell* key, object key_owner) except -1
+    cdef int replace(self, Py_ssize_t index, const Row* row, object value_owner, object tag_owner) except -1
+    cdef Row* claim(self, const Cell* key) except NULL
+    cdef bint is_full(self) noexcept
+    cdef int clear(self) except -1
+
+
+cdef class Place:
+    # Where it waits, and what reads get: a value as it was given, or what it is decoded from.
+    cdef Py_ssize_t index
+    cdef bint deleted
+    cdef int codec
+    cdef long long expire
+    cdef long long size
+    cdef object known
+    cdef object tag
+
+
+cdef class Generation(Rows):
+    # By name: the last operation on each key.
+    cdef dict places
+    # So many of the rows are committed, and so many will be with the commit that is on the way.
+    cdef Py_ssize_t written
+    cdef Py_ssize_t ending
+    cdef object failure
+
+
+cdef class Queue:
+    # How long a row may wait, in seconds.
+    cdef readonly double delay
+    cdef Generation filling
+    cdef Generation writing
+    # When the oldest row of `filling` came in, by time.monotonic.
+    cdef double since
+    # What maintenance has run into, to be raised at the next call.
+    cdef object failure
+    # Since when maintenance has waited in vain to write it, by time.monotonic; else 0.
+    cdef double stuck_since
+    cdef bint flushing
+    # Whether somebody was called to write it when it is time, and whether somebody was, because it is.
+    cdef bint attended
+    cdef bint called
+    # Of the store that writes it; NULL if nothing is looked for in it.
+    cdef const Commit* commit
+    cdef readonly long long committed
+    # How many operations have come in.
+    cdef readonly long long entered
+
+    cdef bint is_empty(self) noexcept
+    cdef bint is_enough(self) noexcept
+    cdef bint is_full(self) noexcept
+    cdef int put(
+        self, const Row* row, object key_owner, object value_owner, object tag_owner, object name=*, object known=*,
+        int known_codec=*, bint expired=*) except -1
+    cdef int remove(self, object name, const Cell* key, object key_owner) except -1
+    cdef Place find(self, object name)
+    cdef Place find_as_of(self, object name, int committed)
+    cdef bint is_committed(self) noexcept
+    cdef Generation next_to_write(self)
+    cdef int forsake(self) except -1
+    cdef double due_in(self, double now) noexcept

@@ -1,0 +1,49 @@
+# cython: nonecheck=True
+"""Many entries removed by one statement: all, what has expired, what carries a tag."""
+
+from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.sqlite.connection cimport Statement
+
+cdef extern from "<limits.h>":
+    long long LLONG_MAX
+
+# Of a statement that changes more entries than this, the change log says no more than that.
+cdef int MOST_LISTED = 1000
+
+
+cdef int change_many(Bounded store, str text, tuple parameters) except -1:
+    """Run one statement over many entries, inside a transaction, without the GIL; returns how many it changed."""
+    cdef Session session = store.writing()
+    cdef Statement statement = session.statement(text)
+    statement.bind_all(parameters)
+    return store.change_locked(session, statement, True)
+
+
+cdef int remove_many(Bounded store, str keys, tuple which, str text, tuple parameters, str reason) except -1:
+    """The same as a transaction of its own, which announces each key if there are not too many, and tells of it.
+
+    Args:
+        keys: the statement for the keys that go, and its parameters ``which``.
+    """
+    cdef int changed = 0
+    store.enter()
+    try:
+        rows = store.writing().connection.query(keys, which)
+        if len(rows) > MOST_LISTED:
+            store.will_change_all()
+        else:
+            for (stored,) in rows:
+                store.will_change_stored(stored)
+        if rows:
+            changed = change_many(store, text, parameters)
+        store.leave_together(changed, reason, rows)
+    except BaseException:
+        store.leave(False)
+        raise
+    store.leave(True)
+    return changed
+
+
+cdef long long most_asked(Bounded store) noexcept:
+    """Of how many keys it matters which they are: of all that are to be told."""
+    return MOST_LISTED + 1 if store.on_evict is None else LLONG_MAX

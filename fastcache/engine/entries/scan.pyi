@@ -1,0 +1,6 @@
+"""Looks at the whole table: rows in order, a portion at a time; sums; and the count, which is remembered."""
+
+from typing import final
+
+@final
+class Count: ...

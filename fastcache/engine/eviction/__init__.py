@@ -1,0 +1,1 @@
+"""Keeping within max_size."""

@@ -1,5 +1,0 @@
-from typing_extensions import Self, disjoint_base
-
-@disjoint_base
-class Recency:
-    def __new__(cls, path: str, meaning: int, limit: int) -> Self: ...

@@ -1,0 +1,1 @@
+"""What processes map or lock together; knows no entry and no SQL."""

@@ -1,0 +1,247 @@
+"""Claims: numbers that a process has to itself, until it gives them back or dies.
+
+A claim is a lock on one byte of a file that is empty (fcntl; https://pubs.opengroup.org/onlinepubs/9699919799/functions/fcntl.html).
+The system keeps these locks, and takes them back from who is killed, at once; whoever asks pays a microsecond. What is
+always true, and who keeps it so:
+
+- **Such a lock belongs to the process.** Among its threads the set `held` decides, with the GIL as its lock. A forked child
+  has none of its parent's, and starts with an empty set.
+- **Closing any descriptor of a file drops all of the process's locks on it.** So a file is opened once, however many ask
+  for it (`claims_in`), and closed when nobody has the object any more, so that nothing is held either. It is closed
+  with the GIL held: nobody can have opened it anew, and claimed something, before that is done.
+- **Claiming and giving back cannot be interrupted**: between the system's answer and the set no Python code runs.
+- **What is given back is free, or will be.** The system may refuse even that, for lack of memory; the number is then
+  `owed`, and whoever claims or asks next pays first.
+
+Where there is no fcntl (Windows), a claim keeps out the other threads alone, and nobody is known to be dead.
+"""
+
+import os
+from _weakref import ref
+
+from fastcache.runtime import fork
+from fastcache.errors import StorageError, system_error
+
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    static int fastcache_claim(int fd, long long number, int take) { return 1; }
+    static int fastcache_is_claimed(int fd, long long number) { return 1; }
+    static int fastcache_first_claimed(int fd, long long *first, long long *count) { return 0; }
+    static int fastcache_lacks_locks(int code) { return 0; }
+    #include <io.h>
+    static void fastcache_close(int fd) { _close(fd); }
+    #else
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <string.h>
+    #include <unistd.h>
+    static int fastcache_lock_bytes(
+        int fd, int command, int type, long long number, long long count, struct flock *place)
+    {
+        int code;
+        memset(place, 0, sizeof(*place));
+        place->l_type = (short)type;
+        place->l_whence = SEEK_SET;
+        place->l_start = (off_t)number;
+        place->l_len = (off_t)count;
+        do {
+            code = fcntl(fd, command, place);
+        } while (code == -1 && errno == EINTR);
+        return code;
+    }
+    static int fastcache_claim(int fd, long long number, int take)
+    {
+        struct flock place;
+        if (fastcache_lock_bytes(fd, F_SETLK, take ? F_WRLCK : F_UNLCK, number, 1, &place) == 0)
+            return 1;
+        return errno == EACCES || errno == EAGAIN ? 0 : -errno;
+    }
+    static int fastcache_is_claimed(int fd, long long number)
+    {
+        struct flock place;
+        return fastcache_lock_bytes(fd, F_GETLK, F_WRLCK, number, 1, &place) == 0 ? place.l_type != F_UNLCK : -errno;
+    }
+    /* Whether another process has claims among these; fills in the first ones of them. */
+    static int fastcache_first_claimed(int fd, long long *first, long long *count)
+    {
+        struct flock place;
+        if (fastcache_lock_bytes(fd, F_GETLK, F_WRLCK, *first, *count, &place) != 0)
+            return -errno;
+        *first = place.l_start;
+        *count = place.l_len;
+        return place.l_type != F_UNLCK;
+    }
+    static int fastcache_lacks_locks(int code)
+    {
+        return code == ENOLCK || code == ENOTSUP || code == EOPNOTSUPP || code == ENOSYS || code == EINVAL;
+    }
+    static void fastcache_close(int fd) { close(fd); }
+    #endif
+    """
+    int fastcache_claim(int fd, long long number, int take)
+    int fastcache_is_claimed(int fd, long long number)
+    int fastcache_first_claimed(int fd, long long* first, long long* count)
+    bint fastcache_lacks_locks(int code)
+    void fastcache_close(int fd)
+
+NUMBERS = 1 << 62
+"""Claims are numbers from 0 to below this; above it, flights say which of them waits for which (flights.pyx)."""
+
+# By device and inode. Without callbacks, which could run while a file is being closed.
+cdef dict opened = {}
+
+
+cdef class Claims:
+    """The claims on one file; ``claims_in`` makes these."""
+
+    def __cinit__(self, str path, int fd):
+        self.path = path
+        self.fd = fd
+        self.held = set()
+        self.owed = set()
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            fastcache_close(self.fd)
+
+    cpdef bint claim(self, long long number) except -1:
+        """Have a number; returns whether it was free (bool): nobody had it, in no thread and no process.
+
+        Raises:
+            StorageError: the system has no such locks there, or too little memory for one.
+        """
+        if number in self.held:
+            return False
+        if self.owed:
+            self.pay()
+        # Before it is claimed, since this may fail.
+        self.held.add(number)
+        cdef int code = fastcache_claim(self.fd, number, 1)
+        if code <= 0:
+            self.held.discard(number)
+            self.checked(code)
+            return False
+        return True
+
+    cpdef release(self, object number):
+        """Give a number back, if we have it. Fails in no way, and needs no memory."""
+        cdef long long place = number
+        if number in self.held:
+            self.held.discard(number)
+            if fastcache_claim(self.fd, place, 0) < 0 and fastcache_claim(self.fd, place, 0) < 0:
+                self.owed.add(number)
+
+    cpdef bint is_claimed(self, long long number) except -1:
+        """Whether anybody has it (bool)."""
+        if self.owed:
+            self.pay()
+        return number in self.held or self.checked(fastcache_is_claimed(self.fd, number)) != 0
+
+    cdef list claimed_within(self, long long first, long long count):
+        """What other processes have claimed of so many numbers from this one on (list of int)."""
+        cdef list found = []
+        cdef long long end = first + count
+        cdef long long start
+        while first < end:
+            start, count = first, end - first
+            if not self.checked(fastcache_first_claimed(self.fd, &start, &count)):
+                break
+            # Neighbours are one lock to the system, which may begin before, and of which 0 is one without an end.
+            first = max(first, start)
+            found.append(first)
+            if first + 1 < start + count:
+                first += 1
+            else:
+                first = start + count
+        return found
+
+    cdef int pay(self) except -1:
+        """Give back what the system has refused to take, unless it was claimed anew."""
+        for number in list(self.owed):
+            if number in self.held or fastcache_claim(self.fd, number, 0) >= 0:
+                self.owed.discard(number)
+        return 0
+
+    cdef int register(self) except -1:
+        status = os.fstat(self.fd)
+        opened[status.st_dev, status.st_ino] = ref(self)
+        return 0
+
+    def renew(self):
+        """In a child: what its parent holds is the parent's."""
+        self.held = set()
+        self.owed = set()
+
+    cdef int checked(self, int code) except -1:
+        if code < 0:
+            reason = os.strerror(-code)
+            if fastcache_lacks_locks(-code):
+                reason = f"its file system does not lock bytes of files, which locks and computing once need ({reason})"
+            raise StorageError(f"cannot lock a byte of {self.path!r}: {reason}")
+        return code
+
+
+def claims_in(str path):
+    """The claims on this file, which is made (0600) if absent: one object for all of the process.
+
+    Raises:
+        StorageError: it cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    cdef Claims found
+    # Two threads must not open the file twice.
+    guard = fork.guard
+    guard.acquire()
+    try:
+        try:
+            found = known(path)
+            if found is None:
+                found = Claims(path, os.open(path, flags, 0o600))
+                found.register()
+        except OSError as error:
+            raise system_error(error.errno, f"open {path!r}") from error
+    finally:
+        guard.release()
+    return found
+
+
+def claims_beside(str directory):
+    """The claims in the folder ``locks`` of a cache's directory, which is made (0700) if absent.
+
+    Raises:
+        StorageError: it, or a file in it, cannot be made.
+    """
+    folder = os.path.join(directory, "locks")
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        if os.path.islink(folder):
+            raise StorageError(f"{folder!r} is a link, and has to be a folder; nothing is written behind it") from None
+    except OSError as error:
+        raise system_error(error.errno, f"make the folder {folder!r}") from error
+    return claims_in(os.path.join(folder, "alive"))
+
+
+cdef Claims known(str path):
+    """The object of a file that is open already."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    for place, reference in list(opened.items()):
+        if reference() is None:
+            opened.pop(place, None)
+    reference = opened.get((status.st_dev, status.st_ino))
+    return None if reference is None else reference()
+
+
+def _renew():
+    """In a child: none of its parent's claims are its own."""
+    for reference in list(opened.values()):
+        claims = reference()
+        if claims is not None:
+            claims.renew()
+
+
+fork.CLAIMS.in_child = _renew

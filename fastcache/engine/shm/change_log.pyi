@@ -1,0 +1,16 @@
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import Any
+
+from typing_extensions import disjoint_base
+
+capacity: int
+
+@disjoint_base
+class ChangeLog:
+    def __init__(self, path: str | PathLike[str]) -> None: ...
+
+def map_shared(path: str, content: bytes, is_sound: Callable[[int, bytes], bool] | None = None) -> Any: ...
+def replace_shared(path: str, content: bytes) -> None: ...
+def remove_unfinished(directory: str, names: Iterable[str]) -> None: ...
+def is_change_log(size: int, beginning: bytes) -> bool: ...

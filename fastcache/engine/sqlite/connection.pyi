@@ -1,0 +1,29 @@
+from typing import Any, Final, final
+
+from typing_extensions import Self, disjoint_base
+
+OLDEST_SQLITE: Final[tuple[int, int, int]]
+sqlite_version: str
+sqlite_version_info: tuple[int, ...]
+inherited: set[tuple[int, int]]
+
+@disjoint_base
+class BusyWait:
+    def __new__(cls, timeout: float, doing: object) -> Self: ...
+
+@final
+class Connection:
+    @property
+    def path(self) -> str: ...
+    @property
+    def timeout(self) -> float: ...
+    def __new__(cls, path: str, lenient: bool = False, timeout: float = 60.0, exclusive: bool = False) -> Self: ...
+    def query(
+        self, text: str, parameters: tuple[object, ...] = (), release_gil: bool = False
+    ) -> list[tuple[Any, ...]]: ...
+
+@final
+class Statement:
+    @property
+    def text(self) -> str: ...
+    def __new__(cls, connection: Connection, text: str) -> Self: ...

@@ -1,0 +1,1040 @@
+"""One connection to one database: open, prepared statements, errors, busy waiting, checkpoints.
+
+This is the only module that calls SQLite's C API, hence the only one that links it: a process holds one copy
+of SQLite, whichever was chosen when building.
+
+A connection has no mutex of its own (SQLITE_OPEN_NOMUTEX). Who uses it makes sure that one thread at a time
+does: either the GIL is held from the first bind to the reset, with nothing in between that can run Python code
+(no container is created, since that may start the garbage collector), or the thread holds the store's turn. So whoever
+closes it, which takes both, never comes between a step and the columns of its row. What was closed meanwhile is found
+out at the next step (ClosedError); `reset` and `stop` then do nothing.
+
+SQLITE_BUSY can come from any step, also from COMMIT and from a read (recovery, a closing process). No step waits
+inside SQLite: it comes back as STEP_BUSY with the statement reset, and BusyWait decides on trying again.
+
+In all of the engine, locks are taken and given back by calls: the code that Cython makes of a `with` statement crashes where
+there was no memory for a traceback.
+"""
+
+import _thread
+import os
+import time
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.string cimport memset
+
+from fastcache.engine.sqlite.read_lock cimport ReadLock, give_lock_back, know_lock
+from fastcache.engine.spans cimport begin_span, end_span, spans
+from fastcache.engine.sqlite.sqlite3 cimport *
+
+from fastcache.engine.sqlite import sql
+from fastcache.runtime import fork
+from fastcache.errors import (
+    ClosedError,
+    CorruptError,
+    FullError,
+    NotACacheError,
+    OpenError,
+    SQLiteError,
+    StorageError,
+    Timeout,
+    TooLargeError,
+    system_error,
+)
+
+cdef extern from "<errno.h>":
+    int ENOENT
+    int errno
+
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    Py_UCS4 PyUnicode_MAX_CHAR_VALUE(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    Py_UCS4 PyUnicode_READ_CHAR(object text, Py_ssize_t index)
+
+OLDEST_SQLITE = (3, 37, 0)
+sqlite_version = (<bytes>sqlite3_libversion()).decode()
+sqlite_version_info = tuple(int(part) for part in sqlite_version.split("."))
+
+if sqlite_version_info < OLDEST_SQLITE:
+    raise ImportError(
+        f"fastcache needs SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer, "
+        f"but this process has loaded {sqlite_version}"
+    )
+if not sqlite3_threadsafe():
+    raise ImportError(
+        "fastcache cannot use this SQLite: it was built without thread safety (SQLITE_THREADSAFE=0)"
+    )
+
+# The naps of a waiter: a part of what it has waited already, from the first to the longest, in seconds.
+cdef double FIRST_NAP = 30e-6
+cdef double NAP_SHARE = 0.1
+cdef double LONGEST_NAP = 2e-3
+
+# How often a checkpoint that restarts the WAL asks for a lock that another holds, and how long it sleeps in between, in
+# microseconds.
+cdef int RESTART_TRIES = 50
+cdef int RESTART_NAP = 100
+
+# The unit in which SQLite maps the wal-index, in bytes.
+cdef int WAL_INDEX_REGION = 32768
+
+# How many connections this process has open on each path. What is left of it when a fork comes is inherited.
+cdef dict opened = {}
+
+inherited = set()
+"""Database files (device, inode) that this process must not open: it was forked inside a transaction on them."""
+
+
+# Calls of SQLite that give up the GIL without a turn: opening, closing, long queries. A fork waits for them, and keeps
+# others from beginning: SQLite's own mutexes, locked by a thread that the child does not have, would stay locked there for
+# ever, and a connection that is made meanwhile would be both's.
+cdef int free_calls = 0
+# The thread that forks; 0 if none does.
+cdef unsigned long forking = 0
+# How often who waits for that looks again, and how long a fork waits, in seconds.
+cdef double FORK_NAP = 0.0005
+cdef double FORK_PATIENCE = 10.0
+
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    static __declspec(thread) int fastcache_free_depth = 0;
+    #else
+    static __thread int fastcache_free_depth = 0;
+    #endif
+    """
+    # How deep this thread is in such calls.
+    int fastcache_free_depth
+
+
+cdef int begin_free_call(bint waits=True) except -1:
+    """Nested ones wait for no fork, nor does who has SQLite's lock, for which the one that forks may be waiting."""
+    global free_calls, fastcache_free_depth
+    if fastcache_free_depth == 0:
+        while waits and forking != 0 and forking != <unsigned long>PyThread_get_thread_ident():
+            time.sleep(FORK_NAP)
+        free_calls += 1
+    fastcache_free_depth += 1
+    return 0
+
+
+cdef void end_free_call() noexcept:
+    global free_calls, fastcache_free_depth
+    fastcache_free_depth -= 1
+    if fastcache_free_depth == 0:
+        free_calls -= 1
+
+
+def _hold_free_calls():
+    """Before a fork: let no call begin that gives up the GIL without a turn, and wait for those under way."""
+    global forking
+    deadline = time.monotonic() + FORK_PATIENCE
+    while forking != 0 and forking != <unsigned long>PyThread_get_thread_ident():
+        # Another thread forks, too.
+        time.sleep(FORK_NAP)
+    forking = <unsigned long>PyThread_get_thread_ident()
+    # Not for the one that this thread itself is in.
+    while free_calls > (fastcache_free_depth != 0) and time.monotonic() < deadline:
+        time.sleep(FORK_NAP)
+
+
+def _resume_free_calls():
+    """After a fork, in the process that has forked."""
+    global forking
+    if forking == <unsigned long>PyThread_get_thread_ident():
+        forking = 0
+
+
+def _renew_free_calls():
+    """After a fork, in the child: whoever was in such a call does not exist there."""
+    global forking, free_calls, fastcache_free_depth
+    forking = 0
+    free_calls = 0
+    fastcache_free_depth = 0
+
+
+def _inherit():
+    """In a child: what is open yet is the parent's."""
+    _renew_free_calls()
+    paths = list(opened)
+    opened.clear()
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError:
+            # Removed: then nobody can open it by this path.
+            continue
+        inherited.add((status.st_dev, status.st_ino))
+
+
+fork.CALLS.before, fork.CALLS.in_parent = _hold_free_calls, _resume_free_calls
+fork.CALLS.unnoticed, fork.CALLS.in_child = _renew_free_calls, _inherit
+
+
+cdef int errno_of_making(str path) except -1:
+    """Why no file can be made beside another one (an errno); 0 if it can."""
+    probe = f"{path}-{os.urandom(8).hex()}"
+    try:
+        os.close(os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        os.unlink(probe)
+    except OSError as error:
+        return error.errno or 0
+    return 0
+
+
+cdef class BusyWait:
+    """Waiting for a lock that another connection holds: back off, then give up with Timeout."""
+
+    def __cinit__(self, double timeout, doing, double started=0.0):
+        self.timeout = timeout
+        self.doing = doing
+        self.started = started
+
+    cdef int pause(self) except -1:
+        """Sleep a little without the GIL; raise Timeout once ``timeout`` seconds have gone by."""
+        cdef double now = time.monotonic()
+        cdef double left, nap
+        if self.started == 0.0:
+            self.started = now
+        self.waited = now - self.started
+        left = self.timeout - self.waited
+        if left <= 0.0:
+            raise Timeout(
+                f"{self.doing}: the database was locked by another writer for the whole timeout of "
+                f"{self.timeout:g} s"
+            )
+        nap = min(LONGEST_NAP, max(FIRST_NAP, self.waited * NAP_SHARE))
+        # A signal that comes in between two naps interrupts neither.
+        PyErr_CheckSignals()
+        # Waiters that woke in step would keep colliding: each its own part of it, by the last digits of its clock.
+        time.sleep(min(left, nap * (0.5 + 0.5 * (<long long>(now * 1e9) % 1000) / 1000.0)))
+        return 0
+
+
+cdef int commit_hook(void* witness) noexcept nogil:
+    cdef Witness* told = <Witness*>witness
+    if told.before != NULL:
+        told.before(told.itself)
+    return 0
+
+
+cdef int wal_hook(void* witness, sqlite3* db, const char* name, int frames) noexcept nogil:
+    cdef Witness* told = <Witness*>witness
+    told.frames = frames
+    if told.after != NULL:
+        told.after(told.itself, frames)
+    return SQLITE_OK
+
+
+cdef void update_hook(void* witness, int change, const char* base, const char* table, sqlite3_int64 row) noexcept nogil:
+    # Of our tables, SQLite tells of `entry` alone: the others have no rowids.
+    cdef Witness* told = <Witness*>witness
+    if change != ROW_DELETED:
+        told.row = row
+    told.changed(told.place, change, row)
+
+
+cdef int be_patient(void* nothing, int tries) noexcept nogil:
+    cdef sqlite3_vfs* system = sqlite3_vfs_find(NULL)
+    if tries >= RESTART_TRIES or system == NULL:
+        return 0
+    system.xSleep(system, RESTART_NAP)
+    return 1
+
+
+# -- the feed: a virtual table of one row for ever, whose one column is the key that a connection is asked for next. Joined
+# with it, a statement that is never reset finds one key after the other: no parameter to bind, no cursor to open, no lock
+# to take. https://sqlite.org/vtab.html
+
+cdef struct Feed:
+    sqlite3_vtab base
+    const Cell* asked
+
+
+cdef int connect_feed(
+        sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
+        char** message) noexcept nogil:
+    cdef Feed* feed
+    cdef int code = sqlite3_declare_vtab(db, "CREATE TABLE feed (key)")
+    if code != SQLITE_OK:
+        return code
+    feed = <Feed*>sqlite3_malloc(sizeof(Feed))
+    if feed == NULL:
+        return SQLITE_NOMEM
+    memset(feed, 0, sizeof(Feed))
+    feed.asked = <const Cell*>aux
+    table[0] = <sqlite3_vtab*>feed
+    return SQLITE_OK
+
+
+cdef int plan_feed(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil:
+    info.estimatedCost = 1.0
+    info.estimatedRows = 1
+    return SQLITE_OK
+
+
+cdef int free_table(sqlite3_vtab* table) noexcept nogil:
+    sqlite3_free(table)
+    return SQLITE_OK
+
+
+cdef int open_feed(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept nogil:
+    cursor[0] = <sqlite3_vtab_cursor*>sqlite3_malloc(sizeof(sqlite3_vtab_cursor))
+    if cursor[0] == NULL:
+        return SQLITE_NOMEM
+    memset(cursor[0], 0, sizeof(sqlite3_vtab_cursor))
+    return SQLITE_OK
+
+
+cdef int free_cursor(sqlite3_vtab_cursor* cursor) noexcept nogil:
+    sqlite3_free(cursor)
+    return SQLITE_OK
+
+
+cdef int begin_feed(
+        sqlite3_vtab_cursor* cursor, int number, const char* text, int count, sqlite3_value** values) noexcept nogil:
+    return SQLITE_OK
+
+
+cdef int next_of_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
+    return SQLITE_OK
+
+
+cdef int end_of_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
+    return 0
+
+
+cdef int key_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) noexcept nogil:
+    result_of((<Feed*>cursor.pVtab).asked, context)
+    return SQLITE_OK
+
+
+cdef void result_of(const Cell* cell, sqlite3_context* context) noexcept nogil:
+    """Hand a cell to SQLite, which is done with what it borrows before the statement is reset."""
+    if cell.kind == CELL_TEXT:
+        sqlite3_result_text64(context, cell.data, <unsigned long long>cell.size, SQLITE_STATIC, SQLITE_UTF8)
+    elif cell.kind == CELL_BLOB:
+        sqlite3_result_blob64(context, cell.data, <unsigned long long>cell.size, SQLITE_STATIC)
+    elif cell.kind == CELL_INTEGER:
+        sqlite3_result_int64(context, cell.integer)
+    elif cell.kind == CELL_REAL:
+        sqlite3_result_double(context, cell.real)
+    else:
+        sqlite3_result_null(context)
+
+
+cdef int row_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept nogil:
+    row[0] = 1
+    return SQLITE_OK
+
+
+cdef sqlite3_module feed_module
+memset(&feed_module, 0, sizeof(feed_module))
+# No xCreate: it exists in each connection that knows the module, and cannot be made in a file
+# (https://sqlite.org/vtab.html#eponymous_only_virtual_tables).
+feed_module.xConnect = connect_feed
+feed_module.xBestIndex = plan_feed
+feed_module.xDisconnect = free_table
+feed_module.xDestroy = free_table
+feed_module.xOpen = open_feed
+feed_module.xClose = free_cursor
+feed_module.xFilter = begin_feed
+feed_module.xNext = next_of_feed
+feed_module.xEof = end_of_feed
+feed_module.xColumn = key_of_feed
+feed_module.xRowid = row_of_feed
+
+
+# -- the batch: a virtual table of the rows that a connection is offered, so that one statement writes them all.
+
+cdef struct Batch:
+    sqlite3_vtab base
+    const Offer* offered
+
+
+cdef struct BatchCursor:
+    sqlite3_vtab_cursor base
+    Py_ssize_t index
+
+
+cdef int connect_batch(
+        sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
+        char** message) noexcept nogil:
+    cdef Batch* batch
+    cdef int code = sqlite3_declare_vtab(db, "CREATE TABLE batch (key, codec, size, expire, tag, value)")
+    if code != SQLITE_OK:
+        return code
+    batch = <Batch*>sqlite3_malloc(sizeof(Batch))
+    if batch == NULL:
+        return SQLITE_NOMEM
+    memset(batch, 0, sizeof(Batch))
+    batch.offered = <const Offer*>aux
+    table[0] = <sqlite3_vtab*>batch
+    return SQLITE_OK
+
+
+cdef int plan_batch(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil:
+    info.estimatedCost = 1000.0
+    info.estimatedRows = 1000
+    return SQLITE_OK
+
+
+cdef int open_batch(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept nogil:
+    cursor[0] = <sqlite3_vtab_cursor*>sqlite3_malloc(sizeof(BatchCursor))
+    if cursor[0] == NULL:
+        return SQLITE_NOMEM
+    memset(cursor[0], 0, sizeof(BatchCursor))
+    return SQLITE_OK
+
+
+cdef int begin_batch(
+        sqlite3_vtab_cursor* cursor, int number, const char* text, int count, sqlite3_value** values) noexcept nogil:
+    (<BatchCursor*>cursor).index = 0
+    return SQLITE_OK
+
+
+cdef int next_of_batch(sqlite3_vtab_cursor* cursor) noexcept nogil:
+    (<BatchCursor*>cursor).index += 1
+    return SQLITE_OK
+
+
+cdef int end_of_batch(sqlite3_vtab_cursor* cursor) noexcept nogil:
+    return (<BatchCursor*>cursor).index >= (<Batch*>cursor.pVtab).offered.count
+
+
+cdef int column_of_batch(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) noexcept nogil:
+    cdef const Row* row = &(<Batch*>cursor.pVtab).offered.rows[(<BatchCursor*>cursor).index]
+    if column == 0:
+        result_of(&row.key, context)
+    elif column == 1:
+        sqlite3_result_int64(context, row.codec)
+    elif column == 2:
+        sqlite3_result_int64(context, row.value.size)
+    elif column == 3:
+        if row.expire == NEVER:
+            sqlite3_result_null(context)
+        else:
+            sqlite3_result_int64(context, row.expire)
+    elif column == 4:
+        result_of(&row.tag, context)
+    else:
+        result_of(&row.value, context)
+    return SQLITE_OK
+
+
+cdef int row_of_batch(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept nogil:
+    row[0] = (<BatchCursor*>cursor).index
+    return SQLITE_OK
+
+
+cdef sqlite3_module batch_module
+memset(&batch_module, 0, sizeof(batch_module))
+batch_module.xConnect = connect_batch
+batch_module.xBestIndex = plan_batch
+batch_module.xDisconnect = free_table
+batch_module.xDestroy = free_table
+batch_module.xOpen = open_batch
+batch_module.xClose = free_cursor
+batch_module.xFilter = begin_batch
+batch_module.xNext = next_of_batch
+batch_module.xEof = end_of_batch
+batch_module.xColumn = column_of_batch
+batch_module.xRowid = row_of_batch
+
+
+cdef sqlite3_file* database_file(sqlite3* db) noexcept:
+    """SQLite's file of the database; NULL if it cannot be had."""
+    cdef sqlite3_file* file = NULL
+    if sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, <void*>&file) != SQLITE_OK:
+        return NULL
+    return NULL if file == NULL or file.pMethods == NULL else file
+
+
+@cython.no_gc
+@cython.final
+cdef class Connection:
+    """One open database; closed when collected.
+
+    Args:
+        path: the database file, an absolute path. Created if absent.
+        lenient: read as much of a damaged database as can be read, for a repair.
+        timeout: how long to wait for another connection's lock, in seconds.
+    Raises:
+        OpenError: it cannot be opened for reading and writing.
+    """
+
+    def __cinit__(self, str path, bint lenient=False, double timeout=60.0, bint exclusive=False):
+        cdef bytes name = os.fsencode(path) if os.name == "posix" else path.encode()
+        cdef int code
+        cdef int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        cdef const char* filename = PyBytes_AS_STRING(name)
+        self.path = path
+        self.timeout = timeout
+        begin_free_call()
+        try:
+            with nogil:
+                code = sqlite3_open_v2(filename, &self.db, flags, NULL)
+            if code == SQLITE_OK:
+                opened[path] = opened.get(path, 0) + 1
+        finally:
+            end_free_call()
+        if code != SQLITE_OK:
+            if self.db == NULL:
+                raise MemoryError(f"cannot open {path!r}: out of memory")
+            try:
+                self.busy_or_raise(code, "open the database")
+                raise OpenError(f"cannot open {path!r} as a database")
+            finally:
+                sqlite3_close(self.db)
+                self.db = NULL
+        if sqlite3_db_readonly(self.db, "main") == 1:
+            self.close()
+            raise OpenError(f"cannot open {path!r}: it is read-only, and a cache must be able to write")
+        code = sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>(not lenient), <int*>NULL)
+        if code != SQLITE_OK:
+            self.busy_or_raise(code, "set up the connection")
+        sqlite3_wal_hook(self.db, wal_hook, &self.witness)
+        self.asked.kind = CELL_NULL
+        # Before the database is first looked at: what cannot be had for oneself alone times out here.
+        for pragma in (sql.EXCLUSIVE,) * exclusive + (sql.LENIENT,) * lenient + sql.PRAGMAS:
+            self.execute(pragma)
+
+    cdef int make_tables(self) except -1:
+        """Make the feed and the batch: tables that exist without being created, in this connection alone."""
+        cdef bytes feed = sql.FEED.encode()
+        cdef bytes batch = sql.BATCH.encode()
+        cdef int code = sqlite3_create_module_v2(self.db, PyBytes_AS_STRING(feed), &feed_module, &self.asked, NULL)
+        if code == SQLITE_OK:
+            code = sqlite3_create_module_v2(self.db, PyBytes_AS_STRING(batch), &batch_module, &self.offered, NULL)
+        if code != SQLITE_OK:
+            self.busy_or_raise(code, "set up the connection")
+        return 0
+
+    cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept:
+        """Have the batch consist of these rows."""
+        self.offered.rows = rows
+        self.offered.count = count
+
+    def __dealloc__(self):
+        # Not close(): at this point nothing can be raised, and no method may be called on self.
+        cdef sqlite3_stmt* statement
+        if self.db != NULL:
+            statement = sqlite3_next_stmt(self.db, NULL)
+            while statement != NULL:
+                sqlite3_finalize(statement)
+                statement = sqlite3_next_stmt(self.db, NULL)
+            # With the GIL, since nobody holds a lock that would keep a fork from coming in between.
+            sqlite3_close(self.db)
+            self.count_closed()
+
+    cdef int count_closed(self) except -1:
+        left = opened.get(self.path, 0) - 1
+        if left > 0:
+            opened[self.path] = left
+        else:
+            opened.pop(self.path, None)
+        return 0
+
+    cdef int close(self, bint checkpoint=True) except -1:
+        """Finalize every statement and close. With ``checkpoint`` off the last connection of all leaves the
+        WAL as it is, which costs no fsync now and a recovery at the next opening."""
+        cdef sqlite3_stmt* statement
+        cdef sqlite3* db
+        cdef int code
+        # May wait, and let others in, one of whom may close it. From here on nobody runs before it is out of their reach:
+        # whoever has a statement of this connection yet finds that it is closed.
+        begin_free_call(not self.in_transaction())
+        db = self.db
+        self.db = NULL
+        self.read_lock = NULL
+        if db == NULL:
+            end_free_call()
+            return 0
+        statement = sqlite3_next_stmt(db, NULL)
+        while statement != NULL:
+            sqlite3_finalize(statement)
+            statement = sqlite3_next_stmt(db, NULL)
+        if not checkpoint:
+            # What it answers changes nothing: then it checkpoints.
+            sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, <int>1, <int*>NULL)
+        with nogil:
+            code = sqlite3_close(db)
+            if code != SQLITE_OK:
+                # It goes with what uses it yet.
+                sqlite3_close_v2(db)
+        end_free_call()
+        self.count_closed()
+        if code != SQLITE_OK:
+            raise StorageError(f"cannot close {self.path!r}: it is still in use")
+        return 0
+
+    cdef void abandon(self) noexcept:
+        """Forget the handle without touching it: it belongs to the process this one was forked from."""
+        self.db = NULL
+        self.read_lock = NULL
+
+    cdef int busy_or_raise(self, int code, object doing) except -1:
+        """The single map from SQLite's result codes to exceptions. Returns only for a code that waiting cures."""
+        cdef int primary = code & 0xFF
+        # PROTOCOL is the WAL's own lock race, after SQLite has tried for ten seconds.
+        if primary == SQLITE_BUSY or primary == SQLITE_LOCKED or primary == SQLITE_PROTOCOL:
+            return 0
+        cause = SQLiteError((<bytes>sqlite3_errmsg(self.db)).decode("utf-8", "replace"), code)
+        doing = f"{doing} in {self.path!r}"
+        where = f"cannot {doing}"
+        number = self.system_errno(primary)
+        if primary == SQLITE_CANTOPEN and number == ENOENT:
+            # What it could not make, it has looked for.
+            number = errno_of_making(self.path) or number
+        if primary == SQLITE_NOMEM or code == SQLITE_IOERR_NOMEM:
+            raise MemoryError(f"{where}: out of memory") from cause
+        if primary == SQLITE_FULL:
+            raise FullError(f"{where}: the disk is full; free some space, nothing was changed") from cause
+        if primary == SQLITE_NOTADB:
+            raise NotACacheError(f"{self.path!r} is not a database; choose another directory") from cause
+        # Of some errors of the disk SQLite says that the database is damaged.
+        if primary == SQLITE_IOERR or (primary == SQLITE_CORRUPT and number):
+            if number:
+                raise system_error(number, doing) from cause
+            raise StorageError(f"{where}: the file system reported an error") from cause
+        # Our statements are right, so that SQLITE_ERROR means a schema that is not (a table is gone, say).
+        if primary == SQLITE_CORRUPT or primary == SQLITE_ERROR:
+            raise CorruptError(
+                f"{where}: the database is damaged; check(fix=True) saves what can be read if it can be opened at all, "
+                "otherwise remove the directory"
+            ) from cause
+        if primary == SQLITE_READONLY:
+            self.read_only = True
+        if primary in (SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_AUTH):
+            if number:
+                raise system_error(number, doing, OpenError) from cause
+            raise OpenError(f"{where}: the file or its directory is not writable") from cause
+        if primary == SQLITE_TOOBIG:
+            raise TooLargeError(f"{where}: a key or value is larger than SQLite can hold") from cause
+        raise StorageError(f"{where}: unexpected answer from SQLite") from cause
+
+    cdef int system_errno(self, int primary) noexcept:
+        """What the system has said to SQLite before this result code; 0 if it is not about that."""
+        cdef sqlite3_file* journal = NULL
+        cdef int number = 0
+        if primary == SQLITE_CANTOPEN or primary == SQLITE_IOERR:
+            number = sqlite3_system_errno(self.db)
+        if number == 0 and (primary == SQLITE_IOERR or primary == SQLITE_CORRUPT):
+            sqlite3_file_control(self.db, "main", SQLITE_FCNTL_LAST_ERRNO, &number)
+            if number == 0 and sqlite3_file_control(
+                    self.db, "main", SQLITE_FCNTL_JOURNAL_POINTER, <void*>&journal) == SQLITE_OK:
+                # The write-ahead log.
+                if journal != NULL and journal.pMethods != NULL:
+                    journal.pMethods.xFileControl(journal, SQLITE_FCNTL_LAST_ERRNO, &number)
+        if number == 0 and primary == SQLITE_IOERR:
+            # Some versions of SQLite tell nobody why a commit has failed.
+            number = self.seen_errno
+        return number
+
+    cdef int refuse_read_only(self) except -1:
+        """Raise OpenError if SQLite has opened the WAL, or its index, for reading alone: it does so without a word.
+
+        Where another connection is writing just now, that cannot be told."""
+        cdef Statement statement = Statement(self, sql.BEGIN)
+        if statement.step() != STEP_BUSY:
+            statement.reset()
+            self.execute(sql.ROLLBACK)
+        return 0
+
+    cdef bint in_transaction(self) noexcept:
+        return self.db != NULL and sqlite3_get_autocommit(self.db) == 0
+
+    cdef int changes(self) noexcept:
+        return sqlite3_changes(self.db)
+
+    cdef int total_changes(self) noexcept:
+        return sqlite3_total_changes(self.db)
+
+    cdef int checkpoint(self, bint restart=False) except -1:
+        """Copy what the WAL holds into the database, as far as no reader is in the way; without waiting for anybody.
+
+        With ``restart``, keep writers out meanwhile, and wait a little for readers, so that the next writer starts the WAL
+        over. Returns 1 if everything was copied."""
+        cdef int code, frames = 0, copied = 0
+        cdef int mode = SQLITE_CHECKPOINT_RESTART if restart else SQLITE_CHECKPOINT_PASSIVE
+        with nogil:
+            if restart:
+                sqlite3_busy_handler(self.db, be_patient, NULL)
+            code = sqlite3_wal_checkpoint_v2(self.db, NULL, mode, &frames, &copied)
+            if restart:
+                sqlite3_busy_handler(self.db, NULL, NULL)
+        if code != SQLITE_OK:
+            self.busy_or_raise(code, "checkpoint")
+            return 0
+        return copied >= frames
+
+    cdef const unsigned long long* wal_index(self) noexcept:
+        """The address of the wal-index header, valid until this connection closes; NULL if it cannot be had.
+
+        For a database in WAL mode that was read already: so its shared memory is mapped, and nothing is made here."""
+        cdef sqlite3_file* file = database_file(self.db)
+        cdef void* region = NULL
+        if file == NULL or file.pMethods.iVersion < 2 or file.pMethods.xShmMap == NULL:
+            return NULL
+        if file.pMethods.xShmMap(file, 0, WAL_INDEX_REGION, 0, <void*>&region) != SQLITE_OK:
+            return NULL
+        return <const unsigned long long*>region
+
+    cdef void know_read_lock(self) noexcept:
+        """From now on have its snapshots' lock known, if that can be; nothing is read from it just now."""
+        cdef sqlite3_file* file = database_file(self.db)
+        if file != NULL and self.read_lock == NULL:
+            self.read_lock = know_lock(file)
+
+    cdef bint has_no_snapshot(self) noexcept:
+        """Whether it is known that nothing is read from it just now."""
+        return self.read_lock != NULL and (<ReadLock*>self.read_lock).held == 0
+
+    cdef bint give_read_lock_back(self) noexcept:
+        """Unlock what its snapshot holds, which goes on; returns whether that could be done."""
+        return self.read_lock != NULL and give_lock_back(<ReadLock*>self.read_lock)
+
+    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* witness) noexcept:
+        """Have both called around each commit of this connection that changes something."""
+        self.witness.before = before
+        self.witness.after = after
+        self.witness.itself = witness
+        sqlite3_commit_hook(self.db, commit_hook, &self.witness)
+
+    cdef void watch_rows(self, RowChanged changed, void* place) noexcept:
+        """Have it called for each row that this connection inserts, changes or deletes; for NULL, not any more."""
+        self.witness.changed = changed
+        self.witness.place = place
+        self.witness.row = 0
+        if changed != NULL:
+            sqlite3_update_hook(self.db, update_hook, &self.witness)
+        else:
+            sqlite3_update_hook(self.db, NULL, NULL)
+
+    cdef int execute(self, str text) except -1:
+        """Run one statement whose results do not matter, without the GIL. The connection is the caller's alone, or the caller
+        holds the turn."""
+        cdef Statement statement = Statement(self, text)
+        begin_free_call(not self.in_transaction())
+        try:
+            statement.run(True)
+            statement.reset()
+        finally:
+            end_free_call()
+        return 0
+
+    cpdef list query(self, str text, tuple parameters=(), bint release_gil=False):
+        """Run one statement and return all its rows, as tuples of SQLite's own values.
+
+        For what is rare. Parameters are str, bytes, int, float or None. Tuples are made between steps, so the
+        connection must be one that is never used without the GIL, or the caller holds the turn. With
+        ``release_gil`` it must be the caller's alone.
+        """
+        if not release_gil:
+            return self.rows_of(text, parameters, False)
+        begin_free_call()
+        try:
+            return self.rows_of(text, parameters, True)
+        finally:
+            end_free_call()
+
+    cdef list rows_of(self, str text, tuple parameters, bint release_gil):
+        cdef Statement statement = Statement(self, text)
+        cdef BusyWait wait = None
+        cdef int step, columns, index
+        cdef list rows, row
+        while True:
+            rows = []
+            statement.prepare()
+            columns = sqlite3_column_count(statement.handle)
+            statement.bind_all(parameters)
+            while True:
+                # Made before the step: a list may start the garbage collector, whose code may let others in, and these
+                # may close the connection. Between the step and the last column, nothing runs.
+                row = [None] * columns
+                step = statement.step(release_gil)
+                if step != STEP_ROW:
+                    break
+                begin_span(spans)
+                try:
+                    for index in range(columns):
+                        row[index] = statement.column_object(index)
+                finally:
+                    end_span(spans)
+                rows.append(tuple(row))
+            statement.reset()
+            if step == STEP_DONE:
+                return rows
+            if wait is None:
+                wait = BusyWait(self.timeout, "waiting to use the database")
+            wait.pause()
+
+    cdef int overwrite_with(self, Connection source, object fill) except -1:
+        """Replace the whole content by that of ``source``, as one transaction (sqlite.org/backup.html).
+
+        ``fill()`` is called to complete the source while this database is locked against other writers: the first
+        step takes the lock, and a source that has changed since makes the next step start over.
+        """
+        cdef sqlite3_backup* backup
+        cdef int code
+        cdef BusyWait wait = BusyWait(self.timeout, "waiting to replace the database")
+        cdef bint filled = False
+        backup = sqlite3_backup_init(self.db, "main", source.db, "main")
+        if backup == NULL:
+            self.busy_or_raise(sqlite3_extended_errcode(self.db), "replace the database")
+            raise StorageError(f"cannot replace the content of {self.path!r}: it is in use")
+        try:
+            while True:
+                with nogil:
+                    code = sqlite3_backup_step(backup, -1 if filled else 1)
+                if code == SQLITE_OK or code == SQLITE_DONE:
+                    if filled:
+                        return 0
+                    fill()
+                    filled = True
+                else:
+                    self.busy_or_raise(code, "replace the database")
+                    wait.pause()
+        finally:
+            code = sqlite3_backup_finish(backup)
+            if code != SQLITE_OK:
+                self.busy_or_raise(code, "replace the database")
+
+
+@cython.no_gc
+@cython.final
+cdef class Statement:
+    """A prepared statement, compiled on first use."""
+
+    def __cinit__(self, Connection connection, str text):
+        self.connection = connection
+        self.text = text
+
+    def __dealloc__(self):
+        if self.handle != NULL and self.connection.db != NULL:
+            sqlite3_finalize(self.handle)
+
+    cdef int ready(self) except -1:
+        """Compile the statement if it is not yet. Returns 0 where the schema could not be read for a lock."""
+        cdef bytes text
+        cdef int code
+        if self.connection.db == NULL:
+            raise ClosedError(f"the connection to {self.connection.path!r} was closed meanwhile")
+        if self.handle != NULL:
+            return 1
+        text = self.text.encode()
+        code = sqlite3_prepare_v3(
+            self.connection.db, PyBytes_AS_STRING(text), <int>PyBytes_GET_SIZE(text) + 1,
+            SQLITE_PREPARE_PERSISTENT, &self.handle, NULL)
+        if code == SQLITE_OK:
+            return 1
+        self.connection.busy_or_raise(code, "prepare a statement")
+        return 0
+
+    cdef int prepare(self) except -1:
+        """Compile the statement, waiting for locks; the caller holds the turn."""
+        cdef BusyWait wait = BusyWait(self.connection.timeout, "reading the schema")
+        while not self.ready():
+            wait.pause()
+        return 0
+
+    cdef int bind(self, int index, const Cell* cell) except -1:
+        """Bind without copying: what the cell borrows must live until the reset."""
+        cdef int code
+        if self.handle == NULL or self.connection.db == NULL:
+            self.prepare()
+        if cell.kind == CELL_TEXT:
+            code = sqlite3_bind_text64(
+                self.handle, index, cell.data, <unsigned long long>cell.size, SQLITE_STATIC, SQLITE_UTF8)
+        elif cell.kind == CELL_BLOB:
+            code = sqlite3_bind_blob64(self.handle, index, cell.data, <unsigned long long>cell.size, SQLITE_STATIC)
+        elif cell.kind == CELL_INTEGER:
+            code = sqlite3_bind_int64(self.handle, index, cell.integer)
+        elif cell.kind == CELL_REAL:
+            code = sqlite3_bind_double(self.handle, index, cell.real)
+        else:
+            code = sqlite3_bind_null(self.handle, index)
+        if code != SQLITE_OK:
+            self.connection.busy_or_raise(code, "bind a parameter")
+            raise StorageError("a parameter cannot be bound")
+        return 0
+
+    cdef int bind_integer(self, int index, long long value) except -1:
+        cdef Cell cell
+        cell.kind = CELL_INTEGER
+        cell.integer = value
+        return self.bind(index, &cell)
+
+    cdef int bind_null(self, int index) except -1:
+        cdef Cell cell
+        cell.kind = CELL_NULL
+        return self.bind(index, &cell)
+
+    cdef int bind_all(self, tuple values) except -1:
+        """Bind plain values to the parameters in order; the tuple must live until the reset."""
+        cdef Cell cell
+        cdef int index = 0
+        for value in values:
+            index += 1
+            cell_of_plain(value, &cell)
+            self.bind(index, &cell)
+        return 0
+
+    cdef int step(self, bint release_gil=False) except -1:
+        """One step. After STEP_BUSY and after an exception the statement is reset."""
+        cdef int code
+        if self.handle == NULL or self.connection.db == NULL:
+            self.prepare()
+        if release_gil:
+            with nogil:
+                code = sqlite3_step(self.handle)
+        else:
+            code = sqlite3_step(self.handle)
+        if code == SQLITE_ROW:
+            return STEP_ROW
+        if code == SQLITE_DONE:
+            return STEP_DONE
+        self.connection.seen_errno = errno
+        # Reset first: building an exception runs Python code, and a reader may hold nothing but the GIL. The
+        # reset repeats the step's code and leaves its message in place.
+        sqlite3_reset(self.handle)
+        self.connection.busy_or_raise(code, "carry out a statement")
+        return STEP_BUSY
+
+    cdef int run(self, bint release_gil=False) except -1:
+        """Step once, as often as it takes to get the lock. Returns STEP_ROW or STEP_DONE (then reset).
+
+        For statements without parameters: a signal handler that runs while this waits might bind them."""
+        cdef int step
+        cdef BusyWait wait = None
+        while True:
+            step = self.step(release_gil)
+            if step == STEP_ROW:
+                return STEP_ROW
+            if step == STEP_DONE:
+                sqlite3_reset(self.handle)
+                return STEP_DONE
+            if self.text is sql.COMMIT and not self.connection.in_transaction():
+                # SQLite gives up the transaction where its own locks fail.
+                raise StorageError(f"cannot commit in {self.connection.path!r}: the file system has lost a lock")
+            if wait is None:
+                wait = BusyWait(self.connection.timeout, "waiting to write")
+            wait.pause()
+
+    cdef int step_for(self, const Cell* key) except -1:
+        """One step of a statement over the feed, with the row of this key or of nulls."""
+        cdef int step
+        self.connection.asked = key[0]
+        try:
+            step = self.step()
+        finally:
+            # What the cell borrows is not ours any more.
+            self.connection.asked.kind = CELL_NULL
+        return step
+
+    cdef void reset(self) noexcept:
+        # The code that reset returns repeats the last step's, which was looked at there. Of a connection that was closed
+        # meanwhile, no statement is left.
+        if self.handle != NULL and not self.endless and self.connection.db != NULL:
+            sqlite3_reset(self.handle)
+
+    cdef void stop(self) noexcept:
+        if self.handle != NULL and self.connection.db != NULL:
+            sqlite3_reset(self.handle)
+
+    cdef void undo(self) noexcept:
+        """End a statement that has changed something and stands on a row, so that it has not; an open transaction is rolled
+        back as a whole. (To reset it would be to commit it.)"""
+        if self.handle != NULL and self.connection.db != NULL:
+            sqlite3_interrupt(self.connection.db)
+            # Fails, which undoes it.
+            sqlite3_step(self.handle)
+            sqlite3_reset(self.handle)
+
+    cdef void column(self, int index, Cell* cell) noexcept:
+        """Fill the cell with a column of the row; what it borrows lives until the next step or reset."""
+        cell.kind = <CellKind>sqlite3_column_type(self.handle, index)
+        if cell.kind == CELL_TEXT:
+            cell.data = <const char*>sqlite3_column_text(self.handle, index)
+            cell.size = sqlite3_column_bytes(self.handle, index)
+        elif cell.kind == CELL_BLOB:
+            cell.data = <const char*>sqlite3_column_blob(self.handle, index)
+            cell.size = sqlite3_column_bytes(self.handle, index)
+        elif cell.kind == CELL_INTEGER:
+            cell.integer = sqlite3_column_int64(self.handle, index)
+        elif cell.kind == CELL_REAL:
+            cell.real = sqlite3_column_double(self.handle, index)
+
+    cdef long long column_integer(self, int index) noexcept:
+        return sqlite3_column_int64(self.handle, index)
+
+    cdef bint column_is_null(self, int index) noexcept:
+        return sqlite3_column_type(self.handle, index) == SQLITE_NULL
+
+    cdef bint column_is_integer(self, int index) noexcept:
+        return sqlite3_column_type(self.handle, index) == SQLITE_INTEGER
+
+    cdef object column_object(self, int index):
+        cdef Cell cell
+        self.column(index, &cell)
+        return cell_object(&cell)
+
+
+cdef bint has_surrogate(object text) noexcept:
+    cdef Py_ssize_t index
+    for index in range(PyUnicode_GET_LENGTH(text)):
+        if 0xD800 <= PyUnicode_READ_CHAR(text, index) <= 0xDFFF:
+            return True
+    return False
+
+
+cdef object cell_object(const Cell* cell):
+    """The Python object of a cell: str, bytes, int, float or None. None of these is a container."""
+    if cell.kind == CELL_TEXT:
+        if cell.data == NULL:
+            raise MemoryError()
+        # Not strictly: raising runs Python code. We only ever store valid UTF-8; what else a foreign program has
+        # planted comes out as bytes.
+        text = PyUnicode_DecodeUTF8(cell.data, cell.size, "surrogateescape")
+        if PyUnicode_MAX_CHAR_VALUE(text) > 0xFF and has_surrogate(text):
+            return PyBytes_FromStringAndSize(cell.data, cell.size)
+        return text
+    if cell.kind == CELL_BLOB:
+        if cell.size == 0:
+            return b""
+        if cell.data == NULL:
+            raise MemoryError()
+        return PyBytes_FromStringAndSize(cell.data, cell.size)
+    if cell.kind == CELL_INTEGER:
+        return cell.integer
+    if cell.kind == CELL_REAL:
+        return cell.real
+    return None
+
+
+cdef object cell_of_plain(object value, Cell* cell):
+    """Fill the cell from a str, bytes, int, float or None; returns the object that it borrows from."""
+    if value is None:
+        cell.kind = CELL_NULL
+    elif isinstance(value, int):
+        cell.kind = CELL_INTEGER
+        cell.integer = value
+    elif isinstance(value, float):
+        cell.kind = CELL_REAL
+        cell.real = value
+    elif isinstance(value, str):
+        cell.kind = CELL_TEXT
+        cell.data = PyUnicode_AsUTF8AndSize(value, &cell.size)
+    elif isinstance(value, bytes):
+        cell.kind = CELL_BLOB
+        cell.data = PyBytes_AS_STRING(value)
+        cell.size = PyBytes_GET_SIZE(value)
+    else:
+        raise TypeError(f"SQLite has no value of type {type(value).__name__}")
+    return value

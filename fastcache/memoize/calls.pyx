@@ -1,0 +1,324 @@
+# cython: nonecheck=True
+"""Calls of memoized functions: the key of a call, and the result that lies under it.
+
+The key is a flat tuple: the function's name with its signature (a str), then the arguments in the order of the signature, with
+defaults filled in, then the tuple of ``*args``, then the sorted tuple of the items of ``**kwargs``, each only if the
+function takes them. What is plain (str, bytes, int, float, bool, None, and tuples and frozensets of these) stands for
+itself, and so counts as equal where Python says so. Of anything else stands a hash of its contents (content_hash.py), and the
+tuple of the places of these is the last part of the key. With ``typed`` a str with a letter for each type comes before it.
+
+No two calls have one key: the signature says how many parts there are, so that whether one was replaced can be told from
+the length, and which one from the last part. Nothing that a caller passes looks like it.
+
+What is called by place alone, with plain arguments, takes the short way: no dict, no list, and, by the vectorcall protocol
+(PEP 590), no tuple but the key. `Call` holds what each call needs; all that is rare is in the subclasses (decorators.py).
+"""
+
+from collections import namedtuple
+
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
+
+from fastcache.engine.mapping cimport StoreMapping
+
+from fastcache.errors import DecodeError, UntrustedValueError
+from fastcache.runtime.imports import load
+
+cdef extern from *:
+    """
+    /* Cython has no way of its own to give a class the protocol that its functions have. */
+    static void fastcache_quicken(PyObject *kind, Py_ssize_t offset)
+    {
+        ((PyTypeObject *)kind)->tp_vectorcall_offset = offset;
+        ((PyTypeObject *)kind)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+    }
+    """
+    void fastcache_quicken(object kind, Py_ssize_t offset)
+
+cdef extern from "Python.h":
+    ctypedef PyObject* (*vectorcallfunc)(PyObject*, PyObject* const*, size_t, PyObject*) noexcept
+    Py_ssize_t PyVectorcall_NARGS(size_t count)
+    PyObject* PyTuple_GET_ITEM(object parts, Py_ssize_t index)
+
+cdef object MISSING = object()
+# What is nested deeper is no plain key part. The engine takes keys that are nested twice as deep.
+cdef int DEEPEST = 50
+
+ABSENT = MISSING
+"""In place of a value that is not in the cache."""
+NO_DEFAULT = MISSING
+"""In place of the default of a parameter that has none."""
+
+CacheInfo = namedtuple("CacheInfo", ["hits", "misses"], module=__name__)
+CacheInfo.__doc__ = "How many calls of this process were answered from the cache, and for how many one had to compute."
+
+
+cdef class Call:
+    """What is called in place of a function.
+
+    Args:
+        cache: where the results are.
+        function: what is called for those that are not there.
+        names: of the parameters, but ``*args`` and ``**kwargs``.
+        defaults: of each of these, or NO_DEFAULT.
+        positional_only, positional: how many of them can only, and how many can be given by place.
+        more, named: what ``*args`` and ``**kwargs`` are called; None where there is none.
+        ignored: of what does not count the places among ``names`` (int), -1 less the places in ``*args`` (int), and the
+            names in ``**kwargs`` (str).
+        typed: whether what is equal but of another type is another argument.
+        opening: the first part of the key; None if ``prepare`` finds it when it is first needed.
+    """
+
+    cdef readonly StoreMapping cache
+    cdef readonly object function
+    cdef public object opening
+    cdef tuple names
+    cdef tuple defaults
+    cdef dict places
+    cdef frozenset ignored
+    cdef Py_ssize_t positional
+    cdef object more
+    cdef object named
+    cdef bint typed
+    cdef bint direct
+    cdef public long long hits
+    cdef public long long misses
+    cdef vectorcallfunc called
+
+    def __cinit__(self):
+        self.called = <vectorcallfunc>call_quickly
+
+    def __init__(
+            self, StoreMapping cache not None, function, *, tuple names, tuple defaults, Py_ssize_t positional_only,
+            Py_ssize_t positional, str more, str named, frozenset ignored, bint typed, str opening):
+        self.cache = cache
+        self.function = function
+        self.opening = opening
+        self.names = names
+        self.defaults = defaults
+        self.places = {name: place for place, name in enumerate(names) if place >= positional_only}
+        self.ignored = ignored
+        self.positional = positional
+        self.more = more
+        self.named = named
+        self.typed = typed
+        self.direct = more is None and named is None and not (typed or ignored)
+
+    @classmethod
+    def __class_getitem__(cls, parameters):
+        """The class itself: its parameters are for type checkers alone."""
+        return cls
+
+    def __call__(self, *args, **kwargs):
+        return self.answer(self.key_of(args, kwargs), args, kwargs)
+
+    def __get__(self, instance, owner):
+        return self if instance is None else self.bind(instance)
+
+    def cache_key(self, *args, **kwargs):
+        """The key under which the result of this call is, or would be, in the cache."""
+        return self.key_of(args, kwargs)
+
+    def find(self, key):
+        """What is stored under a key, or ABSENT. What cannot be decoded, whoever put it there, can be computed again."""
+        return self.look_up(key)
+
+    cdef inline object look_up(self, object key):
+        try:
+            return self.cache.fetch(key, MISSING)
+        except (UntrustedValueError, DecodeError):
+            return MISSING
+
+    cdef object answer(self, object key, tuple args, dict kwargs):
+        found = self.look_up(key)
+        if found is MISSING:
+            return self.compute(key, args, kwargs)
+        self.hits += 1
+        return found
+
+    cdef object key_of(self, tuple args, dict kwargs):
+        cdef Py_ssize_t count = PyTuple_GET_SIZE(args)
+        cdef Py_ssize_t size = PyTuple_GET_SIZE(self.names)
+        cdef Py_ssize_t place
+        cdef PyObject* part
+        if self.opening is None:
+            self.prepare()
+        if not self.direct or count > self.positional or kwargs:
+            return self.long_key(args, kwargs)
+        key = PyTuple_New(size + 1)
+        Py_INCREF(self.opening)
+        PyTuple_SET_ITEM(key, 0, self.opening)
+        for place in range(size):
+            part = PyTuple_GET_ITEM(args if place < count else self.defaults, place)
+            if not is_plain(<object>part, 0):
+                return self.long_key(args, kwargs)
+            Py_INCREF(<object>part)
+            PyTuple_SET_ITEM(key, place + 1, <object>part)
+        return key
+
+    cdef object long_key(self, tuple args, dict kwargs):
+        """The same for any call."""
+        cdef Py_ssize_t given = min(PyTuple_GET_SIZE(args), self.positional)
+        cdef list values = list(self.defaults)
+        cdef dict named = {}
+        cdef list key = [self.opening]
+        cdef list types = []
+        cdef list replaced = []
+        cdef Py_ssize_t place
+        if PyTuple_GET_SIZE(args) > self.positional and self.more is None:
+            self.refuse(args, kwargs)
+        values[:given] = args[:given]
+        for name, value in (kwargs or {}).items():
+            found = self.places.get(name)
+            if found is None:
+                if self.named is None:
+                    self.refuse(args, kwargs)
+                if name not in self.ignored:
+                    named[name] = value
+            elif found < given:
+                self.refuse(args, kwargs)
+            else:
+                values[found] = value
+        for place, value in enumerate(values):
+            if value is MISSING:
+                self.refuse(args, kwargs)
+            if place not in self.ignored:
+                self.add(key, types, replaced, value, self.names[place])
+        if self.more is not None:
+            more = tuple([
+                None if -1 - place in self.ignored else value
+                for place, value in enumerate(args[self.positional:], self.positional)])
+            self.add(key, types, replaced, more, self.more)
+        if self.named is not None:
+            self.add(key, types, replaced, tuple(sorted(named.items())), self.named)
+        if self.typed:
+            key.append("".join(types))
+        if replaced:
+            key.append(tuple(replaced))
+        return tuple(key)
+
+    cdef int add(self, list key, list types, list replaced, object value, object name) except -1:
+        """Append what stands for an argument."""
+        letters = letters_of(value, 0) if self.typed else ""
+        if letters is not None and is_plain(value, 0):
+            key.append(value)
+        else:
+            replaced.append(len(key))
+            key.append(self.content(value, name))
+            letters = "#"
+        types.append(letters)
+        return 0
+
+    cdef object refuse(self, tuple args, dict kwargs):
+        """Raise the TypeError that the call itself would."""
+        load("inspect").signature(self.function).bind(*args, **(kwargs or {}))
+        raise TypeError(f"{self.opening} cannot be called with these arguments")
+
+
+cdef object call_quickly(Call self, PyObject* const* args, size_t flagged, PyObject* names):
+    """A call whose arguments lie in an array: those by place, then those by the names in a tuple."""
+    cdef Py_ssize_t count = PyVectorcall_NARGS(flagged)
+    cdef Py_ssize_t size, place
+    cdef PyObject* part
+    if names == NULL and self.direct and count <= self.positional and self.opening is not None:
+        size = PyTuple_GET_SIZE(self.names)
+        key = PyTuple_New(size + 1)
+        Py_INCREF(self.opening)
+        PyTuple_SET_ITEM(key, 0, self.opening)
+        for place in range(size):
+            part = args[place] if place < count else PyTuple_GET_ITEM(self.defaults, place)
+            if not is_plain(<object>part, 0):
+                break
+            Py_INCREF(<object>part)
+            PyTuple_SET_ITEM(key, place + 1, <object>part)
+        else:
+            found = self.look_up(key)
+            if found is not MISSING:
+                self.hits += 1
+                return found
+            return self.compute(key, tuple([<object>args[place] for place in range(count)]), {})
+    given = tuple([<object>args[place] for place in range(count)])
+    named = {}
+    if names != NULL:
+        for place in range(PyTuple_GET_SIZE(<object>names)):
+            named[<object>PyTuple_GET_ITEM(<object>names, place)] = <object>args[count + place]
+    return self.answer(self.key_of(given, named), given, named)
+
+
+def quicken(kind):
+    """Let a subclass of Call, which has no ``__call__`` of its own, be called by the vectorcall protocol."""
+    cdef Call probe = Call.__new__(Call)
+    fastcache_quicken(kind, <char*>&probe.called - <char*><PyObject*>probe)
+
+
+cdef class BoundCall:
+    """A memoized function together with the object that it is looked up on."""
+
+    cdef readonly Call __func__
+    cdef readonly object __self__
+
+    def __init__(self, Call function not None, instance):
+        self.__func__ = function
+        self.__self__ = instance
+
+    @classmethod
+    def __class_getitem__(cls, parameters):
+        """The class itself: its parameters are for type checkers alone."""
+        return cls
+
+    def __call__(self, *args, **kwargs):
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    def cache_key(self, *args, **kwargs):
+        """The key under which the result of this call is, or would be, in the cache."""
+        return self.__func__.cache_key(self.__self__, *args, **kwargs)
+
+    def invalidate(self, *args, **kwargs):
+        """Remove the result of this call; returns whether there was one (bool)."""
+        return self.__func__.invalidate(self.__self__, *args, **kwargs)
+
+    def cache_info(self):
+        """Hits and misses of the function, whatever it is called on."""
+        return self.__func__.cache_info()
+
+    def cache_clear(self):
+        """Remove all results of the function, whatever it was called on; returns how many (int)."""
+        return self.__func__.cache_clear()
+
+
+cdef bint is_plain(object value, int depth) noexcept:
+    """Whether a value can stand in a key as it is."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or kind is bytes or value is None:
+        return True
+    if kind is float:
+        # NaN is no part of a key: it is not equal to itself.
+        return value == value
+    if depth < DEEPEST and (kind is tuple or kind is frozenset):
+        for part in value:
+            if not is_plain(part, depth + 1):
+                return False
+        return True
+    return False
+
+
+cdef str letters_of(object value, int depth):
+    """The types of a value and its parts; None if not all are plain, or stand in no order."""
+    kind = type(value)
+    if kind is str:
+        return "s"
+    if kind is int:
+        return "i"
+    if kind is bool:
+        return "b"
+    if kind is float:
+        return "f"
+    if kind is bytes:
+        return "y"
+    if value is None:
+        return "n"
+    if kind is not tuple or depth >= DEEPEST:
+        return None
+    parts = [letters_of(part, depth + 1) for part in value]
+    return None if None in parts else f"({''.join(parts)})"

@@ -1,0 +1,1 @@
+"""Bytes to objects that SQLite has no value for, and back."""

@@ -1,0 +1,238 @@
+# cython: nonecheck=True
+"""Flights: who leads the computation of a key, who waits for whom, and how all of it ends whatever an interrupt falls on.
+
+single_flight.py says what is computed and how one waits. Here is what has to be complete: compiled code calls no Python code
+between what it begins and what it notes, so that no interrupt falls in between (see holds.pyx). What is always true:
+
+- **A flight that leads stands in `active`**, and has, or is trying to get, the claim of its number. `end` gives both back, in
+  one step, before it tells anybody; who calls it in a `finally` is never too late, and never twice.
+- **Who waits says so**: in this process by `waits_for`, among flights; to other processes by claims, on numbers above those
+  of flights, one for each pair "a part of this flight waits for that one". So everybody can walk along them, and whoever
+  comes back to a flight that it is a part of itself waits in a circle, and computes at once. Such a claim holds 30 bits of
+  either number; that two keys have the same is as good as impossible, and costs a computation.
+- **What is claimed that way goes when the process does**, and by the end of the wait.
+
+Circles through several directories are seen inside of one process alone.
+"""
+
+from _thread import get_ident
+
+from fastcache.engine.shm.eventcount cimport Bell
+from fastcache.engine.shm.byte_locks cimport Claims
+
+from fastcache.engine.shm import byte_locks
+
+# Of a number, what stands in the claim of a wait.
+cdef long long SHORT = 1 << 30
+cdef long long FIRST_WAIT = byte_locks.NUMBERS
+
+
+cdef class Flight:
+    """One who has missed a key: it leads, or waits for who does."""
+
+    # Where: the directory's flights; the thread, and the event loop of a task, by their numbers. A loop that is left with
+    # tasks inside is collected with them, and so are their flights ended.
+    cdef Flights flights
+    cdef readonly long long number
+    cdef public object thread
+    cdef public object loop
+    cdef readonly bint ended
+    # What tasks wait for to be woken at its end: weak, for the same reason. And the flights that what it computes waits for.
+    cdef readonly list sleepers
+    cdef list waits_for
+
+    def __cinit__(self, Flights flights not None, long long number, loop=None):
+        self.flights = flights
+        self.number = number
+        self.thread = get_ident()
+        self.loop = loop
+        self.sleepers = []
+        self.waits_for = []
+
+
+cdef class Flights:
+    """The flights of one directory in this process.
+
+    Args:
+        claims: those of the directory.
+        bell: rung at the end of each flight that has led.
+    """
+
+    cdef object __weakref__
+    cdef readonly Claims claims
+    cdef readonly Bell bell
+    cdef readonly dict active
+    # By what of a number stands in a claim: what those flights wait for, and how many of their parts do. All are claimed.
+    cdef dict waits
+
+    def __cinit__(self, Claims claims not None, Bell bell not None):
+        self.claims = claims
+        self.bell = bell
+        self.active = {}
+        self.waits = {}
+
+    def leader(self, Flight flight not None):
+        """The flight that leads for the same number in this process: this one, if there was none."""
+        return self.active.setdefault(flight.number, flight)
+
+    def end(self, Flight flight not None):
+        """Let others lead, if it was this one that did. In a child of the process that it began in, it did not."""
+        cdef long long number = flight.number
+        cdef bint led
+        if self.active.get(number) is not flight:
+            return
+        led = number in self.claims.held
+        self.claims.release(number)
+        del self.active[number]
+        flight.ended = True
+        if led:
+            self.bell.ring((<unsigned int>1) << (number & 31))
+        # A copy: they take themselves out.
+        for reference in list(flight.sleepers):
+            woken = reference()
+            try:
+                if woken is not None:
+                    woken.get_loop().call_soon_threadsafe(wake, woken)
+            except RuntimeError:
+                # That loop is closed.
+                continue
+
+    def renew(self):
+        """In a child: what its parent computes is the parent's."""
+        self.active = {}
+        self.waits = {}
+
+    cdef bint is_circle(self, Flight leader, tuple part_of) except -1:
+        """Whether who leads waits, through flights of other processes, too, for one of these."""
+        cdef set ours = set()
+        cdef set seen = set()
+        cdef list ahead = [leader.number % SHORT]
+        cdef Flight flight
+        cdef long long number
+        for flight in part_of:
+            if flight.flights is self and not flight.ended:
+                ours.add(flight.number % SHORT)
+        if not ours:
+            return False
+        while ahead:
+            number = ahead.pop()
+            if number in ours:
+                return True
+            if number not in seen:
+                seen.add(number)
+                ahead += self.awaited(number)
+        return False
+
+    cdef list awaited(self, long long number):
+        """What the flights of a number wait for, in whatever process."""
+        cdef list awaited = list(self.waits.get(number, ()))
+        awaited += [wait % SHORT for wait in self.claims.claimed_within(FIRST_WAIT + number * SHORT, SHORT)]
+        return awaited
+
+    cdef bint publish(self, long long number, long long awaited) except -1:
+        """Tell other processes that one of these flights waits for one of those; returns whether that was noted: not if
+        another process has told it."""
+        cdef dict waits = self.waits.setdefault(number, {})
+        if awaited not in waits and not self.claims.claim(FIRST_WAIT + number * SHORT + awaited):
+            return False
+        waits[awaited] = waits.get(awaited, 0) + 1
+        return True
+
+    cdef int withdraw(self, long long number, long long awaited) except -1:
+        """One of those that was noted does so no more."""
+        cdef dict waits = self.waits.get(number)
+        # Forked meanwhile, it is nobody's.
+        if waits is None or awaited not in waits:
+            return 0
+        waits[awaited] -= 1
+        if not waits[awaited]:
+            self.claims.release(FIRST_WAIT + number * SHORT + awaited)
+            del waits[awaited]
+        if not waits:
+            self.waits.pop(number, None)
+        return 0
+
+
+cdef class Ending:
+    """What ends a flight when it is called, or collected: for a task, which may never begin, or never go on."""
+
+    cdef Flight flight
+
+    def __cinit__(self, Flight flight not None):
+        self.flight = flight
+
+    def __call__(self, task=None):
+        self.flight.flights.end(self.flight)
+
+    def __del__(self):
+        self.flight.flights.end(self.flight)
+
+
+cdef class Waiting:
+    """A context: a part of these flights waits for that one. ``in_circle`` is whether it does so for itself in the end, so
+    that it must not."""
+
+    cdef Flights flights
+    cdef Flight leader
+    cdef tuple part_of
+    # What was noted so far, and told to other processes.
+    cdef Py_ssize_t noted
+    cdef list told
+    cdef readonly bint in_circle
+
+    def __cinit__(self, Flights flights not None, tuple part_of not None, Flight leader not None):
+        self.flights = flights
+        self.part_of = part_of
+        self.leader = leader
+        self.told = []
+
+    def __enter__(self):
+        cdef Flight flight
+        if not self.part_of:
+            return self
+        try:
+            for flight in self.part_of:
+                flight.waits_for.append(self.leader)
+                self.noted += 1
+                if flight.flights is self.flights and not flight.ended and self.flights.publish(
+                        flight.number % SHORT, self.leader.number % SHORT):
+                    self.told.append(flight)
+            self.in_circle = waits_for_any(self.leader, self.part_of) or self.flights.is_circle(self.leader, self.part_of)
+        except BaseException:
+            self.withdraw()
+            raise
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self.withdraw()
+
+    cdef int withdraw(self) except -1:
+        cdef Flight flight
+        for flight in self.told:
+            self.flights.withdraw(flight.number % SHORT, self.leader.number % SHORT)
+        for flight in self.part_of[:self.noted]:
+            flight.waits_for.remove(self.leader)
+        self.told = []
+        self.noted = 0
+        return 0
+
+
+cdef bint waits_for_any(Flight leader, tuple flights) except -1:
+    """Whether a flight is one of these, or waits for one, or for one that does."""
+    cdef set seen = {leader}
+    cdef list ahead = [leader]
+    cdef Flight flight
+    while ahead:
+        flight = ahead.pop()
+        if flight in flights:
+            return True
+        new = [other for other in flight.waits_for if other not in seen]
+        seen.update(new)
+        ahead += new
+    return False
+
+
+def wake(woken):
+    """End the sleep of a task, in its loop's thread."""
+    if not woken.done():
+        woken.set_result(None)

@@ -1,0 +1,219 @@
+"""Single flight: of all who miss one key at the same time, in whatever thread or process, one computes its value.
+
+The others wait, and then find the value in the cache, where it was put; it is handed over in no other way. What is
+always true, and who keeps it so:
+
+- **In a process, one flight leads for a number** (the hash of a key): the one that stands in ``active`` (flights.pyx).
+  ``dict.setdefault`` decides, which the GIL makes atomic, so that there is no lock that a fork could leave locked; a
+  child starts with an empty table. A leader that is done takes itself out, whatever has happened.
+- **Among processes, a leader computes only while it has the claim of its number** (byte_locks.pyx), which the system
+  takes back from who is killed. It looks into the cache once more when it has got it: who had it before has stored
+  first.
+- **A bell is a hint** (eventcount.pyx). Who has computed stores, gives back the claim, and rings, in this order. Who
+  waits reads the bell before it tries, and sleeps for a few milliseconds at most: nobody rings for those who were
+  killed.
+- **Nobody waits for what cannot go on before it does itself**: for its own thread, for a computation that it is a part
+  of, for one that waits for it in turn, in this process or through others, or while it holds the write lock. It
+  computes at once. So two keys whose numbers are the same only wait for each other.
+- **Nobody waits for ever.** Of one that was stopped, or hangs, nobody can tell that it does not compute. So who has
+  waited for the cache's ``timeout`` computes, too, beside it.
+- **What ends a flight is one call of what is compiled, in a ``finally``**, before which the interpreter lets no handler
+  of a signal run; what begins one stands in the ``try``.
+
+Where there is no fcntl (Windows), this holds among the threads of a process.
+
+The name is that of Go's package: https://pkg.go.dev/golang.org/x/sync/singleflight.
+"""
+
+from __future__ import annotations
+
+import os
+from _weakref import ref
+from contextvars import ContextVar
+from time import monotonic
+
+from fastcache.engine.codecs.keys import hash_of
+from fastcache.engine.shm.byte_locks import claims_beside
+from fastcache.engine.shm.eventcount import Bell
+from fastcache.runtime import fork
+from fastcache.runtime.imports import load
+from fastcache.sync.flights import Flight, Flights, Waiting, wake
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+__all__ = ["Flight", "SingleFlight", "number_of", "single_flight_of"]
+
+# How long a waiter sleeps before it looks again, in seconds: the first time where nothing can wake it, and at most.
+_FIRST_NAP = 0.001
+_LONGEST_NAP = 0.01
+# The same of a task whose leader wakes it, unless that is interrupted.
+_LONGEST_LOOP_NAP = 0.2
+# Claims from this number on are those of locks.
+_BITS = 61
+# In place of a value that is not in the cache.
+_ABSENT: Any = object()
+
+_inside: ContextVar[tuple[Flight, ...]] = ContextVar("fastcache_flights", default=())
+"""The flights whose computation this code is a part of: also in the tasks that it starts."""
+
+# By the identity of the claims, which are one object for each file. Who uses flights keeps them: with it they go,
+# without a callback that an interrupt could fall into.
+_of_claims: dict[int, ref[SingleFlight]] = {}
+
+
+class SingleFlight(Flights):
+    """The flights of one directory in this process, and how one waits; ``single_flight_of`` makes these."""
+
+    __slots__ = ()
+
+    def run(self, number: int, look: Callable[[Any], Any], compute: Callable[[], Any], patience: float) -> Any:
+        """The value, if ``look`` finds it; else what ``compute`` returns after it has stored it.
+
+        Args:
+            number: of the key (int); see ``number_of``.
+            look: returns the value, or, if there is none, its argument.
+            compute: for who may compute it, or does not wait any more.
+            patience: for how many seconds to wait for others (float).
+        """
+        flight = Flight(self, number)
+        tone = 1 << (number & 31)
+        until = None
+        try:
+            while True:
+                rung = self.bell.count()
+                leader = self.leader(flight)
+                if leader is flight:
+                    if self.claims.claim(number):
+                        found = look(_ABSENT)
+                        return self.lead(flight, compute) if found is _ABSENT else found
+                elif leader.thread == flight.thread:
+                    return compute()
+                found = look(_ABSENT)
+                if found is not _ABSENT:
+                    return found
+                now = monotonic()
+                until = now + patience if until is None else until
+                if now >= until:
+                    break
+                with Waiting(self, _inside.get(), leader) as waiting:
+                    if waiting.in_circle:
+                        break
+                    self.bell.sleep(rung, min(until - now, _LONGEST_NAP), tone)
+        finally:
+            self.end(flight)
+        return compute()
+
+    async def run_async(
+        self, number: int, look: Callable[[Any], Any], compute: Callable[[], Awaitable[Any]], patience: float
+    ) -> Any:
+        """The same in a task: the event loop goes on meanwhile."""
+        asyncio = load("asyncio")
+        loop = asyncio.get_running_loop()
+        flight = Flight(self, number, id(loop))
+        nap = _FIRST_NAP
+        until = None
+        try:
+            while True:
+                leader = self.leader(flight)
+                if leader is flight:
+                    if self.claims.claim(number):
+                        found = look(_ABSENT)
+                        return await self.lead_async(flight, compute) if found is _ABSENT else found
+                elif leader.thread == flight.thread and leader.loop != flight.loop:
+                    return await compute()
+                found = look(_ABSENT)
+                if found is not _ABSENT:
+                    return found
+                now = monotonic()
+                until = now + patience if until is None else until
+                if now >= until:
+                    break
+                with Waiting(self, _inside.get(), leader) as waiting:
+                    if waiting.in_circle:
+                        break
+                    if leader is flight:
+                        await asyncio.sleep(min(until - now, nap))
+                        nap = min(2 * nap, _LONGEST_NAP)
+                    else:
+                        await self.sleep_until_ended(leader, loop, min(until - now, _LONGEST_LOOP_NAP))
+        finally:
+            self.end(flight)
+        return await compute()
+
+    async def sleep_until_ended(self, leader: Flight, loop: AbstractEventLoop, seconds: float) -> None:
+        """Sleep in a task until another flight has ended, for so many seconds at most."""
+        woken = loop.create_future()
+        alarm = loop.call_later(seconds, wake, woken)
+        sleeper = ref(woken)
+        leader.sleepers.append(sleeper)
+        try:
+            # It looks at the list after it has said so.
+            if not leader.ended:
+                await woken
+        finally:
+            alarm.cancel()
+            if sleeper in leader.sleepers:
+                leader.sleepers.remove(sleeper)
+
+    def begin(self, flight: Flight) -> bool:
+        """Whether this flight leads: there is no other one, in whatever process. To be ended by ``end`` in any case."""
+        return self.leader(flight) is flight and self.claims.claim(flight.number)
+
+    def lead(self, flight: Flight, compute: Callable[[], Any]) -> Any:
+        """Compute, as a part of this flight."""
+        part_of = _inside.get()
+        try:
+            _inside.set((*part_of, flight))
+            return compute()
+        finally:
+            _inside.set(part_of)
+
+    async def lead_async(self, flight: Flight, compute: Callable[[], Awaitable[Any]]) -> Any:
+        """The same in a task."""
+        part_of = _inside.get()
+        try:
+            _inside.set((*part_of, flight))
+            return await compute()
+        finally:
+            _inside.set(part_of)
+
+
+def single_flight_of(directory: str) -> SingleFlight:
+    """The flights of a cache's directory: one object for all of the process, for as long as somebody keeps it.
+
+    Raises:
+        StorageError: its folder ``locks``, or a file in it, cannot be made.
+    """
+    claims = claims_beside(directory)
+    # Two threads must not make two tables.
+    with fork.guard:
+        reference = _of_claims.get(id(claims))
+        single_flight = reference() if reference is not None else None
+        # The same.
+        if single_flight is None or single_flight.claims is not claims:
+            single_flight = SingleFlight(claims, Bell(os.path.join(os.path.dirname(claims.path), "computing")))
+            _of_claims[id(claims)] = ref(single_flight)
+        for identity, reference in list(_of_claims.items()):
+            if reference() is None:
+                _of_claims.pop(identity, None)
+    return single_flight
+
+
+def number_of(key: Any, serializer: Any) -> int:
+    """The number of a key's claim."""
+    return hash_of(key, serializer) >> (64 - _BITS)
+
+
+def _renew() -> None:
+    """In a child: what its parent computes is the parent's."""
+    for reference in list(_of_claims.values()):
+        single_flight = reference()
+        if single_flight is not None:
+            single_flight.renew()
+
+
+fork.FLIGHTS.in_child = _renew

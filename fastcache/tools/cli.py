@@ -1,0 +1,212 @@
+"""The command `fastcache`: try the demo, look at a cache, check one."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+import fastcache
+from fastcache.tools.reshard import open_cache, reshard, sign, stored_settings
+
+INTERRUPTED = 130  # as the shell reports a program that SIGINT ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: The arguments after the command's name; those of the process if None.
+
+    Returns:
+        The exit code: 0 if all is well, 1 if a check or the demo found something wrong, 2 if what was named
+        cannot be used, 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: The arguments ask for help or the version, or cannot be understood.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. The interpreter would complain when it flushes on leaving.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except fastcache.OpenError as problem:
+        _complain(str(problem))
+        return 2
+    except fastcache.CacheError as problem:
+        _complain(str(problem))
+        return 1
+    except (OSError, ValueError) as problem:
+        _complain(str(problem))
+        return 2
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fastcache", description="A persistent cache in a directory.")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="analyse Python's standard library twice, the second time from a cache",
+        description="Analyse every .py file of Python's standard library (tokens, syntax tree, imports), "
+        "twice through the same cache, and report what that took. Each pass reads and hashes all files, so "
+        "that a changed one is noticed; what is derived from their contents comes from the cache if it is "
+        "there.",
+    )
+    demo.add_argument("--directory", type=Path, help="the cache to use (default: one that is kept for the user)")
+    demo.add_argument("--source", type=Path, help="analyse this folder instead, leaving out site-packages")
+    demo.add_argument("--fresh", action="store_true", help="empty the cache first")
+    demo.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show progress on stderr (default: if that is a terminal)",
+    )
+    demo.set_defaults(run=_demo)
+
+    check = commands.add_parser(
+        "check",
+        help="look for damage in a cache",
+        description="Look for damage in a cache. The exit code is 1 if there was any, repaired or not.",
+    )
+    check.add_argument("directory", type=Path, metavar="DIR")
+    check.add_argument("--fix", action="store_true", help="repair what can be repaired")
+    check.set_defaults(run=_check)
+
+    sign = commands.add_parser(
+        "sign",
+        help="sign what was stored unsigned",
+        description="Load every value that is neither plain data nor signed, whatever it is, and store it anew, signed "
+        "with your secret. This runs what is stored there: only for a cache that nobody you distrust could write to.",
+    )
+    sign.add_argument("directory", type=Path, metavar="DIR")
+    sign.set_defaults(run=_sign)
+
+    reshard_command = commands.add_parser(
+        "reshard",
+        help="give a cache another number of shards",
+        description="Give a cache another number of shards: 1 makes it a Cache (or Index), more a FanoutCache (or "
+        "FanoutIndex). No program may have it open. If it is interrupted, run it again: nothing is lost.",
+    )
+    reshard_command.add_argument("directory", type=Path, metavar="DIR")
+    reshard_command.add_argument("shards", type=int, metavar="SHARDS")
+    reshard_command.add_argument(
+        "--timeout",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long to wait for others to close it (default: 5)",
+    )
+    reshard_command.set_defaults(run=_reshard)
+
+    info = commands.add_parser("info", help="show what a cache holds and occupies")
+    info.add_argument("directory", type=Path, metavar="DIR")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _version() -> str:
+    return f"fastcache {fastcache.__version__}, SQLite {fastcache.sqlite_version}"
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from fastcache import demo
+
+    source = (arguments.source or demo.standard_library()).resolve()
+    directory = arguments.directory or demo.default_directory()
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    show = watched if arguments.progress is None else arguments.progress
+    report = demo.run(directory, source, fresh=arguments.fresh, stream=sys.stderr if show else None)
+    if report.difference is not None:
+        _complain(report.difference)
+        return 1
+    for line in report.lines():
+        _say(line)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    with _existing(arguments.directory, decode=True) as cache:
+        result = cache.check(fix=arguments.fix)
+    _say(str(result))
+    return 0 if result.ok else 1
+
+
+def _sign(arguments: argparse.Namespace) -> int:
+    with _existing(arguments.directory):
+        pass
+    count = sign(arguments.directory)
+    _say(f"{count:,} entries were signed")
+    return 0
+
+
+def _reshard(arguments: argparse.Namespace) -> int:
+    moved = reshard(arguments.directory, arguments.shards, timeout=arguments.timeout)
+    _say(f"{moved:,} entries were moved; there are {arguments.shards} shards")
+    return 0
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    with _existing(arguments.directory) as cache:
+        rows = {
+            "directory": cache.directory,
+            "shards": str(cache.stores.count),
+            "entries": f"{cache.count():,}",
+            "size": f"{cache.size():,} bytes of values",
+            "volume": f"{cache.volume():,} bytes on disk",
+            "limit": f"{cache.max_size:,} bytes, eviction {cache.eviction}" if cache.max_size else "none",
+            "format": str(cache.store.settings["format"]),
+            "serializer": cache.serializer.name,
+        }
+    for label, value in rows.items():
+        _say(f"{label:<10}  {value}")
+    return 0
+
+
+def _existing(directory: Path, *, decode: bool = False) -> fastcache.Cache | fastcache.FanoutCache:
+    """Open a cache as it is, but make none: neither where there is nothing, nor in an empty file.
+
+    With ``decode`` its values can be looked at, if a serializer of ours has written them."""
+    name = stored_settings(directory).get("serializer", "unknown")
+    if decode and name == fastcache.PickleSerializer.name:
+        return open_cache(directory)
+    if decode and name == fastcache.MsgspecSerializer.name:
+        return open_cache(directory, serializer=fastcache.MsgspecSerializer())
+    return open_cache(directory, serializer=_Undecoded(name))
+
+
+class _Undecoded:
+    """Stands in for the serializer of a cache, of which the name is enough where no value is decoded."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def dumps(self, value: object, /) -> bytes:
+        raise NotImplementedError
+
+    def loads(self, data: bytes, /) -> object:
+        raise NotImplementedError
+
+
+def _say(line: str) -> None:
+    print(_printable(line, sys.stdout))
+
+
+def _complain(message: str) -> None:
+    if sys.stderr is not None:
+        print(_printable(f"fastcache: {message}", sys.stderr), file=sys.stderr)
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """Escape what a stream cannot encode, and what could steer a terminal: both occur in file names."""
+    plain = "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+    encoding = stream.encoding or "ascii"
+    return plain.encode(encoding, "backslashreplace").decode(encoding)

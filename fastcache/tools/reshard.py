@@ -1,0 +1,351 @@
+"""Bring a cache from one form into another.
+
+Another number of shards: what is always true, and what a crash leaves.
+
+- Nobody else has any of the databases open, or can open one: each is kept exclusively.
+- From the beginning to the end, the first database says that a conversion is under way, so that nothing but its
+  repetition opens the directory afterwards. Repeating it is always right, because
+- an entry is copied, and that is committed, before it is deleted where it was. So a crash leaves it in one place, or in
+  two, of which the copy is overwritten by the next attempt. Its file has two names (hard links) meanwhile, so that it
+  costs nothing.
+- The number of shards changes at the very end, in the transaction that takes back the mark.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+from fastcache.cache import Cache
+from fastcache.engine.blobs.files import ValueFiles
+from fastcache.engine.codecs.keys import shard_of_stored
+from fastcache.engine.database.database import refuse_link
+from fastcache.engine.database.transaction import Transaction
+from fastcache.engine.eviction.bounded import SMALLEST_LIMIT
+from fastcache.engine.shards import MOST_SHARDS, check_shards, path_of
+from fastcache.engine.sqlite import sql
+from fastcache.engine.sqlite.connection import Connection
+from fastcache.engine.store import Store
+from fastcache.errors import (
+    CacheError,
+    FormatError,
+    NotACacheError,
+    Timeout,
+    UntrustedValueError,
+)
+from fastcache.fanout import FanoutCache
+from fastcache.options import choose_serializer
+from fastcache.runtime.imports import load
+from fastcache.serializers.pickling import PickleSerializer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from fastcache.serializers.messagepack import Serializer
+
+__all__ = ["open_cache", "reshard", "sign", "stored_settings"]
+
+_BATCH = 256
+
+
+def stored_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a cache says of itself: its format, serializer, number of shards and limit. Makes none.
+
+    Raises:
+        NotACacheError: there is none.
+    """
+    directory = os.fspath(directory)
+    database = os.path.join(directory, "cache.db")
+    if not os.path.isfile(database) or os.path.getsize(database) == 0:
+        raise NotACacheError(f"{directory} is no cache: it has no database cache.db")
+    return _settings_in(directory, Connection(os.path.abspath(database)))
+
+
+def _settings_in(directory: str, connection: Connection) -> dict[str, Any]:
+    if connection.query(sql.GET_APPLICATION_ID) != [(sql.APPLICATION_ID,)]:
+        raise NotACacheError(f"{directory} is no cache: its cache.db is another program's database")
+    return dict(connection.query(sql.GET_META))
+
+
+def open_cache(directory: str | os.PathLike[str], **options: Any) -> Cache | FanoutCache:
+    """Open a cache that exists, whatever its number of shards; see Cache for the options.
+
+    Raises:
+        OpenError: (NotACacheError, FormatError) there is none, or it cannot be opened.
+    """
+    shards = stored_settings(directory).get("shards")
+    if type(shards) is int and 1 < shards <= MOST_SHARDS:
+        return FanoutCache(directory, shards=shards, **options)
+    return Cache(directory, **options)
+
+
+def sign(
+    directory: str | os.PathLike[str], *, safe_types: Iterable[type] = (), secret: bytes | str | None = None
+) -> int:
+    """Load every unsigned value once, whatever it is, and store it anew, signed.
+
+    For a cache that was written with ``PickleSerializer(unsafe=True)``, and that nobody you distrust could write to:
+    this runs whatever is stored there. Expiry, tags and order stay; a key that has to be signed itself goes to the end.
+
+    Args:
+        directory: of a cache that exists.
+        safe_types: classes whose instances count as plain data, and stay unsigned.
+        secret: what to sign with; see PickleSerializer.
+
+    Returns:
+        How many entries were stored anew (int).
+
+    Raises:
+        OpenError: (NotACacheError, FormatError) the directory cannot be opened, or has another serializer.
+        CacheError: an entry cannot be loaded, or stored. Those before it are done; it can be run again.
+    """
+    safe_types = tuple(safe_types)
+    serializer = PickleSerializer(safe_types=safe_types, secret=secret)
+    serializer.trust.load_all()
+    strict = PickleSerializer(safe_types=safe_types, secret=secret)
+    count = 0
+    with open_cache(directory, serializer=serializer) as cache, open_cache(directory, serializer=strict) as judge:
+        for store, judging in zip(cache.stores.all(), judge.stores.all(), strict=True):
+            reader = store.connect()
+            last = -(1 << 63)
+            while rows := reader.query(sql.SERIALIZED_ROWS, (last, _BATCH)):
+                for row, *stored in rows:
+                    if _is_unsigned(judging, stored):
+                        count += _sign_row(cache, store, row, stored)
+                last = rows[-1][0]
+    return count
+
+
+def _is_unsigned(store: Store, stored: list[Any]) -> bool:
+    codec = stored[1]
+    try:
+        store.decode_row(*stored)
+    except UntrustedValueError:
+        # One that is signed with another secret stays as it is.
+        return type(codec) is int and not codec & 0x100
+    except CacheError:
+        pass
+    return False
+
+
+def _sign_row(cache: Cache | FanoutCache, store: Store, row: int, stored: list[Any]) -> bool:
+    with Transaction(store):
+        # As it is now, should somebody have changed it since.
+        found = store.query(sql.ROW_FOR_SIGNING, (row, stored[0]))
+        if not found:
+            return False
+        expire, tag, *entry = found[0]
+        if expire is not None and expire <= time.time() * 1000:
+            return False
+        key, value = store.decode_row(stored[0], *entry)
+        if load("fastcache.engine.codecs.keys").stored_form(key, cache.serializer) != stored[0]:
+            store.query(sql.DELETE_ROW, (row,))
+        cache.set(key, value, expire=None if expire is None else expire / 1000 - time.time(), tag=tag)
+    return True
+
+
+def reshard(
+    directory: str | os.PathLike[str],
+    shards: int,
+    *,
+    serializer: Serializer | None = None,
+    safe_types: Iterable[type] = (),
+    secret: bytes | str | None = None,
+    timeout: float = 5.0,
+) -> int:
+    """Give a cache another number of shards; with 1 it is a Cache (or Index), with more a FanoutCache (or FanoutIndex).
+
+    Nobody else may have it open. Entries keep their expiry and tags; those that move to another shard are its newest.
+    If it is interrupted, nothing is lost, and nothing but running it again opens the cache.
+
+    Args:
+        directory: of a cache that exists.
+        shards: how many there are to be, from 1 to 1000.
+        serializer, safe_types, secret: what keys are decoded with; see Cache.
+        timeout: how long to wait for others to close it, in seconds.
+
+    Returns:
+        How many entries have moved (int).
+
+    Raises:
+        OpenError: (NotACacheError, FormatError) there is no cache, or it has another serializer.
+        Timeout: somebody has it open.
+        ValueError: its ``max_size`` leaves too little for so many shards.
+        StorageError, FullError: an entry could not be moved.
+
+    >>> import tempfile
+    >>> from fastcache.migrate import reshard
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     with Cache(directory) as cache:
+    ...         cache["k"] = "v"
+    ...     _ = reshard(directory, 4)
+    ...     with FanoutCache(directory, shards=4) as cache:
+    ...         cache["k"]
+    'v'
+    """
+    directory = os.path.abspath(os.fspath(directory))
+    check_shards(shards)
+    stored = stored_settings(directory)
+    with contextlib.ExitStack() as stack:
+        resharding = _Resharding(directory, shards, choose_serializer(serializer, safe_types, secret), timeout)
+        stack.callback(resharding.close)
+        # As it is now that nobody else has it.
+        stored = _settings_in(directory, resharding.connections[0])
+        resharding.refuse_unless_possible(stored)
+        if stored.get("shards") == shards and "resharding" not in stored:
+            return 0
+        resharding.begin()
+        moved = sum(resharding.empty(index) for index in list(resharding.connections))
+        resharding.finish()
+    return moved
+
+
+class _Resharding:
+    """The databases of a directory, each kept exclusively, while its entries move."""
+
+    def __init__(self, directory: str, shards: int, serializer: Serializer, timeout: float) -> None:
+        self.directory = directory
+        self.shards = shards
+        self.serializer = serializer
+        self.timeout = timeout
+        self.connections: dict[int, Connection] = {}
+        try:
+            for index in [0, *sorted(_shards_in(directory))]:
+                # One that has no tables is of an attempt that was interrupted when it made the database.
+                if self.open(index).query(sql.COUNT_SCHEMA) == [(0,)]:
+                    del self.connections[index]
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self, index: int) -> Connection:
+        path = os.path.join(path_of(self.directory, index), "cache.db")
+        refuse_link(path)
+        try:
+            self.connections[index] = connection = Connection(path, False, self.timeout, True)
+            # The first look at it takes the lock.
+            connection.query(sql.COUNT_SCHEMA)
+        except Timeout as error:
+            raise Timeout(f"{self.directory!r} is in use; close it in all programs, and try again") from error
+        return connection
+
+    def close(self) -> None:
+        self.connections.clear()
+
+    def refuse_unless_possible(self, stored: dict[str, Any]) -> None:
+        if stored.get("format") != sql.FORMAT:
+            raise FormatError(
+                f"{self.directory!r} is stored in format {stored.get('format')}, and this is {sql.FORMAT}"
+            )
+        if stored.get("serializer") != self.serializer.name:
+            raise FormatError(
+                f"{self.directory!r} is stored with serializer {stored.get('serializer')!r}; call "
+                "fastcache.migrate.reshard with that one"
+            )
+        limit = stored.get("max_size")
+        if type(limit) is int and 0 < limit < self.shards * SMALLEST_LIMIT:
+            raise ValueError(
+                f"{self.directory!r} has a max_size of {limit} bytes, and each of {self.shards} shards needs "
+                f"{SMALLEST_LIMIT}"
+            )
+
+    def begin(self) -> None:
+        self.connections[0].query(sql.PUT_META, ("resharding", self.shards))
+
+    def at(self, index: int) -> Connection:
+        """The database of a shard that entries move to; made if need be."""
+        if index not in self.connections:
+            first = dict(self.connections[0].query(sql.GET_META))
+            limit = {name: first[name] for name in ("max_size", "eviction")}
+            Store(
+                path_of(self.directory, index), serializer=self.serializer, shards=self.shards, inherited=limit
+            ).close()
+            self.open(index)
+        return self.connections[index]
+
+    def empty(self, index: int) -> int:
+        """Move what does not belong to a shard any more; returns how many entries that were."""
+        source = self.connections[index]
+        moved = 0
+        last = -(1 << 63)
+        while rows := source.query(sql.ROWS_TO_MOVE, (last, _BATCH)):
+            last = rows[-1][0]
+            parts: dict[int, list[tuple[Any, ...]]] = {}
+            for row in rows:
+                target = shard_of_stored(row[1], self.serializer, self.shards)
+                if target != index:
+                    parts.setdefault(target, []).append(row)
+            for target, entries in parts.items():
+                self.copy(index, target, entries)
+                with _transaction(source):
+                    for row, *_ in entries:
+                        source.query(sql.DELETE_ROW, (row,))
+                moved += len(entries)
+        return moved
+
+    def copy(self, source: int, target: int, entries: list[tuple[Any, ...]]) -> None:
+        connection = self.at(target)
+        with _transaction(connection):
+            for _, key, codec, size, expire, tag, file, value in entries:
+                if file is not None and not self.link(source, target, file):
+                    # The value is lost already.
+                    continue
+                connection.query(sql.DELETE_KEY, (key,))
+                connection.query(sql.INSERT, (key, codec, size, expire, tag, file, value))
+                if file is not None:
+                    # Its name may be in the trash here, from when it moved away, or of an attempt that was interrupted.
+                    for (dropped,) in connection.query(sql.EMPTY_TRASH, (file,)):
+                        connection.query(sql.COUNT_FILE, (-dropped,))
+                    connection.query(sql.COUNT_FILE, (size,))
+
+    def link(self, source: int, target: int, name: str) -> bool:
+        """Give a value file its name in another shard, too; returns whether there is one."""
+        there, here = (ValueFiles(path_of(self.directory, index)) for index in (source, target))
+        return here.take_over(there, name)
+
+    def finish(self) -> None:
+        """Let the new number hold, and remove what is left of shards that are no more."""
+        gone = [index for index in _shards_in(self.directory) if index >= self.shards]
+        for index in sorted(self.connections, reverse=True):
+            connection = self.connections[index]
+            connection.query(sql.VACUUM_ALL)
+            if index not in gone:
+                with _transaction(connection):
+                    connection.query(sql.PUT_META, ("shards", self.shards))
+                    connection.query(sql.DROP_META, ("resharding",))
+        for index in gone:
+            self.connections.pop(index, None)
+            path = path_of(self.directory, index)
+            # The database last: what is mapped beside it must not outlive it, should it ever be made anew.
+            for name in ("cache.changes", "cache.recency"):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(path, name))
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _shards_in(directory: str) -> Iterator[int]:
+    """The shards but the first that there are."""
+    for name in os.listdir(directory):
+        found = re.fullmatch(r"shard-(\d{3})", name)
+        if found:
+            refuse_link(os.path.join(directory, name))
+        if found and int(found[1]) > 0 and os.path.exists(os.path.join(directory, name, "cache.db")):
+            yield int(found[1])
+
+
+@contextlib.contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    connection.query(sql.BEGIN)
+    try:
+        yield
+        connection.query(sql.COMMIT)
+    except BaseException:
+        # SQLite has rolled back by itself after some errors.
+        with contextlib.suppress(CacheError):
+            connection.query(sql.ROLLBACK)
+        raise
