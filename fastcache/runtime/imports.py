@@ -41,8 +41,8 @@ def load(name: str) -> Any:
                     raise system_error(error.errno, f"load the module {name!r}") from error
                 raise
             except RuntimeError as error:
-                # So CPython says it, of the lock of a module.
-                if "allocate lock" not in str(error):
+                # So CPython says it, of the lock of a module; of a file's, "can't allocate read lock".
+                if not str(error).startswith("can't allocate "):
                     raise
                 raise MemoryError(f"there is no memory to load the module {name!r}") from error
             module = _loaded[name] = sys.modules[name]
