@@ -503,8 +503,8 @@ def hold_a_lock(use):
 
 @operation(prepare=hold_a_lock, repeatable=False)
 def wait_for_a_lock(use):
-    use.go.set()
     try:
+        use.go.set()
         with use.store.lock("lock"):
             return True
     finally:
