@@ -18,7 +18,6 @@ from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.entries.entry cimport Entry, check_tag, entry_of, read_entry
 from fastcache.engine.entries.lookup cimport CONTENT, PENDING, Finding, Lookup
 from fastcache.engine.entries.pending cimport Place, Rows
-from fastcache.engine.shm.access_table cimport use_row
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.spans cimport begin_span, end_span, spans
@@ -288,8 +287,7 @@ cdef class Reading:
         cdef BusyWait wait = None
         cdef bint done = False
         nothing.kind = CELL_NULL
-        if self.store.limit.recency is not None:
-            self.store.limit.recency.follow()
+        self.store.limit.follow()
         while True:
             self.found = [NOTHING] * len(self.keys)
             # In this order, as for a single read: the snapshot must not be older than the era.
@@ -358,8 +356,8 @@ cdef class Reading:
 
     cdef int recall(self, Py_ssize_t index, Node* node) except -1:
         """Take what the tier knows of a key."""
-        if self.store.limit.recency is not None and node.kind != ABSENT:
-            self.store.limit.use(node)
+        if node.kind != ABSENT:
+            self.store.limit.note_use(node)
         self.found[index] = recalled(node)
         return 0
 
@@ -367,9 +365,8 @@ cdef class Reading:
         """Take the row of a key that the statement stands on, or one of nulls."""
         if statement.column_is_null(6):
             return 0
-        if self.store.limit.recency is not None:
-            self.questions[index].row = <unsigned int>statement.column_integer(6)
-            use_row(self.store.limit.recency.table, self.questions[index].row)
+        self.questions[index].row = self.store.limit.row_read(statement)
+        self.store.limit.note_row(self.questions[index].row)
         if (statement.column_integer(0) == CODEC_NATIVE and statement.column_is_integer(0)
                 and statement.column_is_null(1) and statement.column_is_null(3)):
             self.found[index] = statement.column_object(2)

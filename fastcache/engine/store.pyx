@@ -22,7 +22,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from fastcache.engine.codecs.keys cimport canonical_key, decode_key, encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, Packed
 from fastcache.engine.database.checkpoints cimport SHORTENING_PERIOD
-from fastcache.engine.database.database cimport TENDING_PATIENCE, warn
+from fastcache.engine.database.database cimport CLOSED, TENDING_PATIENCE, warn
 from fastcache.engine.database.trash cimport empty_trash, tidy, tidy_at_opening
 from fastcache.engine.entries.entry cimport VALUE, check_tag
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
@@ -194,7 +194,7 @@ cdef class Store:
     @property
     def closed(self):
         """Whether it was closed."""
-        return self.database.closed
+        return self.database.life == CLOSED
 
     @property
     def max_size(self):
@@ -649,7 +649,7 @@ cdef class Store:
         cdef double due
         failure = None
         self.checkpoints.called = False
-        if self.database.closed:
+        if self.database.life == CLOSED:
             return None
         for queue in list(self.flusher.queues):
             try:
@@ -676,7 +676,7 @@ cdef class Store:
             soonest = min(soonest, TENDING_PATIENCE)
         except (CacheError, OSError) as error:
             # Of what was closed meanwhile, the directory may be gone.
-            if self.database.closed:
+            if self.database.life == CLOSED:
                 return None
             self.database.has_trash = True
             failure = failure or error
@@ -687,7 +687,7 @@ cdef class Store:
 
     def flush(self):
         """Write what write-behind has put off."""
-        if self.database.closed:
+        if self.database.life == CLOSED:
             raise ClosedError(f"the cache in {self.database.directory!r} is closed")
         self.database.flush()
 

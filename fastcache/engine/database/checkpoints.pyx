@@ -8,7 +8,7 @@ the writers out for the last of it, and should it be late, the writer does so it
 
 cimport cython
 
-from fastcache.engine.database.database cimport TENDING_PATIENCE, TRASH_PERIOD, warn
+from fastcache.engine.database.database cimport CLOSED, TENDING_PATIENCE, TRASH_PERIOD, warn
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.shm.wal_clock cimport Tick, is_backfilled, read, wal_frames
@@ -131,7 +131,7 @@ cdef class Checkpoints(Participant):
                 tending.acquire()
                 try:
                     # Opening takes a while, in which the store may have been closed.
-                    if database.closed:
+                    if database.life == CLOSED:
                         connection.close(False)
                         return 0
                     database.tender = connection

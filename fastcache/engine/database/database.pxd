@@ -13,6 +13,11 @@ cdef double TENDING_PATIENCE
 cdef double TRASH_PERIOD
 
 
+cdef enum Life:
+    # While it is CLOSING, what is pending is written, and nothing is put off any more.
+    OPEN, CLOSING, CLOSED
+
+
 cdef class Participant:
     cdef int attach(self, Database database, Session session) except -1
     cdef void detach(self) noexcept
@@ -37,8 +42,7 @@ cdef class Database:
     cdef readonly ValueFiles files
     cdef readonly dict settings
     cdef readonly str durability
-    cdef readonly bint closed
-    cdef bint closing
+    cdef Life life
     # Whether each commit waits for the disk.
     cdef bint syncs
     # The number of forks (writer_lock.pyx) in which its connections are.

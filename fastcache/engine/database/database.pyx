@@ -196,6 +196,11 @@ cdef class Database:
         return 0
 
     @property
+    def closed(self):
+        """Whether it was closed."""
+        return self.life == CLOSED
+
+    @property
     def path(self):
         """The database file."""
         return os.path.join(self.directory, "cache.db")
@@ -263,7 +268,7 @@ cdef class Database:
             return self.connect_once(lenient)
 
     cdef Connection connect_once(self, bint lenient):
-        if self.closed:
+        if self.life == CLOSED:
             raise ClosedError(f"the cache in {self.directory!r} is closed")
         return connect(self.path, self.directory, self.settings["shards"], self.timeout, lenient)
 
@@ -306,7 +311,7 @@ cdef class Database:
 
     cdef int refuse_if_closed(self, Session session) except -1:
         """Asked after the last line that lets other threads run: the store may have been closed while it opened."""
-        if self.closed:
+        if self.life == CLOSED:
             session.connection.close()
             raise ClosedError(f"the cache in {self.directory!r} is closed")
         return 0
@@ -318,7 +323,7 @@ cdef class Database:
             TransactionError: this thread is inside a transaction.
             Timeout: another thread is inside one, for longer than ``timeout``.
         """
-        if self.closed:
+        if self.life == CLOSED:
             return
         self.turn.take(self.timeout)
         try:
@@ -326,11 +331,11 @@ cdef class Database:
                 raise TransactionError(
                     "a cache cannot be closed inside its own transaction, or by what interrupts one of its operations")
             # Nothing is put off any more, so that all of it is written.
-            self.closing = True
+            self.life = CLOSING
             try:
                 self.flush()
             except BaseException:
-                self.closing = False
+                self.life = OPEN
                 raise
             self.shut()
         finally:
@@ -341,7 +346,7 @@ cdef class Database:
         """Close, unless a thread has the turn; if something waits to be written, unless it has it for so many seconds.
 
         Without patience nobody minds what waits: a temporary directory is about to be removed."""
-        if self.closed:
+        if self.life == CLOSED:
             return
         waits = patience is not None and self.has_waiting()
         try:
@@ -352,7 +357,7 @@ cdef class Database:
         else:
             try:
                 if not self.depth and self.turn.depth == 1:
-                    self.closing = True
+                    self.life = CLOSING
                     try:
                         self.flush()
                     except (CacheError, OSError) as error:
@@ -394,7 +399,7 @@ cdef class Database:
 
     cdef int shut(self) except -1:
         """Be closed from now on. The turn is held, and nothing waits to be written."""
-        self.closed = True
+        self.life = CLOSED
         try:
             self.drop_sessions(True)
         finally:
@@ -440,7 +445,7 @@ cdef class Database:
 
         For a fork: what cannot be written within a moment goes on waiting in the parent. Who has SQLite's lock may be waiting
         for the end of the fork."""
-        if self.closed:
+        if self.life == CLOSED:
             return
         self.tended_by = <unsigned long>PyThread_get_thread_ident()
         try:
@@ -505,7 +510,8 @@ cdef class Database:
         self.depth = 0
         self.entering = 0
         self.has_deferred = False
-        self.closing = False
+        if self.life == CLOSING:
+            self.life = OPEN
         self.tended_by = 0
         self.created = []
         self.marks = []
@@ -626,7 +632,7 @@ cdef class Database:
                 return self.reading().connection.query(text)
             except ClosedError:
                 # For a fork: it is opened anew.
-                if self.closed:
+                if self.life == CLOSED:
                     raise
 
     cdef bint is_maintenance(self) noexcept:

@@ -8,7 +8,7 @@ from time import monotonic
 
 cimport cython
 
-from fastcache.engine.database.database cimport SOON, TENDING_PATIENCE
+from fastcache.engine.database.database cimport CLOSED, OPEN, SOON, TENDING_PATIENCE
 from fastcache.engine.entries.pending cimport Generation, Place, Queue
 from fastcache.engine.eviction.limit cimport cost_of_row
 from fastcache.engine.sqlite.connection cimport NEVER, ROW_SET, Row
@@ -68,12 +68,12 @@ cdef class Flusher(Participant):
 
     cdef bint can_wait(self, Database database) noexcept:
         """Whether a set or delete may be put off. Not past a transaction, which could not see it."""
-        return (self.behind is not None and not database.entering and not database.closing
+        return (self.behind is not None and not database.entering and database.life == OPEN
                 and (database.depth == 0 or self.behind.flushing) and not self.must_refuse_soon(database))
 
     cdef bint must_refuse_soon(self, Database database) noexcept:
         """Whether nothing is evicted and little room is left, so that a set should know at once whether it fits."""
-        return (self.limit.max_size != 0 and self.limit.policy is None
+        return (self.limit.max_size != 0 and not self.limit.evicts
                 and self.space.room.left - self.behind.filling.size < self.limit.high)
 
     cdef bint let_in(self, Database database) except -1:
@@ -81,7 +81,7 @@ cdef class Flusher(Participant):
 
         Returns whether something can be put off at once; else look anew, since others were let in."""
         cdef Queue queue = self.behind
-        if database.closed:
+        if database.life == CLOSED:
             raise ClosedError(f"the cache in {database.directory!r} is closed")
         self.raise_failure(queue)
         if not queue.is_full():
@@ -130,7 +130,7 @@ cdef class Flusher(Participant):
 
     cdef int add_queue(self, Database database, Queue queue) except -1:
         """Have maintenance look after a queue."""
-        if database.closed:
+        if database.life == CLOSED:
             raise ClosedError(f"the cache in {database.directory!r} is closed")
         self.queues.append(queue)
         return 0
@@ -175,7 +175,7 @@ cdef class Flusher(Participant):
                 unwritten.pop(id(database), None)
         except BaseException:
             # Who had been called for it may have been here already.
-            if not database.closed and not database.is_maintenance():
+            if database.life != CLOSED and not database.is_maintenance():
                 database.call_keeper(SOON)
             raise
         finally:

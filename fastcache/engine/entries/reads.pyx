@@ -39,11 +39,9 @@ cdef class Reads:
             value = <object>node.value
             self.hits += 1
             self.memory_hits += 1
-            if self.limit.recency is not None:
-                self.limit.use(node)
+            self.limit.note_use(node)
             end_span(spans)
-            if self.limit.recency is not None:
-                self.limit.recency.follow()
+            self.limit.follow()
             return value
         return self.recall(database, key, hashed, node, missing)
 
@@ -70,8 +68,7 @@ cdef class Reads:
         if kind == ABSENT or (expire != NEVER and expire <= database.now()):
             self.misses += 1
             return missing
-        if self.limit.recency is not None and row:
-            self.limit.use_stored(row)
+        self.limit.note_use_of_row(row)
         if kind != OBJECT:
             encoded = value
             value = self.content.format.decode(codec, encoded, False)
@@ -87,7 +84,7 @@ cdef class Reads:
         cdef Finding found
         cdef Statement statement
         cdef Entry entry
-        cdef unsigned int row = 0
+        cdef unsigned int row
         database.notice_settings()
         owner = encode_key(key, self.serializer, &cell)
         name = self.lookup.find(database, key, owner, &cell, CONTENT, &found)
@@ -101,8 +98,7 @@ cdef class Reads:
             return missing
         statement = <Statement>found.statement
         begin_span(spans)
-        if self.limit.recency is not None:
-            row = <unsigned int>statement.column_integer(6)
+        row = self.limit.row_read(statement)
         # The plainest row first: native, never expires, no file.
         if statement.column_integer(0) == CODEC_NATIVE and statement.column_is_null(1) and statement.column_is_integer(0):
             try:
@@ -111,8 +107,7 @@ cdef class Reads:
                 statement.reset()
                 end_span(spans)
             self.lookup.fill(found.era, name, cell.hashed, OBJECT, value, CODEC_NATIVE, NEVER, row)
-            if self.limit.recency is not None:
-                self.limit.use_stored(row)
+            self.limit.note_use_of_row(row)
             self.hits += 1
             return value
         try:
@@ -128,8 +123,7 @@ cdef class Reads:
             if entry is not None:
                 return entry.stored
             return missing
-        if self.limit.recency is not None:
-            self.limit.use_stored(entry.id)
+        self.limit.note_use_of_row(entry.id)
         self.content.admit(entry, &cell)
         stored = entry.stored
         self.content.decode(entry, False)
@@ -165,8 +159,7 @@ cdef class Reads:
             self.misses += 1
         else:
             self.hits += 1
-            if self.limit.recency is not None and entry.id:
-                self.limit.use_stored(entry.id)
+            self.limit.note_use_of_row(entry.id)
         return entry
 
     cdef Entry find_entry(self, Database database, object key, Want want=VALUE):

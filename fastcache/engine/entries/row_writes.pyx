@@ -112,7 +112,7 @@ cdef class RowWrites(Participant):
         cdef long long before = self.space.room.left
         changed = self.write_run(database, rows, count, only_if_absent, now)
         self.space.room.left -= need
-        if not fits and self.limit.policy is None:
+        if not fits and not self.limit.evicts:
             self.space.refuse_if_full(database, before)
         return changed
 
@@ -198,6 +198,6 @@ cdef class RowWrites(Participant):
         for index in range(rows.count):
             if rows.rows[index].kind == ROW_SET and self.is_large(&rows.rows[index].value):
                 size += rows.rows[index].value.size
-        if size and self.limit.policy is not None:
+        if size and self.limit.evicts:
             self.space.reserve_file(database, None, min(size, self.limit.largest))
         return 0

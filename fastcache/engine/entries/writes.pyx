@@ -98,7 +98,7 @@ cdef class Writes:
                     before = self.room.left
                     written = self.upsert(database, row, only_if_absent, file)
                     self.room.left -= need
-                    if written and self.limit.policy is None:
+                    if written and not self.limit.evicts:
                         self.space.refuse_if_full(database, before)
             except BaseException:
                 database.leave(False)
@@ -281,7 +281,7 @@ cdef class Writes:
         """Before a number is added to, which may insert a row."""
         cdef long long need = cost_of_row(key, 0)
         self.space.make_room_before(database, need)
-        if (self.limit.policy is None and self.room.left - need < self.limit.reserve
+        if (not self.limit.evicts and self.room.left - need < self.limit.reserve
                 and not self.reads.contains(database, decode_key(cell_object(key), self.serializer))):
             self.space.raise_full(database)
         self.room.left -= need

@@ -79,13 +79,12 @@ cdef class Evictor(Participant):
         block = database.block()
         while self.leaving and self.leaving[len(self.leaving) - 1][0] >= block:
             drop_last(self.leaving)
-            if self.limit.recency is not None:
-                self.limit.recency.look_again()
+            self.limit.look_again()
         return 0
 
     cdef int roll_back(self, Database database) except -1:
-        if self.leaving and self.limit.recency is not None:
-            self.limit.recency.look_again()
+        if self.leaving:
+            self.limit.look_again()
         self.leaving.clear()
         if self.unlinked or self.emptied_by:
             # What was taken out of the trash is there again.
@@ -138,19 +137,14 @@ cdef class Evictor(Participant):
         cdef Py_ssize_t named = 0
         cdef long long freed = 0, row, now = database.now()
         cdef bint expired = True
-        if self.limit.recency is not None:
-            try:
-                self.limit.recency.tidy()
-            except OSError as error:
-                warn("the table of recency of %r cannot grow: %s", database.directory, error)
-        if self.limit.policy is not None:
-            self.limit.policy.begin()
+        self.limit.tidy(database)
+        self.limit.policy.begin()
         while freed < wanted and named < EVICTED_AT_ONCE:
             row = NO_ROW
             if expired:
                 row = self.expired_row(database, session, now)
                 expired = row != NO_ROW
-            if row == NO_ROW and self.limit.policy is not None:
+            if row == NO_ROW:
                 row = self.limit.policy.choose(session)
             if row == NO_ROW:
                 break

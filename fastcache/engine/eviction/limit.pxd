@@ -4,8 +4,8 @@ from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.eviction.policies cimport Policy
 from fastcache.engine.memory.sieve cimport Node
-from fastcache.engine.shm.access_table cimport Recency
-from fastcache.engine.sqlite.connection cimport Cell
+from fastcache.engine.shm.access_table cimport Recency, use_row
+from fastcache.engine.sqlite.connection cimport Cell, Statement
 
 # SQLite's pages, in bytes.
 cdef long long PAGE
@@ -19,8 +19,9 @@ cdef class Limit(Participant):
     # Whether the limit that is stored holds for this object.
     cdef bint keeps_limit
 
-    # None where nothing is ever evicted.
     cdef Policy policy
+    # Whether it ever names anything.
+    cdef bint evicts
     # When entries were last used; None where nobody asks for it.
     cdef Recency recency
 
@@ -34,11 +35,56 @@ cdef class Limit(Participant):
     cdef int take_over(self, Database database) except -1
     cdef int use_recency(self, Database database, str name) except -1
     cdef Recency open_recency(self, Database database, str path, int meaning)
+    cdef int tidy(self, Database database) except -1
     cdef int refuse_too_large(self, Database database, const Cell* key, long long size) except -1
     cdef str limit_in_words(self)
-    cdef void use(self, Node* node) noexcept
-    cdef int use_stored(self, long long row) except -1
-    cdef unsigned int row_written(self, Database database) noexcept
+
+    # Use, which is of no interest without `recency`.
+
+    cdef inline void note_use(self, Node* node) noexcept:
+        """What the tier knows is used. Runs no Python code; `follow` is for afterwards."""
+        cdef unsigned int now
+        if self.recency is not None:
+            now = self.recency.now()
+            if node.row and node.used_at != now:
+                node.used_at = now
+                use_row(self.recency.table, node.row)
+
+    cdef inline void note_row(self, unsigned int row) noexcept:
+        """The same of a row that was read with others; `follow` comes before them."""
+        if self.recency is not None:
+            use_row(self.recency.table, row)
+
+    cdef inline int follow(self) except -1:
+        """Let others in, maybe, to have the table that other processes use."""
+        if self.recency is not None:
+            self.recency.follow()
+        return 0
+
+    cdef inline int note_use_of_row(self, long long row) except -1:
+        """A row is used; 0 for none."""
+        if self.recency is not None and row:
+            self.recency.follow()
+            use_row(self.recency.table, <unsigned int>row)
+        return 0
+
+    cdef inline void look_again(self) noexcept:
+        """What was evicted may be there again."""
+        if self.recency is not None:
+            self.recency.look_again()
+
+    cdef inline long long table_size(self) noexcept:
+        """Bytes of the table of recency."""
+        return <long long>self.recency.size() if self.recency is not None else 0
+
+    cdef inline unsigned int row_read(self, Statement statement):
+        """What the tier is to know of the row that GET stands on."""
+        return <unsigned int>statement.column_integer(6) if self.recency is not None else 0
+
+    cdef inline unsigned int row_written(self, Database database) noexcept:
+        """What the tier is to know of the row that our last statement has written."""
+        return <unsigned int>database.writer.connection.witness.row if self.recency is not None else 0
+
 
 
 cdef long long cost_of_row(const Cell* key, long long size) noexcept

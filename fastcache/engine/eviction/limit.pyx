@@ -7,7 +7,7 @@ cimport cython
 
 from fastcache.engine.database.database cimport warn
 from fastcache.engine.eviction.policies cimport meaning_of, policy_of
-from fastcache.engine.shm.access_table cimport row_changed, use_row
+from fastcache.engine.shm.access_table cimport row_changed
 from fastcache.engine.sqlite.connection cimport CELL_BLOB, CELL_TEXT
 
 from fastcache.engine.sqlite import sql
@@ -42,6 +42,7 @@ cdef class Limit(Participant):
     def __cinit__(self, bint keeps):
         self.keeps_limit = keeps
         self.eviction = "lru"
+        self.policy = policy_of("none", None)
         self.page_size = PAGE
 
     cdef int attach(self, Database database, Session session) except -1:
@@ -69,8 +70,7 @@ cdef class Limit(Participant):
             if self.recency is not None:
                 self.recency.begin_at(database.integer(database.writer, sql.NEWEST_ROW))
         self.largest = limit - self.high - EMPTY_PAGES * self.page_size
-        if self.recency is not None:
-            self.largest -= self.recency.size()
+        self.largest -= self.table_size()
         return 0
 
     cdef int use_recency(self, Database database, str name) except -1:
@@ -89,6 +89,7 @@ cdef class Limit(Participant):
         # Nothing fails from here on, so that the table that is told of rows does not go while it is.
         self.recency = recency
         self.policy = policy
+        self.evicts = name != "none"
         if database.writer is not None and recency is not before:
             database.writer.connection.watch_rows(NULL, NULL)
             self.attach(database, database.writer)
@@ -106,6 +107,15 @@ cdef class Limit(Participant):
             warn("%r has no table of recency, and evicts what is oldest: %s", database.directory, error)
             return None
 
+    cdef int tidy(self, Database database) except -1:
+        """Before something is evicted: make the table of recency larger if it is crowded. SQLite's write lock is held."""
+        if self.recency is not None:
+            try:
+                self.recency.tidy()
+            except OSError as error:
+                warn("the table of recency of %r cannot grow: %s", database.directory, error)
+        return 0
+
     cdef int refuse_too_large(self, Database database, const Cell* key, long long size) except -1:
         """Raise TooLargeError for what would not fit if nothing else was there."""
         cdef long long need = size + cost_of_row(key, 0)
@@ -119,25 +129,6 @@ cdef class Limit(Participant):
         if self.total_size == self.max_size:
             return f"{self.max_size} bytes"
         return f"{self.total_size} bytes, {self.max_size} in each shard"
-
-    # -- use ----------------------------------------------------------------------------------------------------
-
-    cdef void use(self, Node* node) noexcept:
-        """What the tier knows is used. Runs no Python code; `recency.follow` is for afterwards."""
-        cdef unsigned int now = self.recency.now()
-        if node.row and node.used_at != now:
-            node.used_at = now
-            use_row(self.recency.table, node.row)
-
-    cdef int use_stored(self, long long row) except -1:
-        """A row is used."""
-        self.recency.follow()
-        use_row(self.recency.table, <unsigned int>row)
-        return 0
-
-    cdef unsigned int row_written(self, Database database) noexcept:
-        """What the tier is to know of the row that our last statement has written."""
-        return <unsigned int>database.writer.connection.witness.row if self.recency is not None else 0
 
 
 def usable_settings(stored):

@@ -35,9 +35,8 @@ cdef class Room(Participant):
         self.free_pages = database.integer(session, sql.FREE_PAGES)
         self.counted = database.integer(session, sql.COUNTED_BYTES)
         self.left = self.limit.max_size - (self.pages - self.free_pages) * self.limit.page_size - self.counted
-        if self.limit.recency is not None:
-            self.limit.recency.follow()
-            self.left -= self.limit.recency.size()
+        self.limit.follow()
+        self.left -= self.limit.table_size()
         return 0
 
     cdef int after_commit(self, Database database) except -1:

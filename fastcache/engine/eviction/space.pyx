@@ -123,7 +123,7 @@ cdef class Space(Participant):
         if (self.room.left_at == 0 or self.room.left - AT_THE_SAME_TIME * need < self.limit.reserve
                 or load(&database.clock[5]) != self.room.left_at):
             self.room.measure(database, database.writing())
-        if self.room.left - need < self.limit.low and not self.called_for_room and self.limit.policy is not None:
+        if self.room.left - need < self.limit.low and not self.called_for_room and self.limit.evicts:
             self.called_for_room = True
             database.call_keeper(0.0)
         return self.room.left - AT_THE_SAME_TIME * need >= self.limit.reserve
@@ -137,7 +137,7 @@ cdef class Space(Participant):
         cdef long long before, trash = 0
         if database.depth > 1:
             # Inside a transaction of the user's.
-            if (not self.make_room_inside(database, need) and self.limit.policy is not None
+            if (not self.make_room_inside(database, need) and self.limit.evicts
                     and not database.integer(database.writing(), sql.COUNT_RESERVED)):
                 self.raise_full(database)
             return True
@@ -154,7 +154,7 @@ cdef class Space(Participant):
             # The limit was lowered, which is not for one writer to make up for.
             if before < 0 and self.room.left + trash - before > 2 * need:
                 return True
-        if (self.room.left - need < self.limit.reserve and self.limit.policy is not None
+        if (self.room.left - need < self.limit.reserve and self.limit.evicts
                 and not database.integer(session, sql.COUNT_RESERVED)):
             self.raise_full(database)
         # All the rest is reserved for files, which can be evicted soon.
@@ -203,7 +203,7 @@ cdef class Space(Participant):
         return 0
 
     cdef int raise_full(self, Database database) except -1:
-        why = "nothing is ever evicted from it" if self.limit.policy is None else "what is left cannot be evicted just now"
+        why = "nothing is ever evicted from it" if not self.limit.evicts else "what is left cannot be evicted just now"
         raise CacheFullError(
             f"{database.directory!r}: the cache is full (max_size is {self.limit.limit_in_words()}), and {why}; delete "
             "something, or raise max_size. Nothing was changed")
@@ -304,7 +304,7 @@ cdef class Space(Participant):
         cdef Py_ssize_t named = 1
         cdef long long goal = self.limit.low
         self.called_for_room = False
-        if self.limit.max_size == 0 or self.limit.policy is None:
+        if self.limit.max_size == 0 or not self.limit.evicts:
             return 0
         database.turn.take(TENDING_PATIENCE)
         try:
