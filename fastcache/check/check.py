@@ -30,7 +30,7 @@ from typing import Any
 
 from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.database.transaction import Transaction
-from fastcache.engine.eviction.bounded import usable_settings
+from fastcache.engine.eviction.limit import usable_settings
 from fastcache.engine.shards import Shards
 from fastcache.engine.sqlite import sql
 from fastcache.engine.sqlite.connection import Connection
@@ -149,7 +149,7 @@ def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
     if not fix:
         return
     try:
-        with Transaction(store):
+        with Transaction(store.database):
             store.query(sql.REINDEX)
     except CorruptError:
         _salvage(store)
@@ -189,7 +189,7 @@ def _salvage(store: Store) -> None:
         )
 
         def fill() -> None:
-            with Transaction(fresh):
+            with Transaction(fresh.database):
                 for row in _readable_rows(reader):
                     fresh.query(sql.RESTORE, row)
                 fresh.query(sql.RECOUNT_FILE_BYTES)
@@ -295,7 +295,7 @@ def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
     suspects = {name for _, name, size in rows if not there or files.size(name) != size}
     if not strangers and not suspects:
         return
-    with Transaction(store):
+    with Transaction(store.database):
         rows = store.query(sql.FILE_ROWS)
         named = {name for _, name, _ in rows}
         kept = named | {name for (name,) in store.query(sql.ALL_TRASH)}
@@ -363,5 +363,5 @@ def _check_counter(store: Store, result: CheckResult, fix: bool) -> None:
     result.counters_consistent = False
     result.details += (f"counter: {counted} bytes in files are stored, the entries add up to {actual}",)
     if fix:
-        with Transaction(store):
+        with Transaction(store.database):
             store.query(sql.RECOUNT_FILE_BYTES)

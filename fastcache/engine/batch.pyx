@@ -28,25 +28,25 @@ cdef class Part:
         cdef Row row
         begin_row(&row, expire)
         key_owner = encode_key(key, self.store.serializer, &row.key)
-        self.store.name_of(key, key_owner, &row.key)
+        self.store.reads.name_of(key, key_owner, &row.key)
         value_owner = self.store.encode_whole(value, &row)
         tag_owner = check_tag(tag, &row.tag)
-        self.store.raise_failure(self.queue)
+        self.store.flusher.raise_failure(self.queue)
         return self.queue.put(&row, key_owner, value_owner, tag_owner)
 
     cdef int delete(self, object key) except -1:
         cdef Cell cell
         owner = encode_key(key, self.store.serializer, &cell)
-        self.store.name_of(key, owner, &cell)
-        self.store.raise_failure(self.queue)
+        self.store.reads.name_of(key, owner, &cell)
+        self.store.flusher.raise_failure(self.queue)
         return self.queue.remove(None, &cell, owner)
 
     cdef int finish(self) except -1:
-        self.store.turn.take(self.store.timeout)
+        self.store.database.turn.take(self.store.database.timeout)
         try:
-            self.store.flush_queue(self.queue)
+            self.store.flusher.flush_queue(self.store.database, self.queue)
         finally:
-            self.store.turn.give()
+            self.store.database.turn.give()
         return 0
 
     cdef Py_ssize_t drop(self) except -1:
@@ -57,8 +57,8 @@ cdef class Part:
         elif self.queue.writing is not None:
             # Maintenance is at it, and ends by itself.
             self.queue.filling = Generation()
-            self.store.turn.take(_thread.TIMEOUT_MAX)
-            self.store.turn.give()
+            self.store.database.turn.take(_thread.TIMEOUT_MAX)
+            self.store.database.turn.give()
             if self.queue.writing is not None:
                 waiting += self.queue.writing.count - self.queue.writing.written
         self.queue.forsake()
@@ -112,7 +112,7 @@ cdef class Batch:
         # Maintenance must not write what is to be dropped.
         for part in self.parts:
             if part is not None:
-                (<Part>part).store.remove_queue((<Part>part).queue)
+                (<Part>part).store.flusher.remove_queue((<Part>part).queue)
         if error is not None:
             self.drop(error)
             return False
@@ -133,7 +133,7 @@ cdef class Batch:
 
     def set(self, key, value, *, expire=None, tag=None):
         """Store a value; ``expire`` and ``tag`` as in ``Cache.set``."""
-        self.put(key, value, expiry(self.shards.first, expire), tag)
+        self.put(key, value, expiry(self.shards.first.database, expire), tag)
 
     def delete(self, key):
         """Remove an entry, if there is one."""
@@ -146,8 +146,8 @@ cdef class Batch:
         self.refuse_if_not_open()
         for part in self.parts:
             if part is not None:
-                (<Part>part).store.raise_failure((<Part>part).queue)
-                (<Part>part).store.flush_queue((<Part>part).queue)
+                (<Part>part).store.flusher.raise_failure((<Part>part).queue)
+                (<Part>part).store.flusher.flush_queue((<Part>part).store.database, (<Part>part).queue)
 
     cdef int put(self, object key, object value, long long expire, object tag) except -1:
         cdef Part part = self.part_of(key)
@@ -163,7 +163,7 @@ cdef class Batch:
         cdef Part part = self.parts[index]
         if part is None:
             part = Part(self.shards.at(index), self.max_seconds)
-            part.store.add_queue(part.queue)
+            part.store.flusher.add_queue(part.store.database, part.queue)
             self.parts[index] = part
         return part
 
@@ -176,11 +176,11 @@ cdef class Batch:
         if waiting >= self.max_items:
             self.flush()
         elif part.queue.is_full():
-            part.store.flush_queue(part.queue)
+            part.store.flusher.flush_queue(part.store.database, part.queue)
         elif not part.queue.attended:
-            part.queue.attended = part.store.call_keeper(part.queue.delay)
+            part.queue.attended = part.store.database.call_keeper(part.queue.delay)
             if not part.queue.attended:
-                part.store.flush_queue(part.queue)
+                part.store.flusher.flush_queue(part.store.database, part.queue)
         return 0
 
     cdef int refuse_if_not_open(self) except -1:

@@ -18,7 +18,6 @@ from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.entries.entry cimport Entry, check_tag, entry_of, read_entry
 from fastcache.engine.entries.lookup cimport CONTENT, PENDING, Finding, Lookup
 from fastcache.engine.entries.pending cimport Place, Rows
-from fastcache.engine.shm.access_table cimport use_row
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.spans cimport begin_span, end_span, spans
@@ -48,13 +47,13 @@ cdef class Writing:
         if not self.rows.count:
             return 0
         self.begin()
-        self.changed += self.store.write_rows(self.rows, 0, self.rows.count, self.only_if_absent)
+        self.changed += self.store.rows.write_rows(self.store.database, self.rows, 0, self.rows.count, self.only_if_absent)
         return self.rows.clear()
 
     cdef int begin(self) except -1:
         if self.block is None:
-            self.store.make_room_ahead(self.rows)
-            block = Transaction(self.store)
+            self.store.rows.make_room_ahead(self.store.database, self.rows)
+            block = Transaction(self.store.database)
             block.__enter__()
             self.block = block
         return 0
@@ -276,7 +275,7 @@ cdef class Reading:
             except (TypeError, ValueError) as error:
                 name_item(index, error)
                 raise
-            self.names[index] = store.name_of(keys[index], owner, &self.questions[index].key)
+            self.names[index] = store.reads.name_of(keys[index], owner, &self.questions[index].key)
 
     def __dealloc__(self):
         PyMem_RawFree(self.questions)
@@ -288,14 +287,13 @@ cdef class Reading:
         cdef BusyWait wait = None
         cdef bint done = False
         nothing.kind = CELL_NULL
-        if self.store.recency is not None:
-            self.store.recency.follow()
+        self.store.limit.follow()
         while True:
             self.found = [NOTHING] * len(self.keys)
             # In this order, as for a single read: the snapshot must not be older than the era.
-            self.era = self.store.lookup.era(self.store)
-            session = self.store.lingering()
-            self.committed = self.store.behind is not None and self.store.behind.is_committed()
+            self.era = self.store.lookup.era(self.store.database)
+            session = self.store.database.lingering()
+            self.committed = self.store.flusher.behind is not None and self.store.flusher.behind.is_committed()
             if self.committed:
                 # The snapshot that is kept may be older.
                 session.let_go()
@@ -304,10 +302,10 @@ cdef class Reading:
                     done = self.read_all(session.get_next)
                 except Exception:
                     # Of what was torn, it says nothing.
-                    if session.is_sound(self.store.clock):
+                    if session.is_sound(self.store.database.clock):
                         raise
                 finally:
-                    if not done or not session.is_sound(self.store.clock):
+                    if not done or not session.is_sound(self.store.database.clock):
                         session.let_go()
                 if session.lingers:
                     return 0
@@ -321,7 +319,7 @@ cdef class Reading:
                     session.get_next.stop()
             if done:
                 return 0
-            wait = self.store.pause(wait)
+            wait = self.store.database.pause(wait)
 
     cdef bint read_all(self, Statement statement) except -1:
         """Find them with the snapshot in place. Runs no Python code, so that nobody comes in between.
@@ -358,8 +356,8 @@ cdef class Reading:
 
     cdef int recall(self, Py_ssize_t index, Node* node) except -1:
         """Take what the tier knows of a key."""
-        if self.store.recency is not None and node.kind != ABSENT:
-            self.store.use(node)
+        if node.kind != ABSENT:
+            self.store.limit.note_use(node)
         self.found[index] = recalled(node)
         return 0
 
@@ -367,9 +365,8 @@ cdef class Reading:
         """Take the row of a key that the statement stands on, or one of nulls."""
         if statement.column_is_null(6):
             return 0
-        if self.store.recency is not None:
-            self.questions[index].row = <unsigned int>statement.column_integer(6)
-            use_row(self.store.recency.table, self.questions[index].row)
+        self.questions[index].row = self.store.limit.row_read(statement)
+        self.store.limit.note_row(self.questions[index].row)
         if (statement.column_integer(0) == CODEC_NATIVE and statement.column_is_integer(0)
                 and statement.column_is_null(1) and statement.column_is_null(3)):
             self.found[index] = statement.column_object(2)
@@ -385,7 +382,7 @@ cdef class Reading:
             if type(self.found[index]) is not Entry:
                 continue
             entry = self.found[index]
-            if self.store.content.load(self.store, entry):
+            if self.store.content.load(self.store.database, entry):
                 continue
             if entry.file is None:
                 self.found[index] = NOTHING
@@ -394,7 +391,7 @@ cdef class Reading:
                 self.lost.add(entry.file)
                 return False
             else:
-                entry = self.store.find_entry(self.keys[index])
+                entry = self.store.reads.find_entry(self.store.database, self.keys[index])
                 self.found[index] = NOTHING if entry is None else entry
                 self.decoded_already.add(index)
         return True
@@ -411,10 +408,10 @@ cdef class Reading:
             elif not self.questions[index].recalled:
                 self.keep(index, ABSENT if found is NOTHING else OBJECT, found, CODEC_NATIVE, NEVER)
             if found is NOTHING:
-                store.misses += 1
+                store.reads.misses += 1
             else:
-                store.hits += 1
-                store.memory_hits += self.questions[index].recalled
+                store.reads.hits += 1
+                store.reads.memory_hits += self.questions[index].recalled
                 values[self.keys[index]] = found
         return values
 

@@ -20,7 +20,7 @@ from fastcache.engine.shards cimport Shards
 from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE, Entry, Want
 from fastcache.engine.entries.expiry cimport expiry
 from fastcache.engine.store cimport Store
-from fastcache.engine.database.transaction cimport ShardTransaction, Transaction
+from fastcache.engine.database.transaction cimport Transaction
 
 from fastcache.errors import ClosedError, DecodeError, UntrustedValueError
 from fastcache.runtime import fork
@@ -321,10 +321,10 @@ cdef class StoreMapping:
         200
         """
         if self.stores.count == 1:
-            return Transaction(self.store)
+            return Transaction(self.store.database)
         if key is MISSING:
             raise TypeError("transact() needs a key where there are shards: a transaction is that of one shard")
-        return ShardTransaction(self.stores.of(key), self.stores)
+        return self.stores.transact(key)
 
     def count(self):
         """How many entries there are (int); the same as ``len``."""
@@ -473,7 +473,7 @@ cdef class CacheMapping(StoreMapping):
             Timeout: another writer did not finish within ``timeout`` seconds.
         """
         cdef Store store = self.store_of(key)
-        store.put(key, value, expiry(store, expire), tag, False)
+        store.put(key, value, expiry(store.database, expire), tag, False)
         return True
 
     def add(self, key, value, *, expire=None, tag=None):
@@ -485,7 +485,7 @@ cdef class CacheMapping(StoreMapping):
         (True, False, 1)
         """
         cdef Store store = self.store_of(key)
-        return store.put(key, value, expiry(store, expire), tag, True)
+        return store.put(key, value, expiry(store.database, expire), tag, True)
 
     def set_many(self, mapping_or_pairs, *, expire=None, tag=None):
         """Store many values, in one transaction, at a fraction of what single ones cost; returns how many (int).
@@ -506,14 +506,14 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.set_many({"a": 1, "b": 2}), cache.set_many((n, n * n) for n in range(1000))
         (2, 1000)
         """
-        return put_many(self.stores, mapping_or_pairs, expiry(self.store, expire), tag, False)
+        return put_many(self.stores, mapping_or_pairs, expiry(self.store.database, expire), tag, False)
 
     def add_many(self, mapping_or_pairs, *, expire=None, tag=None):
         """Store those values whose keys are absent or expired, in one transaction; returns how many (int).
 
         Of equal keys the first one counts. See ``set_many`` for the rest.
         """
-        return put_many(self.stores, mapping_or_pairs, expiry(self.store, expire), tag, True)
+        return put_many(self.stores, mapping_or_pairs, expiry(self.store.database, expire), tag, True)
 
     def pop(self, key, default=None, *, bint expire_time=False, bint tag=False):
         """Remove a key and return its value, or ``default``; each value is handed out once. Extras as in ``get``."""
@@ -548,7 +548,7 @@ cdef class CacheMapping(StoreMapping):
     def touch(self, key, expire=None):
         """Give an entry a new expiry, counted from now, or none; returns whether there is one (bool)."""
         cdef Store store = self.store_of(key)
-        return store.set_expiry(key, expiry(store, expire))
+        return store.set_expiry(key, expiry(store.database, expire))
 
     def expire(self):
         """Remove the entries that have expired; returns how many (int)."""
@@ -696,7 +696,7 @@ cdef object get_or_put(Store store, object key, object given, object expire, obj
         found = store.fetch(key, MISSING)
         if found is not MISSING:
             return found
-        if store.put(key, given, expiry(store, expire), tag, True):
+        if store.put(key, given, expiry(store.database, expire), tag, True):
             return given
 
 
@@ -721,11 +721,11 @@ cdef object put_made(Store store, object key, object factory, object expire, obj
     """Add what ``factory`` returns; the value that is there then, whoever has stored it."""
     value = factory()
     # Counted from when the value is there.
-    while not store.put(key, value, expiry(store, expire), tag, True):
+    while not store.put(key, value, expiry(store.database, expire), tag, True):
         try:
             found = store.fetch(key, MISSING)
         except UntrustedValueError:
-            store.put(key, value, expiry(store, expire), tag, False)
+            store.put(key, value, expiry(store.database, expire), tag, False)
             return value
         if found is not MISSING:
             return found
@@ -748,7 +748,7 @@ def is_inside(StoreMapping mapping not None, key):
 
 def now_of(StoreMapping mapping not None, key):
     """The time by the clock of a key's store: seconds since the epoch (float)."""
-    return mapping.store_of(key).now() / 1000.0
+    return mapping.store_of(key).database.now() / 1000.0
 
 
 class KeysOfStore(KeysView):

@@ -1,7 +1,17 @@
 # The databases of one mapping, and which of them a key belongs to.
 
+from fastcache.engine.database.database cimport Database
+from fastcache.engine.database.transaction cimport Transaction
 from fastcache.engine.memory.sieve cimport Budget
 from fastcache.engine.store cimport Store
+
+
+cdef class Shards
+
+
+cdef class ShardTransaction(Transaction):
+    cdef Store store
+    cdef Shards shards
 
 
 cdef class Shards:
@@ -25,5 +35,6 @@ cdef class Shards:
     cdef list to_write(self)
     cdef bint is_inside(self) except -1
     cdef int refuse_elsewhere(self, int index) except -1
+    cdef ShardTransaction transact(self, object key)
     cdef int enter(self, Store store) except -1
     cdef int leave(self, Store store) except -1

@@ -1,7 +1,9 @@
 from typing import Any, Final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
+from fastcache.engine.database.database import Database
+from fastcache.engine.database.transaction import Transaction
 from fastcache.engine.store import Store
 
 MOST_SHARDS: Final[int]
@@ -31,3 +33,8 @@ class Shards:
     def set_limit(self, max_size: int) -> None: ...
     def close(self) -> None: ...
     def close_if_idle(self) -> None: ...
+
+@disjoint_base
+class ShardTransaction(Transaction):
+    def __new__(cls, database: Database, *_: object) -> Self: ...
+    def __init__(self, database: Database, store: Store, shards: Shards) -> None: ...

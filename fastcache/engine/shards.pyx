@@ -19,10 +19,10 @@ import os
 
 from cpython.pythread cimport PyThread_get_thread_ident
 
-from fastcache.engine.database.database cimport check_memory
 from fastcache.engine.codecs.keys cimport hash_key, hash_plain, shard_of
+from fastcache.engine.store cimport check_memory
 
-from fastcache.engine.database.database import refuse_link
+from fastcache.engine.database.opening import refuse_link
 from fastcache.errors import ClosedError, CorruptError, TransactionError
 
 MOST_SHARDS = 1000
@@ -205,6 +205,11 @@ cdef class Shards:
 
     # -- transactions -------------------------------------------------------------------------------------------
 
+    cdef ShardTransaction transact(self, object key):
+        """One block of a transaction on the shard of a key."""
+        cdef Store store = self.of(key)
+        return ShardTransaction(store.database, store, self)
+
     cdef int enter(self, Store store) except -1:
         """This thread has begun a block of ``transact(key)``."""
         self.blocks[PyThread_get_thread_ident()] = store
@@ -212,7 +217,7 @@ cdef class Shards:
 
     cdef int leave(self, Store store) except -1:
         """It has ended one, maybe not the outermost."""
-        if store.depth == 0 or not store.turn.is_mine():
+        if store.database.depth == 0 or not store.database.turn.is_mine():
             self.blocks.pop(PyThread_get_thread_ident(), None)
         return 0
 
@@ -221,7 +226,7 @@ cdef class Shards:
         cdef Store inside = self.blocks.get(PyThread_get_thread_ident())
         if inside is None:
             return False
-        if inside.depth == 0 or not inside.turn.is_mine():
+        if inside.database.depth == 0 or not inside.database.turn.is_mine():
             # It was rolled back together with one around it.
             self.blocks.pop(PyThread_get_thread_ident(), None)
             return False
@@ -235,3 +240,27 @@ cdef class Shards:
         raise TransactionError(
             f"{self.directory!r}: inside transact(key), only keys of that key's shard can be used, one at a time: what is done "
             "elsewhere would not be part of the transaction. Do it outside of the block, or use a Cache or Index")
+
+
+cdef class ShardTransaction(Transaction):
+    """One block of ``with cache.transact(key):`` where there are several shards."""
+
+    def __init__(self, Database database, Store store, Shards shards):
+        self.store = store
+        self.shards = shards
+
+    def __enter__(self):
+        Transaction.__enter__(self)
+        try:
+            self.shards.enter(self.store)
+        except BaseException:
+            # A block that was not entered is not left.
+            self.end(False)
+            raise
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        try:
+            return Transaction.__exit__(self, kind, error, traceback)
+        finally:
+            self.shards.leave(self.store)

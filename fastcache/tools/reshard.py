@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from fastcache.cache import Cache
 from fastcache.engine.blobs.files import ValueFiles
 from fastcache.engine.codecs.keys import shard_of_stored
-from fastcache.engine.database.database import refuse_link
+from fastcache.engine.database.opening import refuse_link
 from fastcache.engine.database.transaction import Transaction
-from fastcache.engine.eviction.bounded import SMALLEST_LIMIT
+from fastcache.engine.eviction.limit import SMALLEST_LIMIT
 from fastcache.engine.shards import MOST_SHARDS, check_shards, path_of
 from fastcache.engine.sqlite import sql
 from fastcache.engine.sqlite.connection import Connection
@@ -134,7 +134,7 @@ def _is_unsigned(store: Store, stored: list[Any]) -> bool:
 
 
 def _sign_row(cache: Cache | FanoutCache, store: Store, row: int, stored: list[Any]) -> bool:
-    with Transaction(store):
+    with Transaction(store.database):
         # As it is now, should somebody have changed it since.
         found = store.query(sql.ROW_FOR_SIGNING, (row, stored[0]))
         if not found:

@@ -18,7 +18,7 @@ What is always true, and who keeps it so:
   name is used twice.
 - **A death is noticed by a marker.** Each writer leaves an empty file ``values/tmp/NUMBER.writer`` before its first file,
   and removes it when it closes. A marker whose number nobody claims is a dead writer's; looking for one is listing a
-  folder that is next to empty. Who finds one compares the files with the rows (``Bounded.reclaim``), unlinks what no
+  folder that is next to empty. Who finds one compares the files with the rows (``Leftovers.reclaim``), unlinks what no
   row and no trash names, deletes the rows whose file is gone, and last of all removes the marker. (Considered, and left:
   to write down in the marker which names a writer may have under way. It costs a write now and then, is worth nothing
   after a power cut, and the rows have to be gone through all the same, since no index says which of them names a file.)

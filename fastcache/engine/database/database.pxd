@@ -1,18 +1,38 @@
-# One database: its connections, whose turn it is, its transactions, and what follows a commit. The base of Store.
+# One database: its connections, whose turn it is, its transactions, and the parts that have a say in these.
 
-from fastcache.engine.shm.change_log cimport ChangeLog, Commit
-from fastcache.engine.sqlite.connection cimport BusyWait, Cell, Connection, Statement
 from fastcache.engine.blobs.files cimport ValueFiles
-from fastcache.engine.memory.tier cimport Memory
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.writer_lock cimport Turn
+from fastcache.engine.shm.change_log cimport ChangeLog, Commit
+from fastcache.engine.sqlite.connection cimport BusyWait, Cell, Connection, Statement
 
 
 cdef double SOON
-# How soon maintenance tries again to make the WAL shorter, in seconds.
-cdef double SHORTENING_PERIOD
 # How long maintenance waits for the turn, or for another process, in seconds.
 cdef double TENDING_PATIENCE
+cdef double TRASH_PERIOD
+
+
+cdef enum Life:
+    # While it is CLOSING, what is pending is written, and nothing is put off any more.
+    OPEN, CLOSING, CLOSED
+
+
+cdef class Participant:
+    cdef int attach(self, Database database, Session session) except -1
+    cdef void detach(self) noexcept
+    cdef int settings_changed(self, Database database, Session session) except -1
+    cdef int before_transaction(self, Database database) except -1
+    cdef int flush_deferred(self, Database database) except -1
+    cdef int discard_deferred(self, Database database) except -1
+    cdef int roll_back(self, Database database) except -1
+    cdef int after_commit(self, Database database) except -1
+    cdef int settle(self, Database database) except -1
+    cdef int block_left(self, Database database, long long block, bint kept) except -1
+    cdef int files_counted(self, long long size) except -1
+    cdef bint has_pending(self) noexcept
+    cdef int flush(self, Database database) except -1
+    cdef int after_fork_in_child(self, Database database) except -1
 
 
 cdef class Database:
@@ -22,11 +42,9 @@ cdef class Database:
     cdef readonly ValueFiles files
     cdef readonly dict settings
     cdef readonly str durability
-    cdef readonly bint closed
-    cdef bint closing
+    cdef Life life
     # Whether each commit waits for the disk.
     cdef bint syncs
-    cdef object __weakref__
     # The number of forks (writer_lock.pyx) in which its connections are.
     cdef unsigned long born
 
@@ -37,25 +55,19 @@ cdef class Database:
     cdef object opening
     cdef object tending
 
-    # Maintenance: whether it was called and is to come, and for what.
+    # Who is called for maintenance, and what for: a weak reference.
     cdef object keeper
-    cdef bint called
+    cdef object owner
     # Whether a fork has come before what waited could be written.
     cdef bint flush_after_fork
     # The thread that tends it just now; 0 if none does.
     cdef unsigned long tended_by
-    cdef bint checkpoint_due
-    cdef bint restart_due
     # Whether another process has been in the way since the WAL last started over.
     cdef bint contended
     # Whether what is evicted goes into the WAL, too, so that it starts over twice as often.
     cdef bint fills_fast
+    # Whether rows have put names into the trash (trash.pyx).
     cdef bint has_trash
-    # WAL frames at which to call it next, and to see to it oneself.
-    cdef int checkpoint_at
-    cdef int own_checkpoint_at
-    # WAL frames after our last commit.
-    cdef int frames_seen
 
     # Among threads; and which of the waiting processes this is (24 bits), and whether it has asked to come first.
     cdef Turn turn
@@ -66,9 +78,16 @@ cdef class Database:
     cdef const unsigned long long* clock
     cdef ChangeLog log
     cdef Commit commit
-    cdef Memory memory
-    # The tier's era in which our last commit was the last of all; else 0.
+    # What the memory tier has noted of our last commit (entries/lookup.pyx).
     cdef unsigned long long own_era
+    # The version of the settings that was last looked at.
+    cdef unsigned long long settings_seen
+
+    # In the order in which they are called; and what they have said of themselves: whether one may have something pending,
+    # and whether one has deferred something.
+    cdef tuple participants
+    cdef bint has_write_behind
+    cdef bint has_deferred
 
     # The open transaction: how deep, what begins where. While any is `entering`, nothing is put off past it.
     cdef int depth
@@ -82,68 +101,56 @@ cdef class Database:
 
     cdef int open(self, dict asked) except -1
     cdef int open_writer(self) except -1
+    cdef Session open_session(self)
+    cdef Session open_session_once(self)
+    cdef Connection open_connection(self, bint lenient)
+    cdef Connection connect_once(self, bint lenient)
+    cdef void forget_clock(self) noexcept
     cdef int open_reader(self) except -1
     cdef int begin_opening(self) except -1
     cdef int end_opening(self) except -1
     cdef int refuse_if_closed(self, Session session) except -1
-    cdef Connection open_connection(self, bint lenient)
-    cdef Connection connect_once(self, bint lenient)
-    cdef Session open_session(self)
-    cdef bint use_wal(self, Connection connection) except -1
-    cdef Session initialize(self, Session session)
-    cdef bint is_ours(self, Connection connection) except -1
-    cdef int check_settings(self, dict asked) except -1
-    cdef ChangeLog open_log(self)
-    cdef void forget_clock(self) noexcept
+    cdef bint has_waiting(self) noexcept
+    cdef int flush(self) except -1
+    cdef int flush_first(self) except -1
+    cdef int take_turn(self) except -1
     cdef int shut(self) except -1
     cdef int drop_sessions(self, bint checkpoint) except -1
-
-    cdef Session reading(self)
     cdef Session choose_session(self)
+    cdef Session reading(self)
     cdef Session lingering(self)
     cdef Session writing(self)
+    cdef int follow_settings(self) except -1
+    cdef int notice_settings(self) except -1
+    cdef int tell_settings(self) except -1
     cdef BusyWait pause(self, BusyWait wait)
     cdef list read_rows(self, str text)
     cdef bint is_maintenance(self) noexcept
     cdef int stand_back(self) except -1
     cdef void be_served(self) noexcept
     cdef long long now(self) except? -1
-
     cdef int will_change(self, const Cell* key) except -1
     cdef int will_change_all(self) except -1
     cdef int follow_commit(self) except -1
     cdef int change(self, Session session, Statement statement, bint release_gil) except -2
     cdef int change_locked(self, Session session, Statement statement, bint release_gil) except -1
+    cdef int change_row(self, Session session, str text, long long parameter) except -1
+    cdef long long integer(self, Session session, str text) except? -1
+    cdef int count_file(self, long long size) except -1
     cdef int count_changes(self, Connection connection, int before) except -1
-
     cdef int enter(self) except -1
     cdef int leave(self, bint keep) except -1
-    cdef int roll_back(self, Session session) except -1
+    cdef bint end_block(self, bint keep) except -1
+    cdef int flush_deferred(self) except -1
+    cdef int discard_deferred(self) except -1
+    cdef int settle(self) except -1
     cdef long long block(self) except -1
     cdef bint is_open(self, long long block) except -1
+    cdef int roll_back(self, Session session) except -1
     cdef int undo_files(self, Py_ssize_t mark) except -1
     cdef int remove_later(self) except -1
-
-    # What Store adds to a transaction.
-    cdef bint has_put_off(self) noexcept
-    cdef int carry_out(self) except -1
-    cdef int forget_put_off(self) except -1
-    cdef int flush_first(self) except -1
-    cdef int prepare(self, Session session) except -1
-
-    cdef int settle(self) except -1
-    cdef int tidy_up(self, Session session) except -1
-    cdef int restart_wal(self, Session session) except -1
     cdef bint call_keeper(self, double seconds) except -1
-    cdef int checkpoint_beside(self) except -1
-    cdef bint shorten_wal(self) except -1
-    cdef int tidy_at_opening(self) except -1
-    cdef int empty_trash(self, double patience) except -1
-    cdef int forget_trash(self, list names, double patience) except -1
-    cdef int count_file(self, long long size) except -1
-    cdef int change_row(self, Session session, str text, long long parameter) except -1
 
 
 cdef int know_main_thread() except -1
 cdef int warn(str message, str directory, object error) except -1
-cdef unsigned long long check_memory(object memory) except? 0

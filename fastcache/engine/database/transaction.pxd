@@ -1,18 +1,14 @@
 # One block of a transaction.
 
-from fastcache.engine.shards cimport Shards
-from fastcache.engine.store cimport Store
+from fastcache.engine.database.database cimport Database
 
 
 cdef class Transaction:
-    cdef Store store
+    cdef Database database
+    cdef object owner
     cdef int state
     cdef unsigned long thread
     cdef long long block
 
     cdef int exit(self, bint failed) except -1
     cdef int end(self, bint keep) except -1
-
-
-cdef class ShardTransaction(Transaction):
-    cdef Shards shards

@@ -1,7 +1,7 @@
 # cython: nonecheck=True
 """The context manager of ``transact()``: one block, entered and left by one thread.
 
-Blocks of a thread nest, and each is left on its own: what is committed or undone is decided by the store, for the
+Blocks of a thread nest, and each is left on its own: what is committed or undone is decided by the database, for the
 innermost block alone. A block that is left out of order takes those inside it with it.
 """
 
@@ -17,17 +17,19 @@ cdef enum State:
 cdef class Transaction:
     """One block of ``with cache.transact():``. Used once, by one thread."""
 
-    def __cinit__(self, Store store, *_):
-        self.store = store
+    def __cinit__(self, Database database, *_):
+        self.database = database
+        # What it belongs to lives as long: a temporary directory, too.
+        self.owner = database.owner()
         self.state = NEW
 
     def __enter__(self):
         if self.state != NEW:
             raise TransactionError("a transaction is used once: call transact() for each block")
-        self.store.enter()
+        self.database.enter()
         self.state = STARTED
         self.thread = <unsigned long>PyThread_get_thread_ident()
-        self.block = self.store.block()
+        self.block = self.database.block()
         return self
 
     def __exit__(self, kind, error, traceback):
@@ -38,19 +40,19 @@ cdef class Transaction:
         """Leave the block, which may have failed."""
         if self.state != STARTED:
             raise TransactionError("this transaction has not begun, or has ended already")
-        if self.thread != <unsigned long>PyThread_get_thread_ident() or not self.store.turn.is_mine():
+        if self.thread != <unsigned long>PyThread_get_thread_ident() or not self.database.turn.is_mine():
             if failed:
                 # Another thread, or a child forked inside the block, has nothing to undo: let the exception pass.
                 return 0
             raise TransactionError("a transaction is left by the thread that entered it, in the same process")
         self.state = FAILED
-        if not self.store.is_open(self.block):
+        if not self.database.is_open(self.block):
             if failed:
                 return 0
             raise TransactionError("this transaction was rolled back together with one around it, which was left first")
-        if self.block != self.store.block():
-            while self.store.is_open(self.block):
-                self.store.leave(False)
+        if self.block != self.database.block():
+            while self.database.is_open(self.block):
+                self.database.leave(False)
             raise TransactionError(
                 "an inner transaction was still open, so that this one was rolled back: leave blocks in order "
                 "(tasks of one thread share its transactions: await nothing inside)")
@@ -59,29 +61,6 @@ cdef class Transaction:
     cdef int end(self, bint keep) except -1:
         """Commit it, or undo it: it is the innermost one, and this thread's."""
         self.state = FAILED
-        self.store.leave(keep)
+        self.database.leave(keep)
         self.state = COMMITTED if keep else ROLLED_BACK
         return 0
-
-
-cdef class ShardTransaction(Transaction):
-    """One block of ``with cache.transact(key):`` where there are several shards."""
-
-    def __init__(self, Store store, Shards shards):
-        self.shards = shards
-
-    def __enter__(self):
-        Transaction.__enter__(self)
-        try:
-            self.shards.enter(self.store)
-        except BaseException:
-            # A block that was not entered is not left.
-            self.end(False)
-            raise
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        try:
-            return Transaction.__exit__(self, kind, error, traceback)
-        finally:
-            self.shards.leave(self.store)

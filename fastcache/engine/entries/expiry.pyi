@@ -4,6 +4,8 @@ from typing import final
 
 from typing_extensions import Self
 
+from fastcache.engine.eviction.evict import Evictor
+
 @final
 class Expiry:
-    def __new__(cls) -> Self: ...
+    def __new__(cls, evictor: Evictor) -> Self: ...

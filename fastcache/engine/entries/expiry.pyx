@@ -24,53 +24,54 @@ cdef int EXPIRED_AT_ONCE = 500
 cdef class Expiry:
     """When maintenance has to remove something next. A cache with a timer of its own does not tell when that is."""
 
-    def __cinit__(self):
+    def __cinit__(self, Evictor evictor):
+        self.evictor = evictor
         self.next = NEVER
 
-    cdef int begin(self, Bounded store) except -1:
+    cdef int begin(self, Database database) except -1:
         """A store was opened: look when the first entry expires, and have it removed then."""
-        self.look(store)
+        self.look(database)
         if self.next != NEVER:
-            store.call_keeper(max(0.0, (self.next - store.now()) / 1000.0))
+            database.call_keeper(max(0.0, (self.next - database.now()) / 1000.0))
         return 0
 
-    cdef int expect(self, Bounded store, long long expire) except -1:
+    cdef int expect(self, Database database, long long expire) except -1:
         """An entry was stored that expires at this time."""
-        if expire < self.next and store.timer is None:
+        if expire < self.next and database.timer is None:
             self.next = expire
-            store.call_keeper(max(0.0, (expire - store.now()) / 1000.0))
+            database.call_keeper(max(0.0, (expire - database.now()) / 1000.0))
         return 0
 
-    cdef double tend(self, Bounded store) except? -1.0:
+    cdef double tend(self, Database database) except? -1.0:
         """Delete what has expired, if it is time; returns in how many seconds there will be more."""
         cdef double wait
         cdef int changed = EXPIRED_AT_ONCE
-        if store.timer is not None or self.next == NEVER:
+        if database.timer is not None or self.next == NEVER:
             return INFINITY
-        wait = max((self.next - store.now()) / 1000.0, self.removed_at + EXPIRY_PERIOD - monotonic())
+        wait = max((self.next - database.now()) / 1000.0, self.removed_at + EXPIRY_PERIOD - monotonic())
         if wait > 0.0:
             return wait
         while changed == EXPIRED_AT_ONCE:
-            store.turn.take(TENDING_PATIENCE)
+            database.turn.take(TENDING_PATIENCE)
             try:
-                which = (store.now(), EXPIRED_AT_ONCE)
-                changed = remove_many(store, sql.KEYS_EXPIRED_FIRST, which, sql.EXPIRE_FIRST, which, "expired")
+                which = (database.now(), EXPIRED_AT_ONCE)
+                changed = remove_many(database, self.evictor, sql.KEYS_EXPIRED_FIRST, which, sql.EXPIRE_FIRST, which, "expired")
             finally:
-                store.turn.give()
+                database.turn.give()
         self.removed_at = monotonic()
-        self.look(store)
+        self.look(database)
         if self.next == NEVER:
             return INFINITY
-        return max(EXPIRY_PERIOD, (self.next - store.now()) / 1000.0)
+        return max(EXPIRY_PERIOD, (self.next - database.now()) / 1000.0)
 
-    cdef int look(self, Bounded store) except -1:
+    cdef int look(self, Database database) except -1:
         """Look when the first entry expires. Under the turn, as is whoever stores one (`expect`)."""
-        store.turn.take(TENDING_PATIENCE)
+        database.turn.take(TENDING_PATIENCE)
         try:
-            first = store.writing().connection.query(sql.FIRST_EXPIRY)[0][0]
+            first = database.writing().connection.query(sql.FIRST_EXPIRY)[0][0]
             self.next = first if type(first) is int else NEVER
         finally:
-            store.turn.give()
+            database.turn.give()
         return 0
 
 

@@ -2,7 +2,7 @@
 
 from cpython.ref cimport PyObject
 
-from fastcache.engine.database.database cimport Database
+from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.entries.pending cimport Queue
 from fastcache.engine.memory.sieve cimport Kind, Node
 from fastcache.engine.memory.tier cimport Memory
@@ -37,7 +37,7 @@ cdef struct Finding:
     unsigned long long era
 
 
-cdef class Lookup:
+cdef class Lookup(Participant):
     cdef Memory tier
     # What write-behind puts off; None without.
     cdef Queue pending

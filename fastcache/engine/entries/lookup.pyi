@@ -4,9 +4,10 @@ from typing import final
 
 from typing_extensions import Self
 
+from fastcache.engine.database.database import Participant
 from fastcache.engine.entries.pending import Queue
 from fastcache.engine.memory.tier import Memory
 
 @final
-class Lookup:
+class Lookup(Participant):
     def __new__(cls, tier: Memory, pending: Queue | None, serializer: object) -> Self: ...

@@ -22,13 +22,24 @@ from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW, BusyWait
 
 
 @cython.final
-cdef class Lookup:
-    """Where entries are looked for; a store has one."""
+cdef class Lookup(Participant):
+    """Where entries are looked for; a store has one. As a part of transactions, it keeps the tier up with commits."""
 
     def __cinit__(self, Memory tier, Queue pending, serializer):
         self.tier = tier
         self.pending = pending
         self.serializer = serializer
+
+    cdef int attach(self, Database database, Session session) except -1:
+        self.tier.attach(database.clock, database.log)
+        return 0
+
+    cdef void detach(self) noexcept:
+        self.tier.detach()
+
+    cdef int after_commit(self, Database database) except -1:
+        database.own_era = self.tier.era if self.tier.follow_own(&database.commit) else 0
+        return 0
 
     cdef unsigned long long era(self, Database database) noexcept:
         """The tier's era, if this thread may use it now; else 0."""

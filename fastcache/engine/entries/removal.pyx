@@ -11,39 +11,40 @@ cdef extern from "<limits.h>":
 cdef int MOST_LISTED = 1000
 
 
-cdef int change_many(Bounded store, str text, tuple parameters) except -1:
+cdef int change_many(Database database, str text, tuple parameters) except -1:
     """Run one statement over many entries, inside a transaction, without the GIL; returns how many it changed."""
-    cdef Session session = store.writing()
+    cdef Session session = database.writing()
     cdef Statement statement = session.statement(text)
     statement.bind_all(parameters)
-    return store.change_locked(session, statement, True)
+    return database.change_locked(session, statement, True)
 
 
-cdef int remove_many(Bounded store, str keys, tuple which, str text, tuple parameters, str reason) except -1:
+cdef int remove_many(
+        Database database, Evictor evictor, str keys, tuple which, str text, tuple parameters, str reason) except -1:
     """The same as a transaction of its own, which announces each key if there are not too many, and tells of it.
 
     Args:
         keys: the statement for the keys that go, and its parameters ``which``.
     """
     cdef int changed = 0
-    store.enter()
+    database.enter()
     try:
-        rows = store.writing().connection.query(keys, which)
+        rows = database.writing().connection.query(keys, which)
         if len(rows) > MOST_LISTED:
-            store.will_change_all()
+            database.will_change_all()
         else:
             for (stored,) in rows:
-                store.will_change_stored(stored)
+                evictor.announce(database, stored)
         if rows:
-            changed = change_many(store, text, parameters)
-        store.leave_together(changed, reason, rows)
+            changed = change_many(database, text, parameters)
+        evictor.leave_together(database, changed, reason, rows)
     except BaseException:
-        store.leave(False)
+        database.leave(False)
         raise
-    store.leave(True)
+    database.leave(True)
     return changed
 
 
-cdef long long most_asked(Bounded store) noexcept:
+cdef long long most_asked(Evictor evictor) noexcept:
     """Of how many keys it matters which they are: of all that are to be told."""
-    return MOST_LISTED + 1 if store.on_evict is None else LLONG_MAX
+    return MOST_LISTED + 1 if evictor.on_evict is None else LLONG_MAX

@@ -1,6 +1,6 @@
 # Looks at the whole table.
 
-from fastcache.engine.database.database cimport Database
+from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.shm.wal_clock cimport Tick
 
 
@@ -8,7 +8,7 @@ cdef list scan(Database database, bint items, bint backward, long long* last, in
 cdef object scalar(Database database, str text, tuple parameters)
 
 
-cdef class Count:
+cdef class Count(Participant):
     # How many entries there were when the clock stood there, and in which time that holds.
     cdef object counted
     cdef Tick counted_at
@@ -16,4 +16,3 @@ cdef class Count:
     cdef long long counted_until
 
     cdef object of(self, Database database)
-    cdef void forget(self) noexcept

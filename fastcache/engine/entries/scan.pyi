@@ -2,5 +2,7 @@
 
 from typing import final
 
+from fastcache.engine.database.database import Participant
+
 @final
-class Count: ...
+class Count(Participant): ...

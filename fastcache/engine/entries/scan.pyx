@@ -100,7 +100,7 @@ cdef object only_value(Statement statement):
 
 
 @cython.final
-cdef class Count:
+cdef class Count(Participant):
     """How many live entries there are. Not counted again while nobody has committed and nothing has expired."""
 
     cdef object of(self, Database database):
@@ -125,6 +125,5 @@ cdef class Count:
             self.counted_at = before
         return counted
 
-    cdef void forget(self) noexcept:
-        """Before the connection goes that the clock belongs to."""
+    cdef void detach(self) noexcept:
         memset(&self.counted_at, 0, sizeof(self.counted_at))

@@ -12,7 +12,7 @@ the order of insertion, and what was used in the table of recency (access_table.
   lost it, the sweep finds; until that has been over all rows once, what it finds goes before everything else.
 - **sieve** walks the rows from the oldest to the newest, takes the slot away where there is one, and names the first row
   where there is none (Zhang et al., "SIEVE is Simpler than LRU", NSDI 2024).
-- **fifo** takes the rows in their order; **ttl** those that expire first, and then, of what never does, the oldest.
+- **none** never names any. **fifo** takes the rows in their order; **ttl** those that expire first, and then, of what never does, the oldest.
 
 What is named may be gone by then, because another process has evicted it or a transaction was rolled back. Then nothing is
 deleted, and the next one is asked for.
@@ -73,6 +73,13 @@ cdef class Policy:
             self.count += 1
         statement.reset()
         return 0
+
+
+cdef class Never(Policy):
+    """Nothing goes."""
+
+    cdef long long choose(self, Session session) except? -1:
+        return NO_ROW
 
 
 cdef class SoonestToExpire(Policy):
@@ -288,7 +295,7 @@ cdef int meaning_of(str name) noexcept:
 
 
 cdef Policy policy_of(str name, Recency recency):
-    """The policy of this name; None for "none"."""
+    """The policy of this name."""
     cdef Used used
     kinds = {"lru": LeastRecentlyUsed, "lfu": LeastFrequentlyUsed, "sieve": Sieve}
     if name in kinds:
@@ -297,4 +304,4 @@ cdef Policy policy_of(str name, Recency recency):
         return used
     if name == "ttl":
         return SoonestToExpire()
-    return Policy() if name == "fifo" else None
+    return Policy() if name == "fifo" else Never()

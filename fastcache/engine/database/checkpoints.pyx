@@ -1,0 +1,190 @@
+# cython: nonecheck=True
+"""When the WAL is copied into the database, and by whom.
+
+**No commit waits for the disk**, unless durability is "full". The WAL is copied by maintenance, from 1,000 frames on. Under
+steady writes that alone would never let it start over, since its end moves on meanwhile: from 3,500 frames on maintenance keeps
+the writers out for the last of it, and should it be late, the writer does so itself.
+"""
+
+cimport cython
+
+from fastcache.engine.database.database cimport CLOSED, TENDING_PATIENCE, TRASH_PERIOD, warn
+from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.database.trash cimport empty_trash
+from fastcache.engine.shm.wal_clock cimport Tick, is_backfilled, read, wal_frames
+from fastcache.engine.sqlite.connection cimport Connection
+
+from fastcache.engine.sqlite import sql
+from fastcache.errors import CacheError
+
+# WAL frames, each of 4 KiB, after which maintenance copies them back (SQLite's own default); after which it sees to it
+# that the WAL starts over, later where several processes write, all of which have to wait for it; and after which the
+# writer does. A shorter one is recycled sooner, which is faster than letting it grow.
+cdef int CHECKPOINT_FRAMES = 1000
+cdef int RESTART_FRAMES = 3500
+cdef int CONTENDED_RESTART_FRAMES = 6000
+cdef int OWN_CHECKPOINT_FRAMES = 6500
+cdef int OWN_CHECKPOINT_STEP = 250
+# Bytes above which the WAL is made shorter when it is idle, and how soon that is tried again, in seconds.
+cdef long long LARGEST_WAL = sql.LARGEST_WAL
+SHORTENING_PERIOD = 1.0
+
+
+@cython.final
+cdef class Checkpoints(Participant):
+    """What is due, and what is next, of the checkpoints of one database."""
+
+    def __cinit__(self):
+        self.checkpoint_at = CHECKPOINT_FRAMES
+        self.own_checkpoint_at = OWN_CHECKPOINT_FRAMES
+
+    cdef int after_fork_in_child(self, Database database) except -1:
+        # Who was called is in the parent.
+        self.called = False
+        return 0
+
+    cdef int settle(self, Database database) except -1:
+        """After a commit, the turn still held: call for maintenance if there is something to do, and keep the WAL short.
+
+        Maintenance alone would not: while it copies, steady writers append, so that the WAL never starts over. Who has the
+        turn completes what it has left, which waits for the disk but is little, and rare."""
+        cdef Session session = database.writer
+        cdef int frames = session.connection.witness.frames
+        cdef bint call = database.has_trash
+        if frames < self.frames_seen:
+            # It has started over.
+            database.contended = False
+            self.checkpoint_at = CHECKPOINT_FRAMES
+            self.own_checkpoint_at = OWN_CHECKPOINT_FRAMES
+        self.frames_seen = frames
+        if frames >= self.checkpoint_at:
+            # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
+            self.checkpoint_at = frames + CHECKPOINT_FRAMES
+            self.checkpoint_due = True
+            self.restart_due = frames >= (
+                CONTENDED_RESTART_FRAMES if database.contended or database.fills_fast else RESTART_FRAMES)
+            call = True
+        if call and (self.checkpoint_due or not self.called):
+            self.called = True
+            try:
+                attended = database.call_keeper(0.0 if self.checkpoint_due else TRASH_PERIOD)
+            except BaseException:
+                # It has been said again, if it could be; to say it once more with the next commit costs little.
+                self.called = False
+                raise
+            if not attended:
+                self.called = False
+                self.tidy_up(database, session)
+        if frames >= self.own_checkpoint_at:
+            self.own_checkpoint_at = frames + OWN_CHECKPOINT_STEP
+            self.restart_wal(database, session)
+        return 0
+
+    cdef int tidy_up(self, Database database, Session session) except -1:
+        """Do by ourselves what nobody else will. The commit stands whatever happens here, so failures are logged."""
+        try:
+            if database.has_trash:
+                empty_trash(database, database.timeout)
+            if self.checkpoint_due:
+                self.checkpoint_due = False
+                session.connection.checkpoint()
+        except (CacheError, OSError) as error:
+            database.has_trash = True
+            warn("tidying %r has to wait: %s", database.directory, error)
+        return 0
+
+    cdef int restart_wal(self, Database database, Session session) except -1:
+        """Copy what is left of the WAL while nobody in this process appends to it, so that the next commit starts it over."""
+        try:
+            # If maintenance is at it, its work is most of ours.
+            tending = database.tending
+            tending.acquire()
+            try:
+                session.connection.checkpoint(True)
+            finally:
+                tending.release()
+        except CacheError as error:
+            warn("a checkpoint of %r has to wait: %s", database.directory, error)
+        return 0
+
+    cdef int checkpoint_beside(self, Database database) except -1:
+        """Copy what the WAL holds, on a connection of its own, while others write."""
+        cdef Tick now
+        cdef Connection connection
+        if database.clock != NULL and read(database.clock, &now) and wal_frames(&now) < <unsigned int>CHECKPOINT_FRAMES:
+            # Another process was faster.
+            self.restart_due = False
+            return 0
+        database.begin_opening()
+        try:
+            if database.tender is not None and database.tender.read_only:
+                tending = database.tending
+                tending.acquire()
+                try:
+                    connection, database.tender = database.tender, None
+                    connection.close(False)
+                finally:
+                    tending.release()
+            if database.tender is None:
+                connection = database.open_connection(False)
+                tending = database.tending
+                tending.acquire()
+                try:
+                    # Opening takes a while, in which the store may have been closed.
+                    if database.life == CLOSED:
+                        connection.close(False)
+                        return 0
+                    database.tender = connection
+                finally:
+                    tending.release()
+        finally:
+            database.end_opening()
+        tending = database.tending
+        tending.acquire()
+        try:
+            if database.tender is not None:
+                database.tender.checkpoint()
+        finally:
+            tending.release()
+        if self.restart_due:
+            self.restart_due = False
+            # Nobody writes while it copies the rest, which is little by now.
+            tending = database.tending
+            tending.acquire()
+            try:
+                if database.tender is not None:
+                    database.tender.checkpoint(True)
+            finally:
+                tending.release()
+        return 0
+
+    cdef bint shorten_wal(self, Database database) except -1:
+        """If the WAL has grown beyond what it keeps, and nobody is in the way, have it start over and get shorter. Returns
+        whether it is still to be done.
+
+        By a commit (PRAGMA journal_size_limit): a WAL that was truncated to nothing would have the clock begin anew."""
+        cdef Tick now
+        if database.clock == NULL or not read(database.clock, &now) or <long long>wal_frames(&now) * 4096 <= LARGEST_WAL:
+            return False
+        database.turn.take(TENDING_PATIENCE)
+        try:
+            if database.depth:
+                return True
+            tending = database.tending
+            tending.acquire()
+            try:
+                database.writing().connection.checkpoint(True)
+            finally:
+                tending.release()
+            if not is_backfilled(database.clock):
+                return True
+            database.enter()
+            try:
+                database.writing().connection.execute(sql.START_OVER)
+            except BaseException:
+                database.leave(False)
+                raise
+            database.leave(True)
+            return read(database.clock, &now) and <long long>wal_frames(&now) * 4096 > LARGEST_WAL
+        finally:
+            database.turn.give()

@@ -1,0 +1,13 @@
+# Opening a database: the directory, the file, its tables and settings.
+
+from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.shm.change_log cimport ChangeLog
+from fastcache.engine.sqlite.connection cimport Connection
+
+
+cdef int make_directory(str directory) except -1
+cdef Connection connect(str path, str directory, int shards, double timeout, bint lenient)
+cdef bint use_wal(Connection connection) except -1
+cdef Session initialize(Session session, dict settings, bint syncs)
+cdef dict take_settings(Connection connection, str directory, dict settings, dict asked)
+cdef ChangeLog open_log(str directory)

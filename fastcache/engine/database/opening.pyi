@@ -1,0 +1,3 @@
+"""Opening a database: the directory, the file, its tables, and the settings that are stored in it."""
+
+def refuse_link(path: str) -> None: ...

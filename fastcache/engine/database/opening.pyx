@@ -1,0 +1,183 @@
+# cython: nonecheck=True
+"""Opening a database: the directory, the file, its tables, and the settings that are stored in it.
+
+Each function is right whoever else does the same at the same time, and whatever was there before: nothing, a cache of ours,
+another program's database, a link, a file that is no database.
+"""
+
+import os
+import stat
+
+from fastcache.engine.shm import change_log
+from fastcache.engine.sqlite import connection as connections, sql
+from fastcache.errors import CacheError, FormatError, NotACacheError, OpenError, TransactionError, system_error
+from fastcache.runtime.imports import warn
+from fastcache.runtime.imports import warn
+
+# Of each of many shards, in KiB; SQLite's own default.
+cdef int LEAST_PAGE_CACHE = 2048
+
+
+cdef int make_directory(str directory) except -1:
+    """Make the cache's directory and what leads to it; raise OpenError where that is not possible."""
+    try:
+        try:
+            try:
+                os.mkdir(directory, 0o700)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(directory), exist_ok=True)
+                os.mkdir(directory, 0o700)
+        except FileExistsError:
+            # Not isdir(), which takes any error for a no.
+            if not stat.S_ISDIR(os.stat(directory).st_mode):
+                raise OpenError(f"{directory!r} is a file, and a cache needs a directory") from None
+    except CacheError:
+        raise
+    except OSError as error:
+        raise system_error(error.errno, f"make the directory {directory!r}", OpenError) from error
+    return 0
+
+
+def refuse_link(path):
+    """Raise OpenError for a link: who could plant it could have us write elsewhere. (The cache's directory may be one.)"""
+    if os.path.islink(path):
+        raise OpenError(f"{path!r} is a link, and a cache keeps what it has in its own directory; put the file or folder itself "
+                        "there, or make the whole directory a link")
+
+
+cdef Connection connect(str path, str directory, int shards, double timeout, bint lenient):
+    """A connection to the database file; a new one is for its owner alone."""
+    cdef Connection connection
+    new = True
+    refuse_link(path)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise system_error(error.errno, f"look at {path!r}", OpenError) from error
+    else:
+        new = found.st_size == 0
+        # SQLite would take less than its smallest page for an empty database.
+        if 0 < found.st_size < 512:
+            raise NotACacheError(f"{path!r} is not a database; choose another directory")
+        if (found.st_dev, found.st_ino) in connections.inherited:
+            raise TransactionError(
+                f"{directory!r} was in use, in a transaction or a check, when this process was forked, so that "
+                "its locks cannot be trusted here; fork outside of these, or start the process with spawn")
+    connection = Connection(path, lenient, timeout)
+    if not lenient:
+        # The first look opens the write-ahead log, and its index.
+        connection.query(sql.GET_APPLICATION_ID)
+    if shards > 1:
+        # Together they have what one would have.
+        connection.execute(sql.PAGE_CACHE.format(max(LEAST_PAGE_CACHE, sql.PAGE_CACHE_KIB // shards)))
+    if new:
+        try:
+            os.chmod(path, 0o600)
+        except OSError as error:
+            raise system_error(error.errno, f"protect {path!r}", OpenError) from error
+    return connection
+
+
+cdef bint use_wal(Connection connection) except -1:
+    """Have the database use a WAL if it is new; returns whether it does.
+
+    Without shared memory (a network file system) SQLite stays with its rollback journal; but also if it fails in the
+    moment, and does not say so."""
+    if is_ours(connection):
+        connection.refuse_read_only()
+        return connection.query(sql.GET_JOURNAL_MODE)[0][0] == "wal"
+    connection.execute(sql.USE_INCREMENTAL_VACUUM)
+    return connection.query(sql.USE_WAL)[0][0] == "wal"
+
+
+cdef Session initialize(Session session, dict settings, bint syncs):
+    """Make sure that the database is ours and has its tables, whoever else is doing the same."""
+    cdef Connection connection = session.connection
+    # Undoing must not fail for want of memory.
+    session.rollback.prepare()
+    session.rollback_to.prepare()
+    session.release.prepare()
+    if not session.has_wal or syncs:
+        connection.execute(sql.SYNC_FULL)
+    if is_ours(connection):
+        return session
+    connection.execute(sql.BEGIN)
+    try:
+        if not is_ours(connection):
+            for statement in sql.SCHEMA:
+                connection.execute(statement)
+            for name, value in settings.items():
+                connection.query(sql.PUT_META, (name, value))
+            connection.query(sql.PUT_META, ("file_bytes", 0))
+            connection.execute(sql.MARK_AS_OURS)
+        connection.execute(sql.COMMIT)
+    except BaseException:
+        if connection.in_transaction():
+            connection.execute(sql.ROLLBACK)
+        raise
+    return session
+
+
+cdef bint is_ours(Connection connection) except -1:
+    """Whether the database is a cache; False if it is empty. Raises NotACacheError if it is neither."""
+    # In this order: whoever makes the tables marks them in the same transaction.
+    tables = connection.query(sql.COUNT_SCHEMA)[0][0]
+    mark = connection.query(sql.GET_APPLICATION_ID)[0][0]
+    if mark == sql.APPLICATION_ID:
+        return True
+    if mark or tables:
+        raise NotACacheError(
+            f"{connection.path!r} is a database of another program; choose another directory")
+    return False
+
+
+cdef dict take_settings(Connection connection, str directory, dict settings, dict asked):
+    """The settings that are stored, once what was ``asked`` for is among them.
+
+    Raises FormatError where they are at odds with those that a new database would have."""
+    stored = dict(connection.query(sql.GET_META))
+    for counter in ("file_bytes", "restarts"):
+        stored.pop(counter, None)
+    if stored.get("format") != settings["format"]:
+        raise FormatError(
+            f"{directory!r} is stored in format {stored.get('format')}, and this version of fastcache "
+            f"reads format {sql.FORMAT}; use the version that wrote it, or another directory")
+    if stored.get("shards") != settings["shards"] or stored.get("resharding") is not None:
+        refuse_shards(directory, stored, settings["shards"])
+    if stored.get("serializer") != settings["serializer"]:
+        raise FormatError(
+            f"{directory!r} is stored with serializer {stored.get('serializer')!r}, but was asked for with "
+            f"{settings['serializer']!r}; open it with {stored.get('serializer')!r}, or use another directory")
+    if type(stored.get("max_size")) is not int:
+        asked = {**asked, "max_size": asked.get("max_size") or 0}
+    for name, value in asked.items():
+        if value is not None and stored.get(name) != value:
+            connection.query(sql.PUT_META, (name, value))
+            stored[name] = value
+    return stored
+
+
+cdef int refuse_shards(str directory, dict stored, object asked) except -1:
+    """Say how to open what has another number of shards, or how to convert it."""
+    if stored.get("resharding") is not None:
+        raise FormatError(
+            f"{directory!r}: a conversion to another number of shards is under way, or was interrupted; to go on with it, run: "
+            f"fastcache reshard {directory} {stored.get('resharding')}")
+    found = stored.get("shards")
+    how = "a Cache or an Index" if found == 1 else f"shards={found}"
+    raise FormatError(
+        f"{directory!r} is stored with {found} shards, but was asked for with {asked}; open it with {how}, or convert it: "
+        f"fastcache reshard {directory} {asked}")
+
+
+cdef ChangeLog open_log(str directory):
+    """The change log; None, and everything works without, if there is to be none or it cannot be had."""
+    if not change_log.capacity:
+        return None
+    try:
+        return ChangeLog(os.path.join(directory, "cache.changes"))
+    except (OSError, ValueError) as error:
+        warn("%r has no change log, so that each commit of others empties the memory: %s", directory, error)
+        return None

@@ -1,0 +1,1 @@
+"""The trash: names of value files that no row has any more."""

@@ -1,0 +1,88 @@
+# cython: nonecheck=True
+"""The trash: names of value files that no row has any more, put there by triggers and yet to be unlinked."""
+
+from fastcache.engine.database.database cimport warn
+from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
+
+from fastcache.engine.sqlite import sql
+from fastcache.errors import FullError, OpenError, StorageError
+
+
+cdef int tidy_at_opening(Database database) except -1:
+    """Empty the trash that others have left. What fails here, on a full disk say, is done another time; but folders that
+    are links are refused."""
+    try:
+        database.files.refuse_links()
+    except StorageError as error:
+        raise OpenError(*error.args) from error
+    try:
+        empty_trash(database, database.timeout)
+    except (FullError, StorageError) as error:
+        warn("tidying %r has to wait: %s", database.directory, error)
+    return 0
+
+
+cdef int empty_trash(Database database, double patience) except -1:
+    """Unlink the files in the trash, then forget them; no transaction is open. The turn is not needed to unlink."""
+    cdef list names, gone
+    cdef int changed = 1
+    database.files.remove_left()
+    try:
+        while changed:
+            database.turn.take(patience)
+            try:
+                database.has_trash = False
+                names = [row[0] for row in database.writing().connection.query(sql.LIST_TRASH, ())]
+            finally:
+                database.turn.give()
+            gone = [name for name in names if database.files.unlink(name)]
+            changed = forget_trash(database, gone, patience) if gone else 0
+            if len(gone) < len(names):
+                return 0
+    except BaseException:
+        database.has_trash = True
+        raise
+    return 0
+
+
+cdef int forget_trash(Database database, list names, double patience) except -1:
+    """Take the names of files that are gone out of the trash; returns how many were there."""
+    cdef Session session
+    cdef Statement statement
+    cdef int changed = 0
+    cdef long long freed = 0
+    database.turn.take(patience)
+    try:
+        database.enter()
+        try:
+            session = database.writing()
+            statement = session.statement(sql.EMPTY_TRASH)
+            for name in names:
+                parameters = (name,)
+                statement.bind_all(parameters)
+                if statement.run() == STEP_ROW:
+                    changed += 1
+                    freed += max(0, statement.column_integer(0))
+                    statement.step()
+                    statement.reset()
+            database.count_file(-freed)
+        except BaseException:
+            database.leave(False)
+            raise
+        database.leave(True)
+    finally:
+        database.turn.give()
+    return changed
+
+
+cdef int tidy(Database database) except -1:
+    """Unlink the files in the trash, unless a transaction is open, whose end will do it."""
+    database.turn.take(database.timeout)
+    try:
+        database.has_trash = True
+        if not database.depth:
+            empty_trash(database, database.timeout)
+    finally:
+        database.turn.give()
+    return 0

@@ -1,0 +1,13 @@
+# Threads that store together.
+
+from fastcache.engine.database.database cimport Database, Participant
+from fastcache.engine.entries.flusher cimport Flusher
+from fastcache.engine.entries.pending cimport Queue
+from fastcache.engine.sqlite.connection cimport Row
+
+
+cdef class GroupCommit(Participant):
+    cdef Flusher flusher
+    cdef Queue group
+
+    cdef bint put(self, Database database, const Row* row, object key_owner, object value_owner, object tag_owner) except -1

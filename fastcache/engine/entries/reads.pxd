@@ -1,0 +1,35 @@
+# Reading one entry.
+
+from fastcache.engine.database.database cimport Database
+from fastcache.engine.entries.content cimport Content
+from fastcache.engine.entries.entry cimport Entry, Want
+from fastcache.engine.entries.lookup cimport Lookup
+from fastcache.engine.entries.pending cimport Place
+from fastcache.engine.eviction.limit cimport Limit
+from fastcache.engine.memory.sieve cimport Node
+from fastcache.engine.memory.tier cimport Memory
+from fastcache.engine.sqlite.connection cimport Cell
+
+
+cdef class Reads:
+    cdef Lookup lookup
+    cdef Memory tier
+    cdef Content content
+    cdef Limit limit
+    cdef object serializer
+    cdef long long hits
+    cdef long long misses
+    cdef long long memory_hits
+
+    cdef object fetch_hashed(self, Database database, object key, object missing, unsigned long long hashed)
+    cdef Node* in_memory(self, Database database, object key, unsigned long long* hashed) except? NULL
+    cdef object recall(self, Database database, object name, unsigned long long hashed, Node* node, object missing)
+    cdef object fetch_row(self, Database database, object key, object missing)
+    cdef object fetch_pending(self, Database database, Place place, object missing)
+    cdef object name_of(self, object key, object owner, Cell* cell)
+    cdef Entry fetch_entry(self, Database database, object key, Want want=*)
+    cdef Entry find_entry(self, Database database, object key, Want want=*)
+    cdef bint contains(self, Database database, object key) except -1
+    cdef bint recall_presence(self, Database database, const Node* node) except -1
+    cdef bint contains_row(self, Database database, object key) except -1
+    cdef int repair_dangling(self, Database database, Entry entry, const Cell* key) except -1

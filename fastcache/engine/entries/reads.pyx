@@ -1,0 +1,265 @@
+# cython: nonecheck=True
+"""Reading one entry: what the lookup has found becomes a value, and a hit or a miss.
+
+**What is known is not asked for.** The memory tier (memory/tier.pyx) answers while the clock stands (shm/wal_clock.pxd), but never
+inside a transaction. What a read fills in was read from a snapshot that was chosen after the tier's era was taken.
+"""
+
+cimport cython
+
+from fastcache.engine.codecs.keys cimport canonical_key, encode_key, hash_plain
+from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
+from fastcache.engine.entries.entry cimport VALUE, entry_of, read_entry
+from fastcache.engine.entries.lookup cimport CONTENT, NOWHERE, PENDING, PRESENCE, REMEMBERED, WHOLE, Finding
+from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED
+from fastcache.engine.spans cimport begin_span, end_span, spans
+from fastcache.engine.sqlite.connection cimport NEVER, STEP_DONE, Statement
+
+from fastcache.engine.sqlite import sql
+
+
+@cython.final
+cdef class Reads:
+    """Reads entries, and counts hits and misses."""
+
+    def __cinit__(self, Lookup lookup, Content content, Limit limit, serializer):
+        self.lookup = lookup
+        self.tier = lookup.tier
+        self.content = content
+        self.limit = limit
+        self.serializer = serializer
+
+    cdef object fetch_hashed(self, Database database, object key, object missing, unsigned long long hashed):
+        """The same where the hash of a plain key is known, or 0."""
+        cdef Node* node = self.in_memory(database, key, &hashed)
+        if node == NULL or node.kind == PRESENT:
+            return self.fetch_row(database, key, missing)
+        if node.kind == OBJECT and node.expire == NEVER:
+            begin_span(spans)
+            value = <object>node.value
+            self.hits += 1
+            self.memory_hits += 1
+            self.limit.note_use(node)
+            end_span(spans)
+            self.limit.follow()
+            return value
+        return self.recall(database, key, hashed, node, missing)
+
+    cdef Node* in_memory(self, Database database, object key, unsigned long long* hashed) except? NULL:
+        """What the tier knows of a plain key, if it can be used as it is; NULL if that has to be found out."""
+        cdef Node* node = NULL
+        if (self.tier.is_current() and (database.depth == 0 or not database.turn.is_mine())
+                and (hashed[0] != 0 or hash_plain(key, 0, hashed))):
+            node = self.tier.sieve.find(key, hashed[0])
+            if node != NULL:
+                node.visited = 1
+        return node
+
+    cdef object recall(self, Database database, object name, unsigned long long hashed, Node* node, object missing):
+        """The live value of what the tier knows, or ``missing``."""
+        begin_span(spans)
+        cdef int kind = node.kind
+        cdef int codec = node.codec
+        cdef unsigned int row = node.row
+        cdef long long expire = node.expire
+        # The node may be gone as soon as anything else runs: a timer, say.
+        value = <object>node.value if kind != ABSENT else None
+        end_span(spans)
+        if kind == ABSENT or (expire != NEVER and expire <= database.now()):
+            self.misses += 1
+            return missing
+        self.limit.note_use_of_row(row)
+        if kind != OBJECT:
+            encoded = value
+            value = self.content.format.decode(codec, encoded, False)
+            if kind == UNDECODED:
+                self.tier.sieve.become(name, hashed, encoded, value)
+        self.hits += 1
+        self.memory_hits += 1
+        return value
+
+    cdef object fetch_row(self, Database database, object key, object missing):
+        """The same for what the tier does not know, or not for certain."""
+        cdef Cell cell
+        cdef Finding found
+        cdef Statement statement
+        cdef Entry entry
+        cdef unsigned int row
+        database.notice_settings()
+        owner = encode_key(key, self.serializer, &cell)
+        name = self.lookup.find(database, key, owner, &cell, CONTENT, &found)
+        if found.source == PENDING:
+            return self.fetch_pending(database, <Place>found.place, missing)
+        if found.source == REMEMBERED:
+            return self.recall(database, name, cell.hashed, found.node, missing)
+        if found.source == NOWHERE:
+            self.lookup.fill(found.era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
+            self.misses += 1
+            return missing
+        statement = <Statement>found.statement
+        begin_span(spans)
+        row = self.limit.row_read(statement)
+        # The plainest row first: native, never expires, no file.
+        if statement.column_integer(0) == CODEC_NATIVE and statement.column_is_null(1) and statement.column_is_integer(0):
+            try:
+                value = statement.column_object(2)
+            finally:
+                statement.reset()
+                end_span(spans)
+            self.lookup.fill(found.era, name, cell.hashed, OBJECT, value, CODEC_NATIVE, NEVER, row)
+            self.limit.note_use_of_row(row)
+            self.hits += 1
+            return value
+        try:
+            entry = read_entry(statement)
+        finally:
+            statement.reset()
+            end_span(spans)
+        if not self.content.load(database, entry):
+            if entry.file is None:
+                self.misses += 1
+                return missing
+            entry = self.fetch_entry(database, key)
+            if entry is not None:
+                return entry.stored
+            return missing
+        self.limit.note_use_of_row(entry.id)
+        self.content.admit(entry, &cell)
+        stored = entry.stored
+        self.content.decode(entry, False)
+        if entry.codec < CODEC_SERIALIZED:
+            self.lookup.fill(found.era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire, row)
+        elif type(stored) is bytes and self.lookup.fill(
+                found.era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire, row):
+            self.tier.sieve.become(name, cell.hashed, stored, entry.stored)
+        self.hits += 1
+        return entry.stored
+
+    cdef object fetch_pending(self, Database database, Place place, object missing):
+        """The live value of what waits to be written, or ``missing``."""
+        cdef Entry entry = entry_of(place)
+        if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
+            self.misses += 1
+            return missing
+        self.content.decode(entry, False)
+        self.hits += 1
+        self.memory_hits += 1
+        return entry.stored
+
+    cdef object name_of(self, object key, object owner, Cell* cell):
+        """What stands for a key in the tier; fills the cell's hash, which a write has to announce.
+
+        Also while there is no clock: the write itself may open the connection that has it."""
+        return canonical_key(key, owner, self.serializer, &cell.hashed)
+
+    cdef Entry fetch_entry(self, Database database, object key, Want want=VALUE):
+        """The live entry of a key with its value as wanted, or None; counts a hit or a miss."""
+        cdef Entry entry = self.find_entry(database, key, want)
+        if entry is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+            self.limit.note_use_of_row(entry.id)
+        return entry
+
+    cdef Entry find_entry(self, Database database, object key, Want want=VALUE):
+        """The same, not counted."""
+        cdef Cell cell
+        cdef Finding found
+        cdef Statement statement
+        cdef Entry entry
+        cdef str lost = None
+        owner = encode_key(key, self.serializer, &cell)
+        while True:
+            self.lookup.find(database, key, owner, &cell, WHOLE, &found)
+            if found.source == NOWHERE:
+                return None
+            if found.source == PENDING:
+                entry = entry_of(<Place>found.place)
+                if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
+                    return None
+                self.content.give(entry, want)
+                return entry
+            statement = <Statement>found.statement
+            begin_span(spans)
+            try:
+                entry = read_entry(statement)
+            finally:
+                statement.reset()
+                end_span(spans)
+            if self.content.load(database, entry, want):
+                self.content.admit(entry, &cell)
+                self.content.give(entry, want)
+                return entry
+            if entry.file is None:
+                return None
+            # The file is gone: replaced between our two looks, unless the row still names the same one.
+            if entry.file == lost:
+                self.name_of(key, owner, &cell)
+                self.repair_dangling(database, entry, &cell)
+                return None
+            lost = entry.file
+
+    cdef bint contains(self, Database database, object key) except -1:
+        cdef unsigned long long hashed = 0
+        cdef Node* node = self.in_memory(database, key, &hashed)
+        if node == NULL:
+            return self.contains_row(database, key)
+        return self.recall_presence(database, node)
+
+    cdef bint recall_presence(self, Database database, const Node* node) except -1:
+        """Whether what the tier knows is a live entry."""
+        cdef long long expire = node.expire
+        return node.kind != ABSENT and (expire == NEVER or expire > database.now())
+
+    cdef bint contains_row(self, Database database, object key) except -1:
+        """The same for what the tier does not know, or not for certain."""
+        cdef Cell cell
+        cdef Finding found
+        cdef Statement statement
+        cdef Place place
+        cdef long long expire, size
+        owner = encode_key(key, self.serializer, &cell)
+        name = self.lookup.find(database, key, owner, &cell, PRESENCE, &found)
+        if found.source == PENDING:
+            place = <Place>found.place
+            return not place.deleted and (place.expire == NEVER or place.expire > database.now())
+        if found.source == REMEMBERED:
+            return self.recall_presence(database, found.node)
+        if found.source == NOWHERE:
+            self.lookup.fill(found.era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
+            return False
+        statement = <Statement>found.statement
+        begin_span(spans)
+        try:
+            expire = statement.column_integer(1) if statement.column_is_integer(1) else NEVER
+            file = statement.column_object(3)
+            size = statement.column_integer(4)
+        finally:
+            statement.reset()
+            end_span(spans)
+        if file is None:
+            self.lookup.fill(found.era, name, cell.hashed, PRESENT, None, 0, expire, 0)
+        if expire != NEVER and expire <= database.now():
+            return False
+        if file is None:
+            return True
+        return database.files.size(file) == size or self.fetch_entry(database, key) is not None
+
+    cdef int repair_dangling(self, Database database, Entry entry, const Cell* key) except -1:
+        """Remove a row whose file is lost, unless that would mean to wait: this is a read."""
+        cdef Statement statement
+        if not database.turn.take_if_free():
+            return 0
+        try:
+            statement = database.writing().statement(sql.DELETE_DANGLING)
+            parameters = (entry.id, entry.file)
+            statement.bind_all(parameters)
+            database.will_change(key)
+            if statement.step() == STEP_DONE:
+                statement.reset()
+                database.has_trash = True
+                database.follow_commit()
+        finally:
+            database.turn.give()
+        return 0

@@ -1,0 +1,168 @@
+# cython: nonecheck=True
+"""The limit of one database and the policy of eviction: what is stored of them, and what follows from them."""
+
+import os
+
+cimport cython
+
+from fastcache.engine.database.database cimport warn
+from fastcache.engine.eviction.policies cimport meaning_of, policy_of
+from fastcache.engine.shm.access_table cimport row_changed
+from fastcache.engine.sqlite.connection cimport CELL_BLOB, CELL_TEXT
+
+from fastcache.engine.sqlite import sql
+from fastcache.errors import TooLargeError
+
+POLICIES = ("lru", "lfu", "sieve", "fifo", "ttl", "none")
+
+# The parts of the limit at which maintenance is called, until which it evicts, and that stay free for what several
+# processes write at the same time.
+cdef long long LOW_SHARE = 64
+cdef long long HIGH_SHARE = 32
+cdef long long RESERVE_SHARE = 128
+# More room than this in advance is of no use, in bytes.
+cdef long long MOST_LOW = 16 << 20
+# Pages of an empty database, and some for the branches of its trees.
+cdef long long EMPTY_PAGES = 13
+# A limit that leaves room for something, in bytes.
+SMALLEST_LIMIT = 131072
+# SQLite's pages, and what they have room for.
+PAGE = 4096
+cdef long long USABLE = 4080
+
+
+@cython.final
+cdef class Limit(Participant):
+    """How much may be stored, and who goes first when it is too much.
+
+    Args:
+        keeps: whether the ``max_size`` that is stored holds for this object.
+    """
+
+    def __cinit__(self, bint keeps):
+        self.keeps_limit = keeps
+        self.eviction = "lru"
+        self.policy = policy_of("none", None)
+        self.page_size = PAGE
+
+    cdef int attach(self, Database database, Session session) except -1:
+        if self.recency is not None:
+            session.connection.watch_rows(row_changed, <void*>&self.recency.table)
+        return 0
+
+    cdef int take_over(self, Database database) except -1:
+        """Keep to the limit and the policy that are stored."""
+        cdef long long limit
+        usable = usable_settings(database.settings)
+        self.total_size = usable["max_size"] if self.keeps_limit else 0
+        limit = self.total_size // <long long>database.settings["shards"]
+        self.eviction = usable["eviction"]
+        self.max_size = limit
+        database.fills_fast = limit != 0
+        # A statement may need a page or two for its trees, whatever the limit.
+        self.reserve = min(max(limit // RESERVE_SHARE, 2 * PAGE), MOST_LOW // 2)
+        self.low = min(max(limit // LOW_SHARE, self.reserve + PAGE), MOST_LOW)
+        self.high = min(max(limit // HIGH_SHARE, self.reserve + 2 * PAGE), 2 * MOST_LOW)
+        self.page_size = 4096
+        self.use_recency(database, self.eviction if limit else "none")
+        if database.writer is not None and limit:
+            self.page_size = database.integer(database.writer, sql.PAGE_SIZE)
+            if self.recency is not None:
+                self.recency.begin_at(database.integer(database.writer, sql.NEWEST_ROW))
+        self.largest = limit - self.high - EMPTY_PAGES * self.page_size
+        self.largest -= self.table_size()
+        return 0
+
+    cdef int use_recency(self, Database database, str name) except -1:
+        """Begin with a policy, and with the table that it wants."""
+        cdef int meaning = meaning_of(name)
+        cdef Recency before = self.recency
+        cdef Recency recency = before
+        cdef Policy policy
+        if meaning == 0:
+            recency = None
+        elif before is None or <int>before.table.meaning != meaning:
+            recency = self.open_recency(database, os.path.join(database.directory, "cache.recency"), meaning)
+            if recency is None:
+                name = "fifo"
+        policy = policy_of(name, recency)
+        # Nothing fails from here on, so that the table that is told of rows does not go while it is.
+        self.recency = recency
+        self.policy = policy
+        self.evicts = name != "none"
+        if database.writer is not None and recency is not before:
+            database.writer.connection.watch_rows(NULL, NULL)
+            self.attach(database, database.writer)
+        return 0
+
+    cdef Recency open_recency(self, Database database, str path, int meaning):
+        """The table of recency; one that is damaged is replaced. None if there is none to be had."""
+        try:
+            try:
+                return Recency(path, meaning, self.max_size)
+            except ValueError:
+                os.unlink(path)
+                return Recency(path, meaning, self.max_size)
+        except (OSError, ValueError) as error:
+            warn("%r has no table of recency, and evicts what is oldest: %s", database.directory, error)
+            return None
+
+    cdef int tidy(self, Database database) except -1:
+        """Before something is evicted: make the table of recency larger if it is crowded. SQLite's write lock is held."""
+        if self.recency is not None:
+            try:
+                self.recency.tidy()
+            except OSError as error:
+                warn("the table of recency of %r cannot grow: %s", database.directory, error)
+        return 0
+
+    cdef int refuse_too_large(self, Database database, const Cell* key, long long size) except -1:
+        """Raise TooLargeError for what would not fit if nothing else was there."""
+        cdef long long need = size + cost_of_row(key, 0)
+        if self.max_size and need > self.largest:
+            raise TooLargeError(
+                f"{database.directory!r}: an entry of {need} bytes does not fit in a cache whose max_size is "
+                f"{self.limit_in_words()}; nothing was evicted for it")
+        return 0
+
+    cdef str limit_in_words(self):
+        if self.total_size == self.max_size:
+            return f"{self.max_size} bytes"
+        return f"{self.total_size} bytes, {self.max_size} in each shard"
+
+
+def usable_settings(stored):
+    """The limit and the policy among settings that somebody may have damaged."""
+    size, name = stored.get("max_size"), stored.get("eviction")
+    smallest = SMALLEST_LIMIT * stored["shards"]
+    return {
+        "max_size": size if type(size) is int and smallest <= size < 1 << 62 else 0,
+        "eviction": name if name in POLICIES else "lru"}
+
+
+cdef long long cost_of_row(const Cell* key, long long size) noexcept:
+    """Bytes that an entry takes in the database: its share of a page of rows, or pages of its own, and of one of the index of
+    keys, two thirds of which are used (https://sqlite.org/fileformat.html#b_tree_pages)."""
+    cdef long long key_size = key.size if key.kind in (CELL_TEXT, CELL_BLOB) else 9
+    cdef long long cell = size + key_size + 24
+    if cell <= USABLE:
+        cell = PAGE // (USABLE // cell)
+    else:
+        cell = (cell // USABLE + 2) * PAGE
+    return cell + 3 * (key_size + 12) // 2
+
+
+cdef int check_policy(object eviction) except -1:
+    if eviction not in POLICIES:
+        raise ValueError(f"eviction must be one of {', '.join(map(repr, POLICIES))}, not {eviction!r}")
+    return 0
+
+
+cdef long long check_limit(object max_size, int shards) except -1:
+    if isinstance(max_size, bool) or not isinstance(max_size, int):
+        raise TypeError(f"max_size must be a number of bytes (int), not {type(max_size).__name__}")
+    if max_size != 0 and not SMALLEST_LIMIT * shards <= max_size < 1 << 62:
+        each = f"{SMALLEST_LIMIT} bytes" + (f" for each of the {shards} shards" if shards > 1 else "")
+        raise ValueError(
+            f"max_size must be 0 for no limit, or at least {each}, of which an empty cache takes most; not {max_size}")
+    return max_size
