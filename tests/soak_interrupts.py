@@ -6,9 +6,9 @@ One thread acquires and releases locks, RLocks and semaphores, in blocks and by 
 and computes once, while a timer raises KeyboardInterrupt in it every 20 µs to 2 ms, so that what undoes an interrupted
 acquisition is interrupted, too. Another process takes turns at the same locks, so that some have to wait.
 
-What must be true at the end: this process has no claim any more, and no more descriptors than at first; no flight is
-under way; and another process gets everything at once. A lock that stays held is waited for in vain, so that the run
-does not end.
+What must be true at the end: this process has no byte locked any more, and no more descriptors than at first; no flight
+is under way; and another process gets everything at once. A lock that stays held is waited for in vain, so that the
+run does not end.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import tempfile
 import time
 
 import fastcache
-from fastcache.engine.shm.byte_locks import claims_beside
+from fastcache.engine.shm.byte_locks import byte_locks_of
 from fastcache.sync import single_flight
 
 SHORTEST, LONGEST = 20e-6, 2e-3
@@ -119,10 +119,10 @@ class Storm:
         return ended
 
     def leftovers(self):
-        """What is still claimed here, and under way (dict)."""
-        claims = claims_beside(self.store.directory)
+        """What is still locked here, and under way (dict)."""
+        byte_locks = byte_locks_of(self.store.directory)
         return {
-            "claims": len(claims.held),
+            "byte locks": len(byte_locks.held),
             "held": sum(self.is_held(lock) for lock in (self.lock, self.rlock, self.semaphore)),
             "flights": len(single_flight.single_flight_of(self.store.directory).active),
             "inside": len(single_flight._inside.get()),

@@ -154,7 +154,7 @@ TAKING_PART = [
     "fastcache.engine.shm.byte_locks",
 ]
 HELD = ["background", "stores", "calls", "connections", "guard"]
-BEGUN_ANEW = ["guard", "calls", "stores", "claims", "tokens", "locks", "flights", "background"]
+BEGUN_ANEW = ["guard", "calls", "stores", "byte locks", "tokens", "locks", "flights", "background"]
 
 
 @forks

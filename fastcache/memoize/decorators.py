@@ -8,7 +8,7 @@ wrapper, computing what is missing (sync/single_flight.py), and renewing before 
   "module:qualname(a, *, b=)", then marks. A function whose name does not say which it is (a lambda, or one inside of
   another function) is named by its code, too.
 - Exceptions are not stored. None is a result like any other.
-- While the function runs no lock is held, but the claim that keeps others from computing the same.
+- While the function runs no lock is held, but the byte lock that keeps others from computing the same.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKGROUND",
+    "BYTE_LOCKS",
     "CALLS",
-    "CLAIMS",
     "CONNECTIONS",
     "FLIGHTS",
     "GUARD",
@@ -92,8 +92,8 @@ CONNECTIONS = Phase("connections")
 """Those that were opened meanwhile are held, too, and all connections are closed."""
 GUARD = Phase("guard")
 """The lock of this module is held, last: who imports may be inside of a store."""
-CLAIMS = Phase("claims")
-"""In a child: what its parent has claimed is the parent's."""
+BYTE_LOCKS = Phase("byte locks")
+"""In a child: the bytes that its parent has locked are the parent's."""
 TOKENS = Phase("tokens")
 """In a child: tokens of locks and numbers of threads are those of no other process."""
 LOCKS = Phase("locks")
@@ -101,7 +101,7 @@ LOCKS = Phase("locks")
 FLIGHTS = Phase("flights")
 """In a child: what its parent computes is the parent's."""
 
-PHASES = (BACKGROUND, TEMPORARY, FLIGHTS, LOCKS, TOKENS, CLAIMS, STORES, CALLS, CONNECTIONS, GUARD)
+PHASES = (BACKGROUND, TEMPORARY, FLIGHTS, LOCKS, TOKENS, BYTE_LOCKS, STORES, CALLS, CONNECTIONS, GUARD)
 """In the order of what comes before a fork, and at the exit; what comes after it is done in the reverse order."""
 
 # For each forking thread (the child's one thread keeps its identity): the phases that have begun, and whether it was

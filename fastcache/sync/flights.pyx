@@ -4,25 +4,25 @@
 single_flight.py says what is computed and how one waits. Here is what has to be complete: compiled code calls no Python code
 between what it begins and what it notes, so that no interrupt falls in between (see holds.pyx). What is always true:
 
-- **A flight that leads stands in `active`**, and has, or is trying to get, the claim of its number. `end` gives both back, in
-  one step, before it tells anybody; who calls it in a `finally` is never too late, and never twice.
-- **Who waits says so**: in this process by `waits_for`, among flights; to other processes by claims, on numbers above those
+- **A flight that leads stands in `active`**, and holds, or is trying to get, the byte lock of its number. `end` gives both up, in
+  one step, before it notifies anybody; who calls it in a `finally` is never too late, and never twice.
+- **Who waits says so**: in this process by `waits_for`, among flights; to other processes by byte locks, on numbers above those
   of flights, one for each pair "a part of this flight waits for that one". So everybody can walk along them, and whoever
-  comes back to a flight that it is a part of itself waits in a circle, and computes at once. Such a claim holds 30 bits of
+  comes back to a flight that it is a part of itself waits in a circle, and computes at once. Such a lock holds 30 bits of
   either number; that two keys have the same is as good as impossible, and costs a computation.
-- **What is claimed that way goes when the process does**, and by the end of the wait.
+- **These locks go when the process does**, and by the end of the wait.
 
 Circles through several directories are seen inside of one process alone.
 """
 
 from _thread import get_ident
 
-from fastcache.engine.shm.eventcount cimport Bell
-from fastcache.engine.shm.byte_locks cimport Claims
+from fastcache.engine.shm.eventcount cimport EventCount
+from fastcache.engine.shm.byte_locks cimport ByteLocks
 
 from fastcache.engine.shm import byte_locks
 
-# Of a number, what stands in the claim of a wait.
+# Of a number, what stands in the byte lock of a wait.
 cdef long long SHORT = 1 << 30
 cdef long long FIRST_WAIT = byte_locks.NUMBERS
 
@@ -54,20 +54,20 @@ cdef class Flights:
     """The flights of one directory in this process.
 
     Args:
-        claims: those of the directory.
-        bell: rung at the end of each flight that has led.
+        byte_locks: those of the directory.
+        event_count: notified at the end of each flight that has led.
     """
 
     cdef object __weakref__
-    cdef readonly Claims claims
-    cdef readonly Bell bell
+    cdef readonly ByteLocks byte_locks
+    cdef readonly EventCount event_count
     cdef readonly dict active
-    # By what of a number stands in a claim: what those flights wait for, and how many of their parts do. All are claimed.
+    # By what of a number stands in a byte lock: what those flights wait for, and how many of their parts do. All are locked.
     cdef dict waits
 
-    def __cinit__(self, Claims claims not None, Bell bell not None):
-        self.claims = claims
-        self.bell = bell
+    def __cinit__(self, ByteLocks byte_locks not None, EventCount event_count not None):
+        self.byte_locks = byte_locks
+        self.event_count = event_count
         self.active = {}
         self.waits = {}
 
@@ -81,12 +81,12 @@ cdef class Flights:
         cdef bint led
         if self.active.get(number) is not flight:
             return
-        led = number in self.claims.held
-        self.claims.release(number)
+        led = number in self.byte_locks.held
+        self.byte_locks.release(number)
         del self.active[number]
         flight.ended = True
         if led:
-            self.bell.ring((<unsigned int>1) << (number & 31))
+            self.event_count.notify((<unsigned int>1) << (number & 31))
         # A copy: they take themselves out.
         for reference in list(flight.sleepers):
             woken = reference()
@@ -97,8 +97,8 @@ cdef class Flights:
                 # That loop is closed.
                 continue
 
-    def renew(self):
-        """In a child: what its parent computes is the parent's."""
+    def after_fork_in_child(self):
+        """What its parent computes is the parent's."""
         self.active = {}
         self.waits = {}
 
@@ -126,14 +126,14 @@ cdef class Flights:
     cdef list awaited(self, long long number):
         """What the flights of a number wait for, in whatever process."""
         cdef list awaited = list(self.waits.get(number, ()))
-        awaited += [wait % SHORT for wait in self.claims.claimed_within(FIRST_WAIT + number * SHORT, SHORT)]
+        awaited += [wait % SHORT for wait in self.byte_locks.locked_within(FIRST_WAIT + number * SHORT, SHORT)]
         return awaited
 
     cdef bint publish(self, long long number, long long awaited) except -1:
         """Tell other processes that one of these flights waits for one of those; returns whether that was noted: not if
         another process has told it."""
         cdef dict waits = self.waits.setdefault(number, {})
-        if awaited not in waits and not self.claims.claim(FIRST_WAIT + number * SHORT + awaited):
+        if awaited not in waits and not self.byte_locks.acquire(FIRST_WAIT + number * SHORT + awaited):
             return False
         waits[awaited] = waits.get(awaited, 0) + 1
         return True
@@ -146,7 +146,7 @@ cdef class Flights:
             return 0
         waits[awaited] -= 1
         if not waits[awaited]:
-            self.claims.release(FIRST_WAIT + number * SHORT + awaited)
+            self.byte_locks.release(FIRST_WAIT + number * SHORT + awaited)
             del waits[awaited]
         if not waits:
             self.waits.pop(number, None)

@@ -5,9 +5,9 @@ Ctrl-C, an alarm, or another thread that raises in this one strike between two i
 never in compiled code, unless it calls Python code itself. So what has to be complete is compiled, and what is written in
 Python (locks.py: the records) is called from here, and may be interrupted anywhere. What is always true, and who keeps it so:
 
-- **A token is claimed, noted, and given back here alone**, each without Python code in between. The claim (byte_locks.pyx) is
-  what makes a hold one: a record whose token nobody claims holds nobody up. So whatever a call of Python code raises, its
-  claim is given back first, and what is left to do is for others to see it sooner.
+- **A token's byte is locked, noted, and unlocked here alone**, each without Python code in between. That lock (byte_locks.pyx)
+  is what makes a hold one: a record whose token nobody has locked holds nobody up. So whatever a call of Python code raises,
+  the byte is unlocked first, and what is left to do is for others to see it sooner.
 - **A block that was entered is left, and one that is left was entered**: between `__enter__` and the first line of the
   block the interpreter runs no handler, since both are compiled.
 - **A hold belongs to a thread**, by a number that is never used again, and to the caches through which it was acquired: a
@@ -24,7 +24,7 @@ from time import monotonic
 from cpython.dict cimport PyDict_Next
 from cpython.ref cimport PyObject
 
-from fastcache.engine.shm.byte_locks cimport Claims
+from fastcache.engine.shm.byte_locks cimport ByteLocks
 from fastcache.engine.mapping cimport StoreMapping
 
 from fastcache.engine.shm import byte_locks
@@ -35,7 +35,7 @@ from fastcache.errors import ClosedError, LockError, Timeout
 cdef double EARLY = 0.001
 
 FIRST_TOKEN = byte_locks.NUMBERS // 2
-"""Tokens are the upper half of the claims; the lower half is for computing once."""
+"""Tokens are the upper half of the byte locks; the lower half is for computing once."""
 
 
 class Thread(_local):
@@ -53,7 +53,7 @@ cdef object current
 def begin():
     """Begin to count where no other process does."""
     global tokens, current
-    # Consecutive, for the system keeps neighbouring claims as one; and far from where they end.
+    # Consecutive, for the system keeps neighbouring locks as one; and far from where they end.
     tokens = count(FIRST_TOKEN + (int.from_bytes(os.urandom(8), "big") >> 4))
     current = Thread()
 
@@ -71,7 +71,7 @@ cdef class Hold:
     # Through which caches it was acquired, once for each time: what is live there. None when it was given back.
     cdef list parts
     # Until it is given back.
-    cdef Claims claims
+    cdef ByteLocks byte_locks
     cdef object records
 
     @property
@@ -85,7 +85,7 @@ cdef class Hold:
         cdef dict live
         if parts:
             self.parts = None
-            self.claims.release(self.token)
+            self.byte_locks.release(self.token)
             for live in parts:
                 live.pop(self.token, None)
             self.records = None
@@ -135,13 +135,13 @@ cdef class Holds:
     cdef object __weakref__
     cdef readonly object records
     cdef readonly bint closed
-    cdef Claims claims
+    cdef ByteLocks byte_locks
     # By token. What is in there refers to it, but not to this object, so that this one is collected as soon as nobody has it.
     cdef dict live
 
     def __cinit__(self, records):
         self.records = records
-        self.claims = records.claims
+        self.byte_locks = records.byte_locks
         self.live = {}
 
     @property
@@ -149,19 +149,19 @@ cdef class Holds:
         """The tokens of all that is waited for and held (set of int)."""
         return set(self.live)
 
-    cdef Hold claim(self, object key, object thread):
-        """A token that nobody ever had."""
+    cdef Hold new_hold(self, object key, object thread):
+        """A hold whose token nobody ever had, locked."""
         cdef Hold hold = Hold.__new__(Hold)
         hold.key = key
         hold.thread = thread
         hold.parts = [self.live]
-        hold.claims = self.claims
+        hold.byte_locks = self.byte_locks
         hold.records = self.records
         while True:
             hold.token = next(tokens)
             self.live[hold.token] = hold
             try:
-                if self.claims.claim(hold.token):
+                if self.byte_locks.acquire(hold.token):
                     return hold
             except BaseException:
                 self.live.pop(hold.token, None)
@@ -189,8 +189,8 @@ cdef class Holds:
     def __del__(self):
         self.free()
 
-    def renew(self):
-        """In a child: what its parent holds is the parent's."""
+    def after_fork_in_child(self):
+        """What its parent holds is the parent's."""
         self.live = {}
 
 
@@ -205,9 +205,9 @@ cdef void remove(list place, Hold hold) noexcept:
 
 cdef void wake(object records) noexcept:
     """Have all who wait in the directory of these records look who lives."""
-    bell = records.bell
-    if bell is not None:
-        bell.ring()
+    event_count = records.event_count
+    if event_count is not None:
+        event_count.notify()
 
 
 cdef class Handle:
@@ -335,7 +335,7 @@ cdef class Handle:
                 self.refuse_if_closed(holds)
                 hold.add(holds.live)
                 return hold
-        hold = holds.claim(self._key, thread)
+        hold = holds.new_hold(self._key, thread)
         try:
             acquired = self._take(holds, hold.token, blocking, until) or (
                 blocking and self._wait(holds, hold.token, until))

@@ -6,18 +6,18 @@ who does, until when, and who waits, in the order of their coming. What is alway
 
 - **Never more holders than allowed.** A record changes in a transaction of the index alone. Holders are added where
   there is room, and taken away if they have released, have expired, or are known to be dead.
-- **Every acquisition has a number that no other ever has**, its token, and claims it (byte_locks.pyx) for as long as
-  it waits or holds. The system takes the claims of the dead back. So anybody can see at once that a holder or a waiter
-  is gone, however it went; who gives up waiting, or is interrupted, gives its claim back, and is gone, too, even if it
-  cannot write that down. A claim outlives its thread, but not its process.
+- **Every acquisition has a number that no other ever has**, its token, and keeps that byte locked (byte_locks.pyx) for
+  as long as it waits or holds. The system unlocks the bytes of the dead. So anybody can see at once that a holder or a
+  waiter is gone, however it went; who gives up waiting, or is interrupted, unlocks its byte, and is gone, too, even if
+  it cannot write that down. A byte lock outlives its thread, but not its process.
 - **First come, first served.** Who cannot have it at once joins the queue in the same transaction. Whoever makes room
-  hands the lock to the first waiter that lives, in one transaction, and rings the bell (eventcount.pyx) for that one.
-  A ring is a hint: waiters look now and then all the same, the first of them often, and take over from the dead.
+  hands the lock to the first waiter that lives, in one transaction, and notifies that one (eventcount.pyx). A
+  notification is a hint: waiters look now and then all the same, the first of them often, and take over from the dead.
 - **A hold belongs to the thread that acquired it**, by a number of the thread that is never used again. A forked child
   has new ones, and nothing that its parent holds. What is released or prolonged is that token, and nothing else. What
   was acquired through a cache is free when that is closed or collected.
-- **An interrupt leaves nothing half done**: claiming a token, noting it, and giving it back is compiled
-  (holds.pyx). What is here may be interrupted anywhere: a record whose token nobody claims holds nobody up.
+- **An interrupt leaves nothing half done**: locking the byte of a token, noting it, and unlocking it is compiled
+  (holds.pyx). What is here may be interrupted anywhere: a record whose token nobody has locked holds nobody up.
 - **Time is the system's monotonic clock**, which is the same for all processes, and which nobody sets. It begins anew
   when the machine does: a deadline that lies further ahead than its own ``expire`` is of another life of the machine,
   and has passed.
@@ -47,8 +47,8 @@ from weakref import ref
 import msgspec
 
 from fastcache.engine.mapping import IndexMapping
-from fastcache.engine.shm.byte_locks import NUMBERS, claims_beside
-from fastcache.engine.shm.eventcount import Bell
+from fastcache.engine.shm.byte_locks import NUMBERS, byte_locks_of
+from fastcache.engine.shm.eventcount import EventCount
 from fastcache.errors import CacheError, ClosedError, DecodeError, Timeout, UntrustedValueError
 from fastcache.runtime import fork
 from fastcache.sync.holds import FIRST_TOKEN, Handle, Holds
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol, TypeAlias
 
     from fastcache.engine.mapping import StoreMapping
-    from fastcache.engine.shm.byte_locks import Claims
+    from fastcache.engine.shm.byte_locks import ByteLocks
     from fastcache.sync.holds import Hold
 
     class _Holding(Protocol):
@@ -156,8 +156,8 @@ def _deadline(expire: float | None, now: float) -> float | None:
     return None if expire is None else now + expire
 
 
-def _tone(token: int) -> int:
-    """The tone of the bell that wakes this one, as a mask."""
+def _bit(token: int) -> int:
+    """The bit of the event count that wakes this one, as a mask."""
     return 1 << token % 32
 
 
@@ -165,12 +165,12 @@ class _Records:
     """All records of one directory, as this process sees them: one object, however many caches are open there."""
 
     # So that they can be asked for before the records are open.
-    bell: Bell | None = None
+    event_count: EventCount | None = None
     index: IndexMapping
 
-    def __init__(self, folder: str, claims: Claims) -> None:
+    def __init__(self, folder: str, byte_locks: ByteLocks) -> None:
         self.folder = folder
-        self.claims = claims
+        self.byte_locks = byte_locks
         self.is_open = False
         # Of the caches that use them.
         self.users: list[ref[Holds]] = []
@@ -179,7 +179,7 @@ class _Records:
 
     def open(self, serializer: Any, until: float) -> None:
         # Two threads may come here at once. No lock: opening waits for others, and a fork would have to wait for that.
-        vars(self).setdefault("bell", Bell(os.path.join(self.folder, "bell")))
+        vars(self).setdefault("event_count", EventCount(os.path.join(self.folder, "bell")))
         opened = self.write(lambda: self.open_index(serializer), until)
         if vars(self).setdefault("index", opened) is not opened:
             opened.close()
@@ -210,29 +210,29 @@ class _Records:
         with fork.guard:
             if any(map(self.is_used_by, self.users)):
                 return
-            _opened.pop(id(self.claims), None)
+            _opened.pop(id(self.byte_locks), None)
         if self.is_open:
             # If a thread is inside of it for longer than that, it is closed when it is collected.
             with suppress(Timeout):
                 self.write(self.index.close, monotonic() + _LONGEST_PERIOD)
 
-    def ring(self, tones: int) -> None:
-        """Wake who waits with these tones."""
-        if tones and self.bell is not None:
-            self.bell.ring(tones)
+    def notify(self, bits: int) -> None:
+        """Wake who waits with these bits."""
+        if bits and self.event_count is not None:
+            self.event_count.notify(bits)
 
-    def renew(self) -> None:
-        """In a child: what its parent holds is the parent's."""
+    def after_fork_in_child(self) -> None:
+        """What its parent holds is the parent's."""
         self.reentrant.clear()
         for user in self.users:
             holds = user()
             if holds is not None:
-                holds.renew()
+                holds.after_fork_in_child()
 
     # tokens
 
     def is_dead(self, token: int) -> bool:
-        return not self.claims.is_claimed(token)
+        return not self.byte_locks.is_locked(token)
 
     # records
 
@@ -271,7 +271,7 @@ class _Records:
                     raise Timeout(f"another process kept the locks in {self.folder!r} from being changed") from error
 
     def change(self, key: _Key, work: _Work[_Result], until: float) -> _Result:
-        """Change a record in a transaction: ``work(record, now)`` returns its result, and the tones of whom to wake."""
+        """Change a record in a transaction: ``work(record, now)`` returns its result, and the bits of whom to wake."""
 
         def run() -> tuple[_Result, int]:
             with self.index.transact():
@@ -286,8 +286,8 @@ class _Records:
                     self.index.delete(key)
                 return done
 
-        result, tones = self.write(run, until)
-        self.ring(tones)
+        result, bits = self.write(run, until)
+        self.notify(bits)
         return result
 
     def has_room(self, record: _Record, now: float) -> bool:
@@ -303,15 +303,15 @@ class _Records:
         return True
 
     def settle(self, record: _Record, now: float, mine: int = 0) -> int:
-        """Hand what is free to the first waiters that live; returns the tones of those, but for one's own token."""
-        tones = 0
+        """Hand what is free to the first waiters that live; returns the bits of those, but for one's own token."""
+        bits = 0
         while record.queue and self.has_room(record, now):
             waiter = record.queue.pop(0)
             if waiter.token == mine or not self.is_dead(waiter.token):
                 record.holders.append(_Holder(waiter.token, waiter.expire, _deadline(waiter.expire, now)))
                 if waiter.token != mine:
-                    tones |= _tone(waiter.token)
-        return tones
+                    bits |= _bit(waiter.token)
+        return bits
 
     def drop_the_gone(self, record: _Record, now: float) -> None:
         """Forget who is dead, or has expired."""
@@ -380,7 +380,7 @@ class _Records:
         return self.write(run, until)
 
 
-# By the identity of the claims, which live as long. Plain, because looking it up cannot be interrupted.
+# By the identity of the byte locks, which live as long. Plain, because looking it up cannot be interrupted.
 _opened: dict[int, ref[_Records]] = {}
 
 
@@ -395,36 +395,36 @@ def _holds_of(cache: StoreMapping) -> Holds:
     holder = cast("_Holding", cache)
     holds = holder._lock_holds
     if holds is None:
-        claims = claims_beside(cache.directory)
+        byte_locks = byte_locks_of(cache.directory)
         with fork.guard:
-            holds = holder._lock_holds = holder._lock_holds or _records_beside(claims).join()
+            holds = holder._lock_holds = holder._lock_holds or _records_beside(byte_locks).join()
     if not holds.records.is_open:
         holds.records.open(cache.serializer, monotonic() + cache.timeout)
     return holds
 
 
-def _records_beside(claims: Claims) -> _Records:
-    """The records beside these claims: one object, for all caches."""
+def _records_beside(byte_locks: ByteLocks) -> _Records:
+    """The records beside these byte locks: one object, for all caches."""
     for identity, reference in list(_opened.items()):
         if reference() is None:
             _opened.pop(identity, None)
-    known = _opened.get(id(claims))
+    known = _opened.get(id(byte_locks))
     records = None if known is None else known()
     if records is None:
-        records = _Records(os.path.dirname(claims.path), claims)
-        _opened[id(claims)] = ref(records)
+        records = _Records(os.path.dirname(byte_locks.path), byte_locks)
+        _opened[id(byte_locks)] = ref(records)
     return records
 
 
-def _renew() -> None:
-    """In a child: what its parent holds is the parent's."""
+def _after_fork_in_child() -> None:
+    """What its parent holds is the parent's."""
     for reference in list(_opened.values()):
         records = reference()
         if records is not None:
-            records.renew()
+            records.after_fork_in_child()
 
 
-fork.LOCKS.in_child = _renew
+fork.LOCKS.in_child = _after_fork_in_child
 
 _LOCK, _RLOCK, _SEMAPHORE, _THROTTLE = "lock", "rlock", "semaphore", "throttle"
 
@@ -535,26 +535,26 @@ class _Handle(Handle):
                 handed.deadline = _deadline(expire, now)
             elif record.position(token) < 0:
                 record.queue.append(_Waiter(token, expire))
-            tones = records.settle(record, now, token)
+            bits = records.settle(record, now, token)
             taken = record.holder(token) is not None
             if not taken and not blocking:
                 record.remove(token)
-            return taken, tones
+            return taken, bits
 
         return records.change(key, work, busy_until)
 
     def _wait(self, holds: Holds, token: int, until: float) -> bool:
         """Sleep in the queue until it is ours; returns whether it is."""
         records: _Records = holds.records
-        key, tone = self._key, _tone(token)
-        bell = cast("Bell", records.bell)
+        key, bit = self._key, _bit(token)
+        event_count = cast("EventCount", records.event_count)
         while True:
             if holds.closed:
                 raise ClosedError(
                     f"the cache in {self._cache.directory!r} was closed while a lock of it was waited for"
                 )
-            # In this order: what changes after the look rings after the count.
-            seen = bell.count()
+            # In this order: what changes after the look is notified after the count was read.
+            seen = event_count.read()
             record = records.read(key)
             now = monotonic()
             holder = record.holder(token)
@@ -575,7 +575,7 @@ class _Handle(Handle):
                 if position == 0:
                     deadlines = [holder.deadline for holder in record.holders if holder.deadline is not None]
                     period = min([period, *(max(deadline - now, 0.0) for deadline in deadlines)])
-                bell.sleep(seen, min(period, until - now), tone)
+                event_count.wait(seen, min(period, until - now), bit)
 
     def _withdraw(self, holds: Holds, token: int) -> None:
         """Not to be there any more, neither as a waiter nor, handed over in the last moment, as a holder."""

@@ -6,12 +6,12 @@ always true, and who keeps it so:
 - **In a process, one flight leads for a number** (the hash of a key): the one that stands in ``active`` (flights.pyx).
   ``dict.setdefault`` decides, which the GIL makes atomic, so that there is no lock that a fork could leave locked; a
   child starts with an empty table. A leader that is done takes itself out, whatever has happened.
-- **Among processes, a leader computes only while it has the claim of its number** (byte_locks.pyx), which the system
-  takes back from who is killed. It looks into the cache once more when it has got it: who had it before has stored
+- **Among processes, a leader computes only while it holds the byte lock of its number** (byte_locks.pyx), which the
+  system releases when it is killed. It looks into the cache once more when it has got it: who had it before has stored
   first.
-- **A bell is a hint** (eventcount.pyx). Who has computed stores, gives back the claim, and rings, in this order. Who
-  waits reads the bell before it tries, and sleeps for a few milliseconds at most: nobody rings for those who were
-  killed.
+- **A notification is a hint** (eventcount.pyx). Who has computed stores, releases the byte lock, and notifies, in this
+  order. Who waits reads the event count before it tries, and sleeps for a few milliseconds at most: nobody notifies for
+  those who were killed.
 - **Nobody waits for what cannot go on before it does itself**: for its own thread, for a computation that it is a part
   of, for one that waits for it in turn, in this process or through others, or while it holds the write lock. It
   computes at once. So two keys whose numbers are the same only wait for each other.
@@ -33,8 +33,8 @@ from contextvars import ContextVar
 from time import monotonic
 
 from fastcache.engine.codecs.keys import hash_of
-from fastcache.engine.shm.byte_locks import claims_beside
-from fastcache.engine.shm.eventcount import Bell
+from fastcache.engine.shm.byte_locks import byte_locks_of
+from fastcache.engine.shm.eventcount import EventCount
 from fastcache.runtime import fork
 from fastcache.runtime.imports import load
 from fastcache.sync.flights import Flight, Flights, Waiting, wake
@@ -52,7 +52,7 @@ _FIRST_NAP = 0.001
 _LONGEST_NAP = 0.01
 # The same of a task whose leader wakes it, unless that is interrupted.
 _LONGEST_LOOP_NAP = 0.2
-# Claims from this number on are those of locks.
+# Byte locks from this number on are those of locks.
 _BITS = 61
 # In place of a value that is not in the cache.
 _ABSENT: Any = object()
@@ -60,9 +60,9 @@ _ABSENT: Any = object()
 _inside: ContextVar[tuple[Flight, ...]] = ContextVar("fastcache_flights", default=())
 """The flights whose computation this code is a part of: also in the tasks that it starts."""
 
-# By the identity of the claims, which are one object for each file. Who uses flights keeps them: with it they go,
+# By the identity of the byte locks, which are one object for each file. Who uses flights keeps them: with it they go,
 # without a callback that an interrupt could fall into.
-_of_claims: dict[int, ref[SingleFlight]] = {}
+_by_byte_locks: dict[int, ref[SingleFlight]] = {}
 
 
 class SingleFlight(Flights):
@@ -80,14 +80,14 @@ class SingleFlight(Flights):
             patience: for how many seconds to wait for others (float).
         """
         flight = Flight(self, number)
-        tone = 1 << (number & 31)
+        bit = 1 << (number & 31)
         until = None
         try:
             while True:
-                rung = self.bell.count()
+                seen = self.event_count.read()
                 leader = self.leader(flight)
                 if leader is flight:
-                    if self.claims.claim(number):
+                    if self.byte_locks.acquire(number):
                         found = look(_ABSENT)
                         return self.lead(flight, compute) if found is _ABSENT else found
                 elif leader.thread == flight.thread:
@@ -102,7 +102,7 @@ class SingleFlight(Flights):
                 with Waiting(self, _inside.get(), leader) as waiting:
                     if waiting.in_circle:
                         break
-                    self.bell.sleep(rung, min(until - now, _LONGEST_NAP), tone)
+                    self.event_count.wait(seen, min(until - now, _LONGEST_NAP), bit)
         finally:
             self.end(flight)
         return compute()
@@ -120,7 +120,7 @@ class SingleFlight(Flights):
             while True:
                 leader = self.leader(flight)
                 if leader is flight:
-                    if self.claims.claim(number):
+                    if self.byte_locks.acquire(number):
                         found = look(_ABSENT)
                         return await self.lead_async(flight, compute) if found is _ABSENT else found
                 elif leader.thread == flight.thread and leader.loop != flight.loop:
@@ -161,7 +161,7 @@ class SingleFlight(Flights):
 
     def begin(self, flight: Flight) -> bool:
         """Whether this flight leads: there is no other one, in whatever process. To be ended by ``end`` in any case."""
-        return self.leader(flight) is flight and self.claims.claim(flight.number)
+        return self.leader(flight) is flight and self.byte_locks.acquire(flight.number)
 
     def lead(self, flight: Flight, compute: Callable[[], Any]) -> Any:
         """Compute, as a part of this flight."""
@@ -188,32 +188,33 @@ def single_flight_of(directory: str) -> SingleFlight:
     Raises:
         StorageError: its folder ``locks``, or a file in it, cannot be made.
     """
-    claims = claims_beside(directory)
+    byte_locks = byte_locks_of(directory)
     # Two threads must not make two tables.
     with fork.guard:
-        reference = _of_claims.get(id(claims))
+        reference = _by_byte_locks.get(id(byte_locks))
         single_flight = reference() if reference is not None else None
         # The same.
-        if single_flight is None or single_flight.claims is not claims:
-            single_flight = SingleFlight(claims, Bell(os.path.join(os.path.dirname(claims.path), "computing")))
-            _of_claims[id(claims)] = ref(single_flight)
-        for identity, reference in list(_of_claims.items()):
+        if single_flight is None or single_flight.byte_locks is not byte_locks:
+            event_count = EventCount(os.path.join(os.path.dirname(byte_locks.path), "computing"))
+            single_flight = SingleFlight(byte_locks, event_count)
+            _by_byte_locks[id(byte_locks)] = ref(single_flight)
+        for identity, reference in list(_by_byte_locks.items()):
             if reference() is None:
-                _of_claims.pop(identity, None)
+                _by_byte_locks.pop(identity, None)
     return single_flight
 
 
 def number_of(key: Any, serializer: Any) -> int:
-    """The number of a key's claim."""
+    """The number of a key's byte lock."""
     return hash_of(key, serializer) >> (64 - _BITS)
 
 
-def _renew() -> None:
-    """In a child: what its parent computes is the parent's."""
-    for reference in list(_of_claims.values()):
+def _after_fork_in_child() -> None:
+    """What its parent computes is the parent's."""
+    for reference in list(_by_byte_locks.values()):
         single_flight = reference()
         if single_flight is not None:
-            single_flight.renew()
+            single_flight.after_fork_in_child()
 
 
-fork.FLIGHTS.in_child = _renew
+fork.FLIGHTS.in_child = _after_fork_in_child

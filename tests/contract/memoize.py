@@ -776,7 +776,7 @@ class MemoizeContract(StoreContract):
         assert store.get_or_set("key", lambda: "mine") == "mine"
         assert first.popen.poll() is None
         assert not single_flight_of(store.directory).active
-        assert not single_flight_of(store.directory).claims.held
+        assert not single_flight_of(store.directory).byte_locks.held
 
     def test_for_a_thread_that_hangs_nobody_waits_longer_than_the_timeout(self, open_store):
         store, going_on = open_store(timeout=0.1), threading.Event()
@@ -947,7 +947,7 @@ class MemoizeContract(StoreContract):
         del loop, task
         gc.collect()
         assert not flights.active
-        assert not flights.claims.held
+        assert not flights.byte_locks.held
 
     def test_a_task_waits_for_a_thread(self, store):
         computing, done = threading.Event(), threading.Event()

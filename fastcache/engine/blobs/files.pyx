@@ -433,7 +433,7 @@ cdef class ValueFiles:
             except (ImportError, OSError) as error:
                 # For want of descriptors, say.
                 raise StorageError(f"cannot load a module of fastcache, to write to {self.folder!r}: {error}") from error
-            self.claims = claims.claims_beside(self.directory)
+            self.claims = claims.byte_locks_of(self.directory)
         return self.claims
 
     cdef int announce(self) except -1:
@@ -451,7 +451,7 @@ cdef class ValueFiles:
         if not BY_PATH:
             try:
                 claims = self.known_claims()
-                claimed = claims.claim(number)
+                claimed = claims.acquire(number)
             except StorageError:
                 # There are no byte locks, or something else lies in the place of their file.
                 pass
@@ -717,7 +717,7 @@ cdef class ValueFiles:
     cdef bint is_claimed(self, str digits) except -1:
         """Whether the writer whose number a name begins with has claimed it, and lives."""
         cdef unsigned long long number = int(digits[:16], 16)
-        return LEAST_NUMBER <= number < NUMBERS and self.known_claims().is_claimed(number)
+        return LEAST_NUMBER <= number < NUMBERS and self.known_claims().is_locked(number)
 
     cdef bint is_dead(self, str name) except -1:
         """Whether the writer of a temporary file is dead."""

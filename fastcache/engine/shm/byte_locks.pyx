@@ -1,19 +1,19 @@
-"""Claims: numbers that a process has to itself, until it gives them back or dies.
+"""Byte locks: numbers that one process at a time holds, until it releases them or dies.
 
-A claim is a lock on one byte of a file that is empty (fcntl; https://pubs.opengroup.org/onlinepubs/9699919799/functions/fcntl.html).
-The system keeps these locks, and takes them back from who is killed, at once; whoever asks pays a microsecond. What is
-always true, and who keeps it so:
+Number n is the byte at offset n of an empty file, locked by fcntl
+(https://pubs.opengroup.org/onlinepubs/9699919799/functions/fcntl.html). The system releases the locks of a process that is killed, at
+once; asking takes a microsecond. What is always true, and who keeps it so:
 
-- **Such a lock belongs to the process.** Among its threads the set `held` decides, with the GIL as its lock. A forked child
-  has none of its parent's, and starts with an empty set.
+- **Such a lock belongs to the process.** Among its threads the set `held` decides, guarded by the GIL. A forked child
+  has none of its parent's locks, and starts with an empty set.
 - **Closing any descriptor of a file drops all of the process's locks on it.** So a file is opened once, however many ask
-  for it (`claims_in`), and closed when nobody has the object any more, so that nothing is held either. It is closed
-  with the GIL held: nobody can have opened it anew, and claimed something, before that is done.
-- **Claiming and giving back cannot be interrupted**: between the system's answer and the set no Python code runs.
-- **What is given back is free, or will be.** The system may refuse even that, for lack of memory; the number is then
-  `owed`, and whoever claims or asks next pays first.
+  for it (`byte_locks_in`), and closed when nobody has the object any more, so that nothing is held either. It is closed
+  with the GIL held: nobody can have opened it anew, and locked a byte, before that is done.
+- **Acquiring and releasing cannot be interrupted**: between the system's answer and the set no Python code runs.
+- **What was released is free, or will be.** The system may refuse even that, for lack of memory; the number is then
+  `owed`, and released by whoever acquires or asks next.
 
-Where there is no fcntl (Windows), a claim keeps out the other threads alone, and nobody is known to be dead.
+Where there is no fcntl (Windows), a byte lock excludes the other threads alone, and nobody is known to be dead.
 """
 
 import os
@@ -25,9 +25,9 @@ from fastcache.errors import StorageError, system_error
 cdef extern from *:
     """
     #ifdef _WIN32
-    static int fastcache_claim(int fd, long long number, int take) { return 1; }
-    static int fastcache_is_claimed(int fd, long long number) { return 1; }
-    static int fastcache_first_claimed(int fd, long long *first, long long *count) { return 0; }
+    static int fastcache_lock_byte(int fd, long long number, int take) { return 1; }
+    static int fastcache_is_locked(int fd, long long number) { return 1; }
+    static int fastcache_first_locked(int fd, long long *first, long long *count) { return 0; }
     static int fastcache_lacks_locks(int code) { return 0; }
     #include <io.h>
     static void fastcache_close(int fd) { _close(fd); }
@@ -50,20 +50,20 @@ cdef extern from *:
         } while (code == -1 && errno == EINTR);
         return code;
     }
-    static int fastcache_claim(int fd, long long number, int take)
+    static int fastcache_lock_byte(int fd, long long number, int take)
     {
         struct flock place;
         if (fastcache_lock_bytes(fd, F_SETLK, take ? F_WRLCK : F_UNLCK, number, 1, &place) == 0)
             return 1;
         return errno == EACCES || errno == EAGAIN ? 0 : -errno;
     }
-    static int fastcache_is_claimed(int fd, long long number)
+    static int fastcache_is_locked(int fd, long long number)
     {
         struct flock place;
         return fastcache_lock_bytes(fd, F_GETLK, F_WRLCK, number, 1, &place) == 0 ? place.l_type != F_UNLCK : -errno;
     }
-    /* Whether another process has claims among these; fills in the first ones of them. */
-    static int fastcache_first_claimed(int fd, long long *first, long long *count)
+    /* Whether another process has locked any of these; fills in the first range of them. */
+    static int fastcache_first_locked(int fd, long long *first, long long *count)
     {
         struct flock place;
         if (fastcache_lock_bytes(fd, F_GETLK, F_WRLCK, *first, *count, &place) != 0)
@@ -79,21 +79,21 @@ cdef extern from *:
     static void fastcache_close(int fd) { close(fd); }
     #endif
     """
-    int fastcache_claim(int fd, long long number, int take)
-    int fastcache_is_claimed(int fd, long long number)
-    int fastcache_first_claimed(int fd, long long* first, long long* count)
+    int fastcache_lock_byte(int fd, long long number, int take)
+    int fastcache_is_locked(int fd, long long number)
+    int fastcache_first_locked(int fd, long long* first, long long* count)
     bint fastcache_lacks_locks(int code)
     void fastcache_close(int fd)
 
 NUMBERS = 1 << 62
-"""Claims are numbers from 0 to below this; above it, flights say which of them waits for which (flights.pyx)."""
+"""Locks and flights use the numbers from 0 to below this; those above say which flight waits for which (flights.pyx)."""
 
 # By device and inode. Without callbacks, which could run while a file is being closed.
 cdef dict opened = {}
 
 
-cdef class Claims:
-    """The claims on one file; ``claims_in`` makes these."""
+cdef class ByteLocks:
+    """The byte locks of one file; ``byte_locks_in`` makes these."""
 
     def __cinit__(self, str path, int fd):
         self.path = path
@@ -105,8 +105,8 @@ cdef class Claims:
         if self.fd >= 0:
             fastcache_close(self.fd)
 
-    cpdef bint claim(self, long long number) except -1:
-        """Have a number; returns whether it was free (bool): nobody had it, in no thread and no process.
+    cpdef bint acquire(self, long long number) except -1:
+        """Acquire a number if it is free; returns whether it was (bool): no thread of any process held it.
 
         Raises:
             StorageError: the system has no such locks there, or too little memory for one.
@@ -114,10 +114,10 @@ cdef class Claims:
         if number in self.held:
             return False
         if self.owed:
-            self.pay()
-        # Before it is claimed, since this may fail.
+            self.release_owed()
+        # Before it is locked, since this may fail.
         self.held.add(number)
-        cdef int code = fastcache_claim(self.fd, number, 1)
+        cdef int code = fastcache_lock_byte(self.fd, number, 1)
         if code <= 0:
             self.held.discard(number)
             self.checked(code)
@@ -125,27 +125,27 @@ cdef class Claims:
         return True
 
     cpdef release(self, object number):
-        """Give a number back, if we have it. Fails in no way, and needs no memory."""
+        """Release a number, if we hold it. Never fails, and needs no memory."""
         cdef long long place = number
         if number in self.held:
             self.held.discard(number)
-            if fastcache_claim(self.fd, place, 0) < 0 and fastcache_claim(self.fd, place, 0) < 0:
+            if fastcache_lock_byte(self.fd, place, 0) < 0 and fastcache_lock_byte(self.fd, place, 0) < 0:
                 self.owed.add(number)
 
-    cpdef bint is_claimed(self, long long number) except -1:
-        """Whether anybody has it (bool)."""
+    cpdef bint is_locked(self, long long number) except -1:
+        """Whether anybody holds it (bool)."""
         if self.owed:
-            self.pay()
-        return number in self.held or self.checked(fastcache_is_claimed(self.fd, number)) != 0
+            self.release_owed()
+        return number in self.held or self.checked(fastcache_is_locked(self.fd, number)) != 0
 
-    cdef list claimed_within(self, long long first, long long count):
-        """What other processes have claimed of so many numbers from this one on (list of int)."""
+    cdef list locked_within(self, long long first, long long count):
+        """Which of so many numbers from this one on other processes hold (list of int)."""
         cdef list found = []
         cdef long long end = first + count
         cdef long long start
         while first < end:
             start, count = first, end - first
-            if not self.checked(fastcache_first_claimed(self.fd, &start, &count)):
+            if not self.checked(fastcache_first_locked(self.fd, &start, &count)):
                 break
             # Neighbours are one lock to the system, which may begin before, and of which 0 is one without an end.
             first = max(first, start)
@@ -156,10 +156,10 @@ cdef class Claims:
                 first = start + count
         return found
 
-    cdef int pay(self) except -1:
-        """Give back what the system has refused to take, unless it was claimed anew."""
+    cdef int release_owed(self) except -1:
+        """Release what the system has refused to, unless it was acquired again."""
         for number in list(self.owed):
-            if number in self.held or fastcache_claim(self.fd, number, 0) >= 0:
+            if number in self.held or fastcache_lock_byte(self.fd, number, 0) >= 0:
                 self.owed.discard(number)
         return 0
 
@@ -168,8 +168,8 @@ cdef class Claims:
         opened[status.st_dev, status.st_ino] = ref(self)
         return 0
 
-    def renew(self):
-        """In a child: what its parent holds is the parent's."""
+    def after_fork_in_child(self):
+        """What its parent holds is the parent's."""
         self.held = set()
         self.owed = set()
 
@@ -182,14 +182,14 @@ cdef class Claims:
         return code
 
 
-def claims_in(str path):
-    """The claims on this file, which is made (0600) if absent: one object for all of the process.
+def byte_locks_in(str path):
+    """The byte locks of this file, which is made (0600) if absent: one object in a process.
 
     Raises:
         StorageError: it cannot be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-    cdef Claims found
+    cdef ByteLocks found
     # Two threads must not open the file twice.
     guard = fork.guard
     guard.acquire()
@@ -197,7 +197,7 @@ def claims_in(str path):
         try:
             found = known(path)
             if found is None:
-                found = Claims(path, os.open(path, flags, 0o600))
+                found = ByteLocks(path, os.open(path, flags, 0o600))
                 found.register()
         except OSError as error:
             raise system_error(error.errno, f"open {path!r}") from error
@@ -206,8 +206,8 @@ def claims_in(str path):
     return found
 
 
-def claims_beside(str directory):
-    """The claims in the folder ``locks`` of a cache's directory, which is made (0700) if absent.
+def byte_locks_of(str directory):
+    """The byte locks in the folder ``locks`` of a cache's directory, which is made (0700) if absent.
 
     Raises:
         StorageError: it, or a file in it, cannot be made.
@@ -220,10 +220,10 @@ def claims_beside(str directory):
             raise StorageError(f"{folder!r} is a link, and has to be a folder; nothing is written behind it") from None
     except OSError as error:
         raise system_error(error.errno, f"make the folder {folder!r}") from error
-    return claims_in(os.path.join(folder, "alive"))
+    return byte_locks_in(os.path.join(folder, "alive"))
 
 
-cdef Claims known(str path):
+cdef ByteLocks known(str path):
     """The object of a file that is open already."""
     try:
         status = os.stat(path)
@@ -236,12 +236,11 @@ cdef Claims known(str path):
     return None if reference is None else reference()
 
 
-def _renew():
-    """In a child: none of its parent's claims are its own."""
+def _after_fork_in_child():
     for reference in list(opened.values()):
-        claims = reference()
-        if claims is not None:
-            claims.renew()
+        byte_locks = reference()
+        if byte_locks is not None:
+            byte_locks.after_fork_in_child()
 
 
-fork.CLAIMS.in_child = _renew
+fork.BYTE_LOCKS.in_child = _after_fork_in_child

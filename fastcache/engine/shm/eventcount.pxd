@@ -1,5 +1,5 @@
-# What wakes those who wait, in whatever process.
+# What wakes waiters, in whatever process.
 
-cdef class Bell:
+cdef class EventCount:
     cdef object mapping
     cdef unsigned int* number

@@ -1,12 +1,13 @@
-"""A bell: who waits for something sleeps until it rings, in whatever process, and costs nothing meanwhile.
+"""An event count: threads of any process sleep until another one notifies them, and cost nothing meanwhile.
 
-It is a number in shared memory that grows with each ring. Who waits reads it, looks whether what it waits for is there, and
-if not sleeps for as long as the number is what it was: so no ring between the look and the sleep is missed. The system
-does that comparison (futex; https://man7.org/linux/man-pages/man2/futex.2.html). Each sleeper names one of 32 tones, and
-a ring wakes those of its tones alone.
+It is a number in shared memory that each notification increments (Reed and Kanodia, "Synchronization with Eventcounts and
+Sequencers", 1979). A waiter reads it, looks whether what it waits for is there, and if not sleeps for as long as the number
+is what it was: so no notification between the look and the sleep is missed. The system does that comparison (futex;
+https://man7.org/linux/man-pages/man2/futex.2.html). Each waiter names some of 32 bits, and a notification wakes those of its
+bits alone.
 
-A ring is a hint. Whoever is killed does not ring, so that a sleeper looks now and then all the same. Where there is no
-futex, or it fails, it does so every millisecond; a ring that wakes nobody is no error, since it follows what is done.
+A notification is a hint. Whoever is killed sends none, so that a waiter looks now and then all the same. Where there is no
+futex, or it fails, it does so every millisecond; one that wakes nobody is no error, since it follows what is done.
 """
 
 import os
@@ -29,7 +30,7 @@ cdef extern from *:
     #define FASTCACHE_WOKEN 0
     #define FASTCACHE_INTERRUPTED EINTR
     #define FASTCACHE_TOO_LATE ETIMEDOUT
-    static int fastcache_sleep(unsigned int *word, unsigned int seen, unsigned int tones, double seconds)
+    static int fastcache_wait(unsigned int *word, unsigned int seen, unsigned int bits, double seconds)
     {
         struct timespec until;
         long long nanoseconds;
@@ -38,41 +39,41 @@ cdef extern from *:
         nanoseconds = until.tv_nsec + (long long)(seconds * 1e9);
         until.tv_sec += (time_t)(nanoseconds / 1000000000);
         until.tv_nsec = (long)(nanoseconds % 1000000000);
-        return syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, &until, 0, tones) == 0 ? 0 : errno;
+        return syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, &until, 0, bits) == 0 ? 0 : errno;
     }
-    static void fastcache_wake(unsigned int *word, unsigned int tones)
+    static void fastcache_wake(unsigned int *word, unsigned int bits)
     {
-        syscall(SYS_futex, word, FUTEX_WAKE_BITSET, 0x7fffffff, 0, 0, tones);
+        syscall(SYS_futex, word, FUTEX_WAKE_BITSET, 0x7fffffff, 0, 0, bits);
     }
-    static unsigned int fastcache_count(unsigned int *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
-    static void fastcache_grow(unsigned int *word) { __atomic_fetch_add(word, 1, __ATOMIC_SEQ_CST); }
+    static unsigned int fastcache_read(unsigned int *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+    static void fastcache_advance(unsigned int *word) { __atomic_fetch_add(word, 1, __ATOMIC_SEQ_CST); }
     #else
     #define FASTCACHE_WOKEN 0
     #define FASTCACHE_INTERRUPTED 1
     #define FASTCACHE_TOO_LATE 2
-    static int fastcache_sleep(unsigned int *word, unsigned int seen, unsigned int tones, double seconds) { return -1; }
-    static void fastcache_wake(unsigned int *word, unsigned int tones) { }
+    static int fastcache_wait(unsigned int *word, unsigned int seen, unsigned int bits, double seconds) { return -1; }
+    static void fastcache_wake(unsigned int *word, unsigned int bits) { }
     #if defined(_MSC_VER)
     #include <intrin.h>
-    static unsigned int fastcache_count(unsigned int *word) { return (unsigned int)_InterlockedOr((long *)word, 0); }
-    static void fastcache_grow(unsigned int *word) { _InterlockedIncrement((long *)word); }
+    static unsigned int fastcache_read(unsigned int *word) { return (unsigned int)_InterlockedOr((long *)word, 0); }
+    static void fastcache_advance(unsigned int *word) { _InterlockedIncrement((long *)word); }
     #else
-    static unsigned int fastcache_count(unsigned int *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
-    static void fastcache_grow(unsigned int *word) { __atomic_fetch_add(word, 1, __ATOMIC_SEQ_CST); }
+    static unsigned int fastcache_read(unsigned int *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+    static void fastcache_advance(unsigned int *word) { __atomic_fetch_add(word, 1, __ATOMIC_SEQ_CST); }
     #endif
     #endif
     """
     int FASTCACHE_WOKEN
     int FASTCACHE_INTERRUPTED
     int FASTCACHE_TOO_LATE
-    int fastcache_sleep(unsigned int* word, unsigned int seen, unsigned int tones, double seconds) nogil
-    void fastcache_wake(unsigned int* word, unsigned int tones) nogil
-    unsigned int fastcache_count(unsigned int* word) nogil
-    void fastcache_grow(unsigned int* word) nogil
+    int fastcache_wait(unsigned int* word, unsigned int seen, unsigned int bits, double seconds) nogil
+    void fastcache_wake(unsigned int* word, unsigned int bits) nogil
+    unsigned int fastcache_read(unsigned int* word) nogil
+    void fastcache_advance(unsigned int* word) nogil
 
-cdef unsigned int ALL_TONES = 0xFFFFFFFF
-# The file: a signature, then the number, in a cache line of its own.
-cdef unsigned long long SIGNATURE = 0x314C4C4542636166ULL
+cdef unsigned int ALL_BITS = 0xFFFFFFFF
+# The file: a magic number, then the count, in a cache line of its own.
+cdef unsigned long long MAGIC = 0x314C4C4542636166ULL
 cdef Py_ssize_t SIZE = 128
 cdef Py_ssize_t NUMBER = 64
 # Where the system does not wake us: how long a look is put off, in seconds.
@@ -81,8 +82,8 @@ cdef double NAP = 0.001
 cdef double LONGEST_SLEEP = 3600.0
 
 
-cdef class Bell:
-    """The bell in one file.
+cdef class EventCount:
+    """The event count in one file.
 
     Args:
         path: of the file; made (0600) if absent.
@@ -94,38 +95,38 @@ cdef class Bell:
         cdef Py_buffer view
         cdef bint ours
         try:
-            self.mapping = map_shared(path, SIGNATURE.to_bytes(8, "little").ljust(SIZE, b"\0"))
+            self.mapping = map_shared(path, MAGIC.to_bytes(8, "little").ljust(SIZE, b"\0"))
         except (OSError, ValueError, OverflowError) as error:
             if getattr(error, "errno", None):
                 raise system_error(error.errno, f"map {path!r}") from error
             raise StorageError(f"cannot map {path!r}: {getattr(error, 'strerror', None) or error}") from error
         PyObject_GetBuffer(self.mapping, &view, PyBUF_WRITABLE)
-        ours = view.len >= SIZE and (<unsigned long long*>view.buf)[0] == SIGNATURE
+        ours = view.len >= SIZE and (<unsigned long long*>view.buf)[0] == MAGIC
         # The mapping never moves, and is closed only when it is collected, together with this object.
         self.number = <unsigned int*>(<char*>view.buf + NUMBER)
         PyBuffer_Release(&view)
         if not ours:
-            raise StorageError(f"{path!r} is no bell of fastcache")
+            raise StorageError(f"{path!r} is no event count of fastcache")
 
-    def count(self):
-        """How often it has rung, modulo 2**32 (int)."""
-        return fastcache_count(self.number)
+    def read(self):
+        """How many notifications there were, modulo 2**32 (int)."""
+        return fastcache_read(self.number)
 
-    def ring(self, unsigned int tones=ALL_TONES):
-        """Wake who sleeps on one of these tones (a mask of 32 bits). Fails in no way."""
-        fastcache_grow(self.number)
-        fastcache_wake(self.number, tones)
+    def notify(self, unsigned int bits=ALL_BITS):
+        """Wake who waits on any of these bits (a mask of 32). Never fails."""
+        fastcache_advance(self.number)
+        fastcache_wake(self.number, bits)
 
-    def sleep(self, unsigned int seen, double seconds, unsigned int tones=ALL_TONES):
-        """Sleep until it rings on one of these tones, for so many seconds at most; not at all if it has rung since its
-        ``count`` was ``seen``. Returns whether it has (bool). Signal handlers run meanwhile."""
+    def wait(self, unsigned int seen, double seconds, unsigned int bits=ALL_BITS):
+        """Sleep until a notification on any of these bits, for so many seconds at most; not at all if there was one since
+        ``read`` returned ``seen``. Returns whether there was one (bool). Signal handlers run meanwhile."""
         cdef double end = monotonic() + seconds
         cdef double left = seconds
         cdef int code
         while left > 0.0:
             with nogil:
-                code = fastcache_sleep(self.number, seen, tones, min(left, LONGEST_SLEEP))
-            if code == FASTCACHE_WOKEN or fastcache_count(self.number) != seen:
+                code = fastcache_wait(self.number, seen, bits, min(left, LONGEST_SLEEP))
+            if code == FASTCACHE_WOKEN or fastcache_read(self.number) != seen:
                 return True
             if code == FASTCACHE_INTERRUPTED:
                 PyErr_CheckSignals()
@@ -133,4 +134,4 @@ cdef class Bell:
                 # There is no futex here, or none to be had.
                 sleep(min(left, NAP))
             left = end - monotonic()
-        return fastcache_count(self.number) != seen
+        return fastcache_read(self.number) != seen
