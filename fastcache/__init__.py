@@ -28,12 +28,14 @@ from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from fastcache.averager import Averager
     from fastcache.check.check import CheckResult
     from fastcache.fanout import FanoutCache, FanoutIndex
     from fastcache.index import Index
     from fastcache.serializers.messagepack import MsgspecSerializer, Serializer
     from fastcache.serializers.pickling import PickleSerializer
-    from fastcache.sync.locks import Averager, BoundedSemaphore, Lock, RLock, barrier, throttle
+    from fastcache.sync.locks import BoundedSemaphore, Lock, RLock
+    from fastcache.sync.throttle import barrier, throttle
 
 __version__ = "0.1.0"
 
@@ -75,7 +77,7 @@ __all__ = [
 
 # Loaded on first use: most programs use none of them, or one.
 _LAZY = {
-    "Averager": "fastcache.sync.locks",
+    "Averager": "fastcache.averager",
     "BoundedSemaphore": "fastcache.sync.locks",
     "CheckResult": "fastcache.check.check",
     "FanoutCache": "fastcache.fanout",
@@ -86,8 +88,8 @@ _LAZY = {
     "PickleSerializer": "fastcache.serializers.pickling",
     "RLock": "fastcache.sync.locks",
     "Serializer": "fastcache.serializers.messagepack",
-    "barrier": "fastcache.sync.locks",
-    "throttle": "fastcache.sync.locks",
+    "barrier": "fastcache.sync.throttle",
+    "throttle": "fastcache.sync.throttle",
 }
 
 

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
+    from fastcache.averager import Averager
     from fastcache.check.check import CheckResult
     from fastcache.engine.mapping import StoreMapping as _Mapping
     from fastcache.memoize.decorators import Memoized, _Ignore
     from fastcache.sync.holds import Holds
-    from fastcache.sync.locks import Averager, BoundedSemaphore, Lock, RLock
+    from fastcache.sync.locks import BoundedSemaphore, Lock, RLock
     from fastcache.sync.single_flight import SingleFlight
 
     _Seconds: TypeAlias = float | timedelta | None
@@ -75,7 +76,7 @@ class Recipes(_Mapping):
 
     __slots__ = ()
 
-    # What threads have acquired through this object (sync/holds.pyx); locks.py sets it.
+    # What threads have acquired through this object (sync/holds.pyx); sync/records.py sets it.
     _lock_holds: Holds | None = None
     # Who computes what is missing in its directory.
     _single_flight: SingleFlight | None = None
@@ -116,18 +117,19 @@ class Recipes(_Mapping):
         self, lock_type: Callable[..., Any] | None = None, *, name: Any = None, expire: _Seconds = None
     ) -> _Decorator:
         """A decorator: of all calls, in all processes, one runs at a time; see fastcache.barrier."""
-        locks = load("fastcache.sync.locks")
-        decorator: _Decorator = locks.barrier(self, lock_type or locks.Lock, name=name, expire=expire)
+        if lock_type is None:
+            lock_type = load("fastcache.sync.locks").Lock
+        decorator: _Decorator = load("fastcache.sync.throttle").barrier(self, lock_type, name=name, expire=expire)
         return decorator
 
     def throttle(self, count: int, seconds: float, *, name: Any = None) -> _Decorator:
         """A decorator: calls wait so that all processes together keep to a rate; see fastcache.throttle."""
-        decorator: _Decorator = load("fastcache.sync.locks").throttle(self, count, seconds, name=name)
+        decorator: _Decorator = load("fastcache.sync.throttle").throttle(self, count, seconds, name=name)
         return decorator
 
     def averager(self, key: Any) -> Averager:
         """The average of numbers that any process adds, kept under the key; see fastcache.Averager."""
-        averager: Averager = load("fastcache.sync.locks").Averager(self, key)
+        averager: Averager = load("fastcache.averager").Averager(self, key)
         return averager
 
     def close(self) -> None:

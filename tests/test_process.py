@@ -146,7 +146,7 @@ PHASES = """
 # All that take part in them.
 TAKING_PART = [
     "fastcache.runtime.background",
-    "fastcache.sync.locks",
+    "fastcache.sync.records",
     "fastcache.sync.single_flight",
     "fastcache.engine.mapping",
     "fastcache.engine.database.database",

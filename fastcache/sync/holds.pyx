@@ -3,7 +3,7 @@
 
 Ctrl-C, an alarm, or another thread that raises in this one strike between two instructions of Python code, and nowhere else:
 never in compiled code, unless it calls Python code itself. So what has to be complete is compiled, and what is written in
-Python (locks.py: the records) is called from here, and may be interrupted anywhere. What is always true, and who keeps it so:
+Python (locks.py, records.py) is called from here, and may be interrupted anywhere. What is always true, and who keeps it so:
 
 - **A token's byte is locked, noted, and unlocked here alone**, each without Python code in between. That lock (byte_locks.pyx)
   is what makes a hold one: a record whose token nobody has locked holds nobody up. So whatever a call of Python code raises,
@@ -129,7 +129,7 @@ cdef class Holds:
     """What threads wait for and hold through one object of a cache.
 
     Args:
-        records: of the directory (locks.py).
+        records: of the directory (records.py).
     """
 
     cdef object __weakref__

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 import fastcache
-from fastcache.sync.locks import Averager, BoundedSemaphore, Lock, RLock, barrier, throttle
+from fastcache import Averager, BoundedSemaphore, Lock, RLock, barrier, throttle
 
 from ..together import in_a_thread, together
 from .concurrency import all_at_once
