@@ -14,8 +14,7 @@ What can be wrong, and what a repair does:
   be of a newer version. Who wants them gone deletes them, or sets them anew. What a user's own serializer has made is
   not decoded here: what its ``loads`` does is not ours to bring about in a look at a directory, and a check has to have
   an end. All else in such a cache is looked at in the same way.
-- *SQLite's integrity*: indexes are rebuilt; if the tables are damaged, every row that can still be read is copied into
-  a new database, which replaces the old one in a single transaction.
+- *SQLite's integrity*: indexes are rebuilt; if the tables are damaged, what can still be read is salvaged (salvage.py).
 
 Files are compared with rows without stopping anybody; only what then looks wrong is looked at again while other
 writers wait. A value file gets its final name under the database's write lock (engine/blobs/files.pyx), so under that
@@ -23,20 +22,15 @@ lock a file without a row is an orphan for certain.
 """
 
 import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from fastcache.check.salvage import salvage
 from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.database.transaction import Transaction
-from fastcache.engine.eviction.limit import usable_settings
 from fastcache.engine.shards import Shards
 from fastcache.engine.sqlite import sql
-from fastcache.engine.sqlite.connection import Connection
 from fastcache.engine.store import Store
-from fastcache.errors import CacheError, CorruptError, FormatError, StorageError, UntrustedValueError
-from fastcache.serializers.messagepack import MsgspecSerializer, PickleSerializer, Serializer
+from fastcache.errors import CacheError, CorruptError, StorageError, UntrustedValueError
 
 __all__ = ["CheckResult", "check", "check_all"]
 
@@ -44,10 +38,6 @@ _COUNTERS = ("orphaned_files", "dangling_rows", "size_mismatches", "untrusted_en
 _BATCH = 256
 # The codec of what went through the serializer, flags aside (engine/codecs/values.pyx).
 _SERIALIZED = 16
-# So many batches without a readable row are looked at row by row; what follows, in strides.
-_PATIENCE = 32
-# How far to look where neither the table nor the index tells.
-_PROBABLY_LAST = 1 << 40
 
 
 @dataclass
@@ -152,10 +142,10 @@ def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
         with Transaction(store.database):
             store.query(sql.REINDEX)
     except CorruptError:
-        _salvage(store)
+        salvage(store)
     else:
         if _integrity_problems(store):
-            _salvage(store)
+            salvage(store)
 
 
 def _integrity_problems(store: Store) -> list[str]:
@@ -165,114 +155,6 @@ def _integrity_problems(store: Store) -> list[str]:
     except CorruptError as error:
         return [str(error.__cause__)]
     return [] if rows == [("ok",)] else [str(problem) for (problem,) in rows]
-
-
-def _salvage(store: Store) -> None:
-    """Copy what can be read into a new database, and put that in the place of the old content."""
-    reader = store.connect(lenient=True)
-    try:
-        stored = dict(reader.query(sql.GET_META))
-    except CorruptError:
-        stored = {}
-    name = stored.get("serializer", store.serializer.name)
-    if name != store.serializer.name:
-        raise FormatError(f"{store.directory!r} is stored with serializer {name!r}; repair it with that one")
-    with tempfile.TemporaryDirectory(prefix="fastcache-salvage-") as folder:
-        # What can be read stays, also what is beyond the limit: whoever writes next sees to that.
-        shards = store.settings["shards"]
-        fresh = Store(
-            folder,
-            serializer=store.serializer,
-            settings=usable_settings({**stored, "shards": shards}),
-            shards=shards,
-            keeps_limit=False,
-        )
-
-        def fill() -> None:
-            with Transaction(fresh.database):
-                for row in _readable_rows(reader):
-                    fresh.query(sql.RESTORE, row)
-                fresh.query(sql.RECOUNT_FILE_BYTES)
-
-        try:
-            store.replace_content(fresh.connect(), fill)
-        finally:
-            fresh.close()
-
-
-def _readable_rows(reader: Connection) -> Iterator[tuple[Any, ...]]:
-    """Every row that can be read, by rowid."""
-    start, last = 1, _last_row(reader)
-    unreadable = 0
-    while start <= last:
-        try:
-            rows = reader.query(sql.SALVAGE, (start, last, _BATCH))
-        except CorruptError:
-            if unreadable > _PATIENCE:
-                start = _next_readable(reader, start, last)
-                unreadable = 0
-                continue
-            end = min(start + _BATCH - 1, last)
-            rows = list(_readable_between(reader, start, end))
-            unreadable = 0 if rows else unreadable + 1
-            start = end + 1
-        else:
-            if not rows:
-                return
-            start = rows[-1][0] + 1
-        yield from rows
-
-
-def _next_readable(reader: Connection, damaged: int, last: int) -> int:
-    """Leave a large damaged part in strides that double, and go back to its end by bisection."""
-    stride = _BATCH
-    low = damaged
-    while not _readable(reader, damaged + stride):
-        low = damaged + stride
-        stride *= 2
-        if low > last:
-            return low
-    high = damaged + stride
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _readable(reader, middle):
-            high = middle
-        else:
-            low = middle
-    return high
-
-
-def _readable(reader: Connection, row: int) -> bool:
-    try:
-        reader.query(sql.SALVAGE_ONE, (row,))
-    except CorruptError:
-        return False
-    return True
-
-
-def _readable_between(reader: Connection, first: int, last: int) -> Iterator[tuple[Any, ...]]:
-    """The same in a range that has damage in it: halved until the halves can be read, or are one row."""
-    try:
-        # Of one row alone: a scan would look at the next one, too, which may be on a damaged page.
-        one = first == last
-        rows = reader.query(sql.SALVAGE_ONE, (first,)) if one else reader.query(sql.SALVAGE, (first, last, _BATCH))
-    except CorruptError:
-        if first < last:
-            middle = (first + last) // 2
-            yield from _readable_between(reader, first, middle)
-            yield from _readable_between(reader, middle + 1, last)
-    else:
-        yield from rows
-
-
-def _last_row(reader: Connection) -> int:
-    """The last rowid that the table or, where its end is damaged, the index of keys knows of."""
-    for statement in (sql.LAST_ROW, sql.LAST_INDEXED_ROW):
-        try:
-            return int(reader.query(statement)[0][0] or 0)
-        except CorruptError:
-            continue
-    return _PROBABLY_LAST
 
 
 def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
@@ -325,21 +207,17 @@ def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
         store.tidy()
 
 
-def _is_ours(serializer: Serializer) -> bool:
-    """Whether what decodes is of this package, and runs nothing that stored bytes choose."""
-    loads = getattr(type(serializer), "loads", None)
-    return loads in (PickleSerializer.loads, MsgspecSerializer.loads)
-
-
 def _check_values(store: Store, result: CheckResult) -> None:
     """Decode all that has an encoding, but for what a serializer of the user's has made."""
-    ours = _is_ours(store.serializer)
+    # The class is asked, since an object may have its attributes from another one.
+    is_checkable = getattr(type(store.serializer), "is_checkable", None)
+    checkable = is_checkable is not None and is_checkable()
     reader = store.connect()
     last = -(1 << 63)
     while rows := reader.query(sql.ENCODED_ROWS, (last, _BATCH), release_gil=True):
         for row, key, codec, file, size, value in rows:
             try:
-                if ours:
+                if checkable:
                     store.decode_row(key, codec, file, size, value)
                 elif not (type(codec) is int and codec & 0xFF == _SERIALIZED):
                     # Its key may be the user's, too, and is not needed where nothing is signed.

@@ -113,6 +113,11 @@ class MsgspecSerializer:
                 "entry or set it anew"
             ) from error
 
+    @classmethod
+    def is_checkable(cls) -> bool:
+        """Whether ``check()`` may load what is stored: not by what a subclass has made of loads."""
+        return cls.loads is MsgspecSerializer.loads
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _msgspec_again, (self.type, self.strict)
 

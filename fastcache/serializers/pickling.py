@@ -71,6 +71,11 @@ class PickleSerializer:
         kind = type(self)
         return kind.dumps is PickleSerializer.dumps and kind.loads is PickleSerializer.loads
 
+    @classmethod
+    def is_checkable(cls) -> bool:
+        """Whether ``check()`` may load what is stored: not by what a subclass has made of loads."""
+        return cls.loads is PickleSerializer.loads
+
     @property
     def trust(self) -> Trust:
         """The rules at work."""

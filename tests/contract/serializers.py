@@ -32,6 +32,32 @@ class JSONSerializer:
         return json.loads(bytes(data))
 
 
+class Inheriting(fastcache.MsgspecSerializer):
+    """One of ours, but for its loads."""
+
+    loaded = 0
+
+    def loads(self, data):
+        self.loaded += 1
+        return super().loads(data)
+
+
+class Delegating:
+    """One that has everything from one of ours, but for its loads."""
+
+    loaded = 0
+
+    def __init__(self):
+        self.inner = fastcache.MsgspecSerializer()
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def loads(self, data):
+        self.loaded += 1
+        return self.inner.loads(data)
+
+
 class Raising:
     """A serializer that fails when it is told to."""
 
@@ -259,6 +285,16 @@ class SerializerContract(StoreContract):
         assert serializer.loaded == 0
         with pytest.raises(fastcache.DecodeError):
             store["own"]
+
+    @pytest.mark.parametrize("kind", [Inheriting, Delegating])
+    def test_check_leaves_what_was_made_with_one_of_ours_but_has_loads_of_its_own(self, open_store, kind):
+        serializer = kind()
+        store = open_store(serializer=serializer, memory=0)
+        store["own"] = [1]
+        assert store.check()
+        assert serializer.loaded == 0
+        assert store["own"] == [1]
+        assert serializer.loaded == 1
 
     def test_what_is_no_bytes_is_a_mistake_of_the_caller(self):
         for serializer in (fastcache.PickleSerializer(), fastcache.MsgspecSerializer()):

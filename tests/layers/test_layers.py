@@ -88,7 +88,6 @@ ACCEPTED = {
     "engine.codecs.values -> engine.sqlite.connection": "Cell stands there; it is to be a declaration of its own",
     "engine.shm.access_table -> engine.sqlite.connection": "the kinds of changes that SQLite tells of stand there",
     "engine.blobs.files -> engine.shm.byte_locks": "a writer's number is claimed; the claims can be handed in",
-    "check.check -> serializers.messagepack": "it asks whether a serializer is one of ours",
     "tools.cli -> demo": "a command shows the example",
 }
 
