@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import fastcache
-from fastcache import demo
+from fastcache.tools import demo
 from fastcache.tools.cli import main
 
 APP = b"""import os

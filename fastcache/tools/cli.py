@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TextIO
 
 import fastcache
-from fastcache.tools.reshard import open_cache, reshard, sign, stored_settings
+from fastcache.tools.inspect import open_as_stored, open_undecoded
+from fastcache.tools.reshard import reshard
+from fastcache.tools.resign import sign
 
 INTERRUPTED = 130  # as the shell reports a program that SIGINT ended
 
@@ -118,7 +120,7 @@ def _version() -> str:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from fastcache import demo
+    from fastcache.tools import demo
 
     source = (arguments.source or demo.standard_library()).resolve()
     directory = arguments.directory or demo.default_directory()
@@ -134,14 +136,14 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    with _existing(arguments.directory, decode=True) as cache:
+    with open_as_stored(arguments.directory) as cache:
         result = cache.check(fix=arguments.fix)
     _say(str(result))
     return 0 if result.ok else 1
 
 
 def _sign(arguments: argparse.Namespace) -> int:
-    with _existing(arguments.directory):
+    with open_undecoded(arguments.directory):
         pass
     count = sign(arguments.directory)
     _say(f"{count:,} entries were signed")
@@ -155,7 +157,7 @@ def _reshard(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    with _existing(arguments.directory) as cache:
+    with open_undecoded(arguments.directory) as cache:
         rows = {
             "directory": cache.directory,
             "shards": str(cache.stores.count),
@@ -169,31 +171,6 @@ def _info(arguments: argparse.Namespace) -> int:
     for label, value in rows.items():
         _say(f"{label:<10}  {value}")
     return 0
-
-
-def _existing(directory: Path, *, decode: bool = False) -> fastcache.Cache | fastcache.FanoutCache:
-    """Open a cache as it is, but make none: neither where there is nothing, nor in an empty file.
-
-    With ``decode`` its values can be looked at, if a serializer of ours has written them."""
-    name = stored_settings(directory).get("serializer", "unknown")
-    if decode and name == fastcache.PickleSerializer.name:
-        return open_cache(directory)
-    if decode and name == fastcache.MsgspecSerializer.name:
-        return open_cache(directory, serializer=fastcache.MsgspecSerializer())
-    return open_cache(directory, serializer=_Undecoded(name))
-
-
-class _Undecoded:
-    """Stands in for the serializer of a cache, of which the name is enough where no value is decoded."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def dumps(self, value: object, /) -> bytes:
-        raise NotImplementedError
-
-    def loads(self, data: bytes, /) -> object:
-        raise NotImplementedError
 
 
 def _say(line: str) -> None:

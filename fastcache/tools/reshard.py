@@ -1,6 +1,4 @@
-"""Bring a cache from one form into another.
-
-Another number of shards: what is always true, and what a crash leaves.
+"""Giving a cache another number of shards: what is always true, and what a crash leaves.
 
 - Nobody else has any of the databases open, or can open one: each is kept exclusively.
 - From the beginning to the end, the first database says that a conversion is under way, so that nothing but its
@@ -17,30 +15,19 @@ import contextlib
 import os
 import re
 import shutil
-import time
 from typing import TYPE_CHECKING
 
-from fastcache.cache import Cache
 from fastcache.engine.blobs.files import ValueFiles
 from fastcache.engine.codecs.keys import shard_of_stored
 from fastcache.engine.database.opening import refuse_link
-from fastcache.engine.database.transaction import Transaction
 from fastcache.engine.eviction.limit import SMALLEST_LIMIT
-from fastcache.engine.shards import MOST_SHARDS, check_shards, path_of
+from fastcache.engine.shards import check_shards, path_of
 from fastcache.engine.sqlite import sql
 from fastcache.engine.sqlite.connection import Connection
 from fastcache.engine.store import Store
-from fastcache.errors import (
-    CacheError,
-    FormatError,
-    NotACacheError,
-    Timeout,
-    UntrustedValueError,
-)
-from fastcache.fanout import FanoutCache
+from fastcache.errors import CacheError, FormatError, Timeout
 from fastcache.options import choose_serializer
-from fastcache.runtime.imports import load
-from fastcache.serializers.pickling import PickleSerializer
+from fastcache.tools.inspect import settings_in, stored_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,105 +35,9 @@ if TYPE_CHECKING:
 
     from fastcache.serializers.messagepack import Serializer
 
-__all__ = ["open_cache", "reshard", "sign", "stored_settings"]
+__all__ = ["reshard"]
 
 _BATCH = 256
-
-
-def stored_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a cache says of itself: its format, serializer, number of shards and limit. Makes none.
-
-    Raises:
-        NotACacheError: there is none.
-    """
-    directory = os.fspath(directory)
-    database = os.path.join(directory, "cache.db")
-    if not os.path.isfile(database) or os.path.getsize(database) == 0:
-        raise NotACacheError(f"{directory} is no cache: it has no database cache.db")
-    return _settings_in(directory, Connection(os.path.abspath(database)))
-
-
-def _settings_in(directory: str, connection: Connection) -> dict[str, Any]:
-    if connection.query(sql.GET_APPLICATION_ID) != [(sql.APPLICATION_ID,)]:
-        raise NotACacheError(f"{directory} is no cache: its cache.db is another program's database")
-    return dict(connection.query(sql.GET_META))
-
-
-def open_cache(directory: str | os.PathLike[str], **options: Any) -> Cache | FanoutCache:
-    """Open a cache that exists, whatever its number of shards; see Cache for the options.
-
-    Raises:
-        OpenError: (NotACacheError, FormatError) there is none, or it cannot be opened.
-    """
-    shards = stored_settings(directory).get("shards")
-    if type(shards) is int and 1 < shards <= MOST_SHARDS:
-        return FanoutCache(directory, shards=shards, **options)
-    return Cache(directory, **options)
-
-
-def sign(
-    directory: str | os.PathLike[str], *, safe_types: Iterable[type] = (), secret: bytes | str | None = None
-) -> int:
-    """Load every unsigned value once, whatever it is, and store it anew, signed.
-
-    For a cache that was written with ``PickleSerializer(unsafe=True)``, and that nobody you distrust could write to:
-    this runs whatever is stored there. Expiry, tags and order stay; a key that has to be signed itself goes to the end.
-
-    Args:
-        directory: of a cache that exists.
-        safe_types: classes whose instances count as plain data, and stay unsigned.
-        secret: what to sign with; see PickleSerializer.
-
-    Returns:
-        How many entries were stored anew (int).
-
-    Raises:
-        OpenError: (NotACacheError, FormatError) the directory cannot be opened, or has another serializer.
-        CacheError: an entry cannot be loaded, or stored. Those before it are done; it can be run again.
-    """
-    safe_types = tuple(safe_types)
-    serializer = PickleSerializer(safe_types=safe_types, secret=secret)
-    serializer.trust.load_all()
-    strict = PickleSerializer(safe_types=safe_types, secret=secret)
-    count = 0
-    with open_cache(directory, serializer=serializer) as cache, open_cache(directory, serializer=strict) as judge:
-        for store, judging in zip(cache.stores.all(), judge.stores.all(), strict=True):
-            reader = store.connect()
-            last = -(1 << 63)
-            while rows := reader.query(sql.SERIALIZED_ROWS, (last, _BATCH)):
-                for row, *stored in rows:
-                    if _is_unsigned(judging, stored):
-                        count += _sign_row(cache, store, row, stored)
-                last = rows[-1][0]
-    return count
-
-
-def _is_unsigned(store: Store, stored: list[Any]) -> bool:
-    codec = stored[1]
-    try:
-        store.decode_row(*stored)
-    except UntrustedValueError:
-        # One that is signed with another secret stays as it is.
-        return type(codec) is int and not codec & 0x100
-    except CacheError:
-        pass
-    return False
-
-
-def _sign_row(cache: Cache | FanoutCache, store: Store, row: int, stored: list[Any]) -> bool:
-    with Transaction(store.database):
-        # As it is now, should somebody have changed it since.
-        found = store.query(sql.ROW_FOR_SIGNING, (row, stored[0]))
-        if not found:
-            return False
-        expire, tag, *entry = found[0]
-        if expire is not None and expire <= time.time() * 1000:
-            return False
-        key, value = store.decode_row(stored[0], *entry)
-        if load("fastcache.engine.codecs.keys").stored_form(key, cache.serializer) != stored[0]:
-            store.query(sql.DELETE_ROW, (row,))
-        cache.set(key, value, expire=None if expire is None else expire / 1000 - time.time(), tag=tag)
-    return True
 
 
 def reshard(
@@ -179,6 +70,7 @@ def reshard(
         StorageError, FullError: an entry could not be moved.
 
     >>> import tempfile
+    >>> from fastcache import Cache, FanoutCache
     >>> from fastcache.migrate import reshard
     >>> with tempfile.TemporaryDirectory() as directory:
     ...     with Cache(directory) as cache:
@@ -195,7 +87,7 @@ def reshard(
         resharding = _Resharding(directory, shards, choose_serializer(serializer, safe_types, secret), timeout)
         stack.callback(resharding.close)
         # As it is now that nobody else has it.
-        stored = _settings_in(directory, resharding.connections[0])
+        stored = settings_in(directory, resharding.connections[0])
         resharding.refuse_unless_possible(stored)
         if stored.get("shards") == shards and "resharding" not in stored:
             return 0
