@@ -43,7 +43,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable
-    from typing import Any
+    from typing import Any, Literal, TypeAlias
+
+    _Step: TypeAlias = Literal["take", "lead", "wait", "compute"]
 
 __all__ = ["Flight", "SingleFlight", "number_of", "single_flight_of"]
 
@@ -65,6 +67,51 @@ _inside: ContextVar[tuple[Flight, ...]] = ContextVar("fastcache_flights", defaul
 _by_byte_locks: dict[int, ref[SingleFlight]] = {}
 
 
+class _Search:
+    """The search of one caller for a value, one step at a time: what waiting in a thread and in a task have in common.
+
+    Attributes:
+        found: the value.
+        leader: whom to wait for; this caller's own flight, if it is another process that leads.
+        left: for how many seconds to wait yet (float).
+    """
+
+    __slots__ = ("flight", "flights", "found", "leader", "left", "look", "patience", "until")
+
+    def __init__(self, flights: SingleFlight, flight: Flight, look: Callable[[Any], Any], patience: float) -> None:
+        self.flights = flights
+        self.flight = flight
+        self.look = look
+        self.patience = patience
+        self.until: float | None = None
+
+    def step(self) -> _Step:
+        """Look for the value, and whether somebody leads. What this begins is ended by ``Flights.end``.
+
+        Returns:
+            What to do next: ``take`` what was found, ``lead`` the computation, ``wait`` for who leads, or ``compute``
+            beside them.
+        """
+        flight = self.flight
+        self.leader = leader = self.flights.leader(flight)
+        leads = False
+        if leader is flight:
+            leads = self.flights.byte_locks.acquire(flight.number)
+        elif leader.thread == flight.thread and (flight.loop is None or leader.loop != flight.loop):
+            # It goes on when this caller returns.
+            return "compute"
+        self.found = self.look(_ABSENT)
+        if self.found is not _ABSENT:
+            return "take"
+        if leads:
+            return "lead"
+        now = monotonic()
+        if self.until is None:
+            self.until = now + self.patience
+        self.left = self.until - now
+        return "wait" if self.left > 0.0 else "compute"
+
+
 class SingleFlight(Flights):
     """The flights of one directory in this process, and how one waits; ``single_flight_of`` makes these."""
 
@@ -80,29 +127,22 @@ class SingleFlight(Flights):
             patience: for how many seconds to wait for others (float).
         """
         flight = Flight(self, number)
+        search = _Search(self, flight, look, patience)
         bit = 1 << (number & 31)
-        until = None
         try:
             while True:
                 seen = self.event_count.read()
-                leader = self.leader(flight)
-                if leader is flight:
-                    if self.byte_locks.acquire(number):
-                        found = look(_ABSENT)
-                        return self.lead(flight, compute) if found is _ABSENT else found
-                elif leader.thread == flight.thread:
-                    return compute()
-                found = look(_ABSENT)
-                if found is not _ABSENT:
-                    return found
-                now = monotonic()
-                until = now + patience if until is None else until
-                if now >= until:
+                step = search.step()
+                if step == "take":
+                    return search.found
+                if step == "lead":
+                    return self.lead(flight, compute)
+                if step == "compute":
                     break
-                with Waiting(self, _inside.get(), leader) as waiting:
+                with Waiting(self, _inside.get(), search.leader) as waiting:
                     if waiting.in_circle:
                         break
-                    self.event_count.wait(seen, min(until - now, _LONGEST_NAP), bit)
+                    self.event_count.wait(seen, min(search.left, _LONGEST_NAP), bit)
         finally:
             self.end(flight)
         return compute()
@@ -114,32 +154,25 @@ class SingleFlight(Flights):
         asyncio = load("asyncio")
         loop = asyncio.get_running_loop()
         flight = Flight(self, number, id(loop))
+        search = _Search(self, flight, look, patience)
         nap = _FIRST_NAP
-        until = None
         try:
             while True:
-                leader = self.leader(flight)
-                if leader is flight:
-                    if self.byte_locks.acquire(number):
-                        found = look(_ABSENT)
-                        return await self.lead_async(flight, compute) if found is _ABSENT else found
-                elif leader.thread == flight.thread and leader.loop != flight.loop:
-                    return await compute()
-                found = look(_ABSENT)
-                if found is not _ABSENT:
-                    return found
-                now = monotonic()
-                until = now + patience if until is None else until
-                if now >= until:
+                step = search.step()
+                if step == "take":
+                    return search.found
+                if step == "lead":
+                    return await self.lead_async(flight, compute)
+                if step == "compute":
                     break
-                with Waiting(self, _inside.get(), leader) as waiting:
+                with Waiting(self, _inside.get(), search.leader) as waiting:
                     if waiting.in_circle:
                         break
-                    if leader is flight:
-                        await asyncio.sleep(min(until - now, nap))
+                    if search.leader is flight:
+                        await asyncio.sleep(min(search.left, nap))
                         nap = min(2 * nap, _LONGEST_NAP)
                     else:
-                        await self.sleep_until_ended(leader, loop, min(until - now, _LONGEST_LOOP_NAP))
+                        await self.sleep_until_ended(search.leader, loop, min(search.left, _LONGEST_LOOP_NAP))
         finally:
             self.end(flight)
         return await compute()
