@@ -1,5 +1,5 @@
 # cython: nonecheck=True
-"""Flights: who leads the computation of a key, who waits for whom, and how all of it ends whatever an interrupt falls on.
+"""Flights: the computations of missing keys under way, who leads each, who waits for whom, and how they end.
 
 single_flight.py says what is computed and how one waits. Here is what has to be complete: compiled code calls no Python code
 between what it begins and what it notes, so that no interrupt falls in between (see holds.pyx). What is always true:
@@ -28,7 +28,7 @@ cdef long long FIRST_WAIT = byte_locks.NUMBERS
 
 
 cdef class Flight:
-    """One who has missed a key: it leads, or waits for who does."""
+    """A caller that has missed a key: it leads, or waits for the one that does."""
 
     # Where: the directory's flights; the thread, and the event loop of a task, by their numbers. A loop that is left with
     # tasks inside is collected with them, and so are their flights ended.

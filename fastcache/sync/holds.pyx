@@ -1,5 +1,5 @@
 # cython: nonecheck=True
-"""Holds: what threads have acquired, and how all of it is undone whatever an interrupt falls on.
+"""Holds: the locks that threads have acquired or wait for, and how they are given up wherever an interrupt falls.
 
 Ctrl-C, an alarm, or another thread that raises in this one strike between two instructions of Python code, and nowhere else:
 never in compiled code, unless it calls Python code itself. So what has to be complete is compiled, and what is written in
