@@ -1,6 +1,7 @@
 """What memoized functions promise, and that of all who miss one key at the same time one computes."""
 
 import asyncio
+import contextvars
 import copy
 import dataclasses
 import datetime
@@ -929,6 +930,18 @@ class MemoizeContract(StoreContract):
             return 0 if len(depth) > 2 else (await asyncio.gather(compute()))[0] + 1
 
         assert asyncio.run(compute()) in (0, 1, 2)
+
+    def test_a_thread_may_ask_for_its_own_key_also_in_another_context(self, open_store):
+        depth = []
+        # Who waits for its own thread waits for that long.
+        store = open_store(timeout=10_000)
+
+        @store.memoize(name="compute")
+        def compute():
+            depth.append(1)
+            return 0 if len(depth) > 2 else contextvars.Context().run(compute) + 1
+
+        assert in_a_thread(compute) == 2
 
     def test_of_a_loop_that_was_closed_nothing_is_under_way(self, store):
         @store.memoize(name="compute")
