@@ -3,7 +3,7 @@
 
 import _thread
 
-from fastcache.engine.sqlite.connection cimport NEVER, Cell, Row
+from fastcache.engine.sqlite.cells cimport NEVER, Cell, Row
 from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.entries.pending cimport Generation, Queue
 from fastcache.engine.shards cimport Shards

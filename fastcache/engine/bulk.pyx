@@ -13,7 +13,9 @@ from _collections_abc import Mapping
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
-from fastcache.engine.sqlite.connection cimport CELL_NULL, NEVER, STEP_ROW, BusyWait, Cell, Statement
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, Cell
+from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
 from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.entries.entry cimport Entry, check_tag, entry_of, read_entry
 from fastcache.engine.entries.lookup cimport CONTENT, PENDING, Finding, Lookup

@@ -14,7 +14,7 @@ from itertools import islice
 # What collections.abc shows; the interpreter has loaded it, but not the rest of collections.
 from _collections_abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 
-from fastcache.engine.sqlite.connection cimport NEVER
+from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE, Entry, Want

@@ -1,6 +1,6 @@
 # Python key <-> SQLite key, and the hash that is the same in every process.
 
-from fastcache.engine.sqlite.connection cimport Cell
+from fastcache.engine.sqlite.cells cimport Cell
 
 cdef object encode_key(object key, object serializer, Cell* cell)
 cdef object decode_key(object stored, object serializer)

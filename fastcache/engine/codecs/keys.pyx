@@ -27,7 +27,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.ref cimport PyObject
 from libc.string cimport memcmp, memcpy
 
-from fastcache.engine.sqlite.connection cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT, cell_object
+from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT, cell_object
 
 from fastcache.errors import CacheError, DecodeError
 

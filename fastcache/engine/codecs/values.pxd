@@ -1,6 +1,6 @@
 # Python value <-> what a row or a file holds, and the codec that says which.
 
-from fastcache.engine.sqlite.connection cimport Cell
+from fastcache.engine.sqlite.cells cimport Cell
 
 
 cdef enum Codec:

@@ -26,7 +26,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.unicode cimport PyUnicode_AsEncodedString, PyUnicode_AsUTF8String
 
-from fastcache.engine.sqlite.connection cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT
+from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT
 from fastcache.engine.codecs.pickle_scan cimport SETS_FOUND, walk
 
 from fastcache.errors import CacheError, DecodeError, EncodeError

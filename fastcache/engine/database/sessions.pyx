@@ -13,7 +13,8 @@ by the thread that has the turn, so that there is none while the session writes.
 cimport cython
 
 from fastcache.engine.shm.wal_clock cimport read, same, stands, still_stands
-from fastcache.engine.sqlite.connection cimport CELL_NULL, STEP_ROW, Cell
+from fastcache.engine.sqlite.cells cimport CELL_NULL, Cell
+from fastcache.engine.sqlite.connection cimport STEP_ROW
 
 from fastcache.engine.sqlite import sql
 

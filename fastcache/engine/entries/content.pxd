@@ -4,7 +4,7 @@ from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.codecs.values cimport ValueFormat
 from fastcache.engine.database.database cimport Database
 from fastcache.engine.entries.entry cimport Entry, Want
-from fastcache.engine.sqlite.connection cimport Cell
+from fastcache.engine.sqlite.cells cimport Cell
 
 
 cdef class Content:

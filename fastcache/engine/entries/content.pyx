@@ -10,7 +10,7 @@ cimport cython
 from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.codecs.values cimport CODEC_BUFFERS, COMPRESSION_SHIFT, Apart
 from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE
-from fastcache.engine.sqlite.connection cimport NEVER, cell_of_plain
+from fastcache.engine.sqlite.cells cimport NEVER, cell_of_plain
 
 
 @cython.final

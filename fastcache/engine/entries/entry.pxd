@@ -1,7 +1,8 @@
 # An entry as it was read, and how much of it is wanted.
 
 from fastcache.engine.entries.pending cimport Place
-from fastcache.engine.sqlite.connection cimport Cell, Statement
+from fastcache.engine.sqlite.cells cimport Cell
+from fastcache.engine.sqlite.connection cimport Statement
 
 
 cdef enum Want:

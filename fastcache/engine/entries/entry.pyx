@@ -4,7 +4,7 @@
 cimport cython
 
 from fastcache.engine.codecs.values cimport CODEC_ON_DISK
-from fastcache.engine.sqlite.connection cimport NEVER, cell_of_plain
+from fastcache.engine.sqlite.cells cimport NEVER, cell_of_plain
 
 
 @cython.no_gc

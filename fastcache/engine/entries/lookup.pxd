@@ -6,7 +6,8 @@ from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.entries.pending cimport Queue
 from fastcache.engine.memory.sieve cimport Kind, Node
 from fastcache.engine.memory.tier cimport Memory
-from fastcache.engine.sqlite.connection cimport Cell, Statement
+from fastcache.engine.sqlite.cells cimport Cell
+from fastcache.engine.sqlite.connection cimport Statement
 
 
 cdef enum Source:

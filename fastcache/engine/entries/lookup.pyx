@@ -18,7 +18,8 @@ from fastcache.engine.codecs.keys cimport canonical_key
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.entries.pending cimport Place
 from fastcache.engine.memory.sieve cimport PRESENT
-from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW, BusyWait
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW
 
 
 @cython.final

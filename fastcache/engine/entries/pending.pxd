@@ -1,7 +1,7 @@
 # What waits to be written.
 
 from fastcache.engine.shm.change_log cimport Commit
-from fastcache.engine.sqlite.connection cimport Cell, Row
+from fastcache.engine.sqlite.cells cimport Cell, Row
 
 
 cdef class Rows:

@@ -24,7 +24,7 @@ from cpython.ref cimport PyObject
 from libc.string cimport memset
 
 from fastcache.engine.shm.wal_clock cimport Tick, commit_number, load
-from fastcache.engine.sqlite.connection cimport CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE
+from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE
 
 cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object dictionary, object key) except? NULL

@@ -1,64 +1,11 @@
-# One sqlite3*: open, pragmas, prepared statements, errors, busy waiting. Every call of SQLite's C API is made
-# in connection.pyx; other modules reach it through these methods alone.
+# One sqlite3*: open, pragmas, prepared statements, errors, checkpoints. Other rooms reach SQLite's C API through these
+# methods alone.
 
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.cells cimport (
+    CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, Cell, Row, cell_object, cell_of_plain)
+from fastcache.engine.sqlite.fork_safety cimport begin_free_call, end_free_call
 from fastcache.engine.sqlite.handles cimport sqlite3, sqlite3_stmt
-
-
-cdef enum CellKind:
-    # SQLite's own numbers for its storage classes.
-    CELL_INTEGER = 1
-    CELL_REAL = 2
-    CELL_TEXT = 3
-    CELL_BLOB = 4
-    CELL_NULL = 5
-
-
-ctypedef struct Cell:
-    # One value as SQLite knows it. `data` is borrowed from whoever filled the cell.
-    CellKind kind
-    long long integer
-    double real
-    const char* data
-    Py_ssize_t size
-    # Of a key, the hash that is the same in every process.
-    unsigned long long hashed
-
-
-cdef enum RowKind:
-    ROW_SET = 0
-    ROW_DELETE = 1
-    # Withdrawn.
-    ROW_NOTHING = 2
-
-
-# One entry to be written, on its way through the engine and as the batch hands it out. What its cells borrow belongs to
-# whoever made it.
-ctypedef struct Row:
-    Cell key
-    # NULL where the value is in a file.
-    Cell value
-    Cell tag
-    int codec
-    # Bytes of the value, wherever it is.
-    long long size
-    # In ms since the epoch, or NEVER.
-    long long expire
-    RowKind kind
-
-
-cdef enum RowChange:
-    # SQLite's own numbers for what a statement has done to a row.
-    ROW_DELETED = 9
-    ROW_INSERTED = 18
-    ROW_UPDATED = 23
-
-
-# Milliseconds since the epoch that stand for "never expires".
-cdef extern from *:
-    """
-    #define FASTCACHE_NEVER 0x7FFFFFFFFFFFFFFFLL
-    """
-    const long long NEVER "FASTCACHE_NEVER"
 
 
 cdef enum Step:
@@ -91,16 +38,6 @@ cdef struct Offer:
     Py_ssize_t count
 
 
-cdef class BusyWait:
-    cdef double timeout
-    cdef double started
-    # How long, when it was last asked to pause, in seconds.
-    cdef double waited
-    cdef object doing
-
-    cdef int pause(self) except -1
-
-
 cdef class Connection:
     cdef sqlite3* db
     cdef readonly str path
@@ -120,7 +57,6 @@ cdef class Connection:
     cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept
     cdef int busy_or_raise(self, int code, object doing) except -1
     cdef int system_errno(self, int primary) noexcept
-    cdef int count_closed(self) except -1
     cdef int close(self, bint checkpoint=*) except -1
     cdef void abandon(self) noexcept
     cdef int refuse_read_only(self) except -1
@@ -164,9 +100,3 @@ cdef class Statement:
     cdef bint column_is_null(self, int index) noexcept
     cdef bint column_is_integer(self, int index) noexcept
     cdef object column_object(self, int index)
-
-
-cdef object cell_object(const Cell* cell)
-cdef object cell_of_plain(object value, Cell* cell)
-cdef int begin_free_call(bint waits=*) except -1
-cdef void end_free_call() noexcept

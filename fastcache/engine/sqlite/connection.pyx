@@ -1,4 +1,4 @@
-"""One connection to one database: open, prepared statements, errors, busy waiting, checkpoints.
+"""One connection to one database: open, prepared statements, errors, checkpoints.
 
 This is the only module that calls SQLite's C API, hence the only one that links it: a process holds one copy
 of SQLite, whichever was chosen when building.
@@ -16,23 +16,23 @@ In all of the engine, locks are taken and given back by calls: the code that Cyt
 there was no memory for a traceback.
 """
 
-import _thread
 import os
-import time
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.pythread cimport PyThread_get_thread_ident
-from cpython.exc cimport PyErr_CheckSignals
-from cpython.unicode cimport PyUnicode_DecodeUTF8
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memset
 
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.cells cimport (
+    CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, NEVER, ROW_DELETED, Cell, CellKind, Row, cell_object,
+    cell_of_plain)
+from fastcache.engine.sqlite.fork_safety cimport begin_free_call, count_closed, count_opened, end_free_call
 from fastcache.engine.sqlite.read_lock cimport ReadLock, give_lock_back, know_lock
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.sqlite3 cimport *
 
 from fastcache.engine.sqlite import sql
-from fastcache.runtime import fork
+from fastcache.engine.sqlite.fork_safety import inherited
 from fastcache.errors import (
     ClosedError,
     CorruptError,
@@ -41,7 +41,6 @@ from fastcache.errors import (
     OpenError,
     SQLiteError,
     StorageError,
-    Timeout,
     TooLargeError,
     system_error,
 )
@@ -49,12 +48,6 @@ from fastcache.errors import (
 cdef extern from "<errno.h>":
     int ENOENT
     int errno
-
-cdef extern from "Python.h":
-    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
-    Py_UCS4 PyUnicode_MAX_CHAR_VALUE(object text)
-    Py_ssize_t PyUnicode_GET_LENGTH(object text)
-    Py_UCS4 PyUnicode_READ_CHAR(object text, Py_ssize_t index)
 
 OLDEST_SQLITE = (3, 37, 0)
 sqlite_version = (<bytes>sqlite3_libversion()).decode()
@@ -70,11 +63,6 @@ if not sqlite3_threadsafe():
         "fastcache cannot use this SQLite: it was built without thread safety (SQLITE_THREADSAFE=0)"
     )
 
-# The naps of a waiter: a part of what it has waited already, from the first to the longest, in seconds.
-cdef double FIRST_NAP = 30e-6
-cdef double NAP_SHARE = 0.1
-cdef double LONGEST_NAP = 2e-3
-
 # How often a checkpoint that restarts the WAL asks for a lock that another holds, and how long it sleeps in between, in
 # microseconds.
 cdef int RESTART_TRIES = 50
@@ -82,100 +70,6 @@ cdef int RESTART_NAP = 100
 
 # The unit in which SQLite maps the wal-index, in bytes.
 cdef int WAL_INDEX_REGION = 32768
-
-# How many connections this process has open on each path. What is left of it when a fork comes is inherited.
-cdef dict opened = {}
-
-inherited = set()
-"""Database files (device, inode) that this process must not open: it was forked inside a transaction on them."""
-
-
-# Calls of SQLite that give up the GIL without a turn: opening, closing, long queries. A fork waits for them, and keeps
-# others from beginning: SQLite's own mutexes, locked by a thread that the child does not have, would stay locked there for
-# ever, and a connection that is made meanwhile would be both's.
-cdef int free_calls = 0
-# The thread that forks; 0 if none does.
-cdef unsigned long forking = 0
-# How often who waits for that looks again, and how long a fork waits, in seconds.
-cdef double FORK_NAP = 0.0005
-cdef double FORK_PATIENCE = 10.0
-
-
-cdef extern from *:
-    """
-    #if defined(_MSC_VER)
-    static __declspec(thread) int fastcache_free_depth = 0;
-    #else
-    static __thread int fastcache_free_depth = 0;
-    #endif
-    """
-    # How deep this thread is in such calls.
-    int fastcache_free_depth
-
-
-cdef int begin_free_call(bint waits=True) except -1:
-    """Nested ones wait for no fork, nor does who has SQLite's lock, for which the one that forks may be waiting."""
-    global free_calls, fastcache_free_depth
-    if fastcache_free_depth == 0:
-        while waits and forking != 0 and forking != <unsigned long>PyThread_get_thread_ident():
-            time.sleep(FORK_NAP)
-        free_calls += 1
-    fastcache_free_depth += 1
-    return 0
-
-
-cdef void end_free_call() noexcept:
-    global free_calls, fastcache_free_depth
-    fastcache_free_depth -= 1
-    if fastcache_free_depth == 0:
-        free_calls -= 1
-
-
-def _hold_free_calls():
-    """Before a fork: let no call begin that gives up the GIL without a turn, and wait for those under way."""
-    global forking
-    deadline = time.monotonic() + FORK_PATIENCE
-    while forking != 0 and forking != <unsigned long>PyThread_get_thread_ident():
-        # Another thread forks, too.
-        time.sleep(FORK_NAP)
-    forking = <unsigned long>PyThread_get_thread_ident()
-    # Not for the one that this thread itself is in.
-    while free_calls > (fastcache_free_depth != 0) and time.monotonic() < deadline:
-        time.sleep(FORK_NAP)
-
-
-def _resume_free_calls():
-    """After a fork, in the process that has forked."""
-    global forking
-    if forking == <unsigned long>PyThread_get_thread_ident():
-        forking = 0
-
-
-def _renew_free_calls():
-    """After a fork, in the child: whoever was in such a call does not exist there."""
-    global forking, free_calls, fastcache_free_depth
-    forking = 0
-    free_calls = 0
-    fastcache_free_depth = 0
-
-
-def _inherit():
-    """In a child: what is open yet is the parent's."""
-    _renew_free_calls()
-    paths = list(opened)
-    opened.clear()
-    for path in paths:
-        try:
-            status = os.stat(path)
-        except OSError:
-            # Removed: then nobody can open it by this path.
-            continue
-        inherited.add((status.st_dev, status.st_ino))
-
-
-fork.CALLS.before, fork.CALLS.in_parent = _hold_free_calls, _resume_free_calls
-fork.CALLS.unnoticed, fork.CALLS.in_child = _renew_free_calls, _inherit
-
 
 cdef int errno_of_making(str path) except -1:
     """Why no file can be made beside another one (an errno); 0 if it can."""
@@ -186,35 +80,6 @@ cdef int errno_of_making(str path) except -1:
     except OSError as error:
         return error.errno or 0
     return 0
-
-
-cdef class BusyWait:
-    """Waiting for a lock that another connection holds: back off, then give up with Timeout."""
-
-    def __cinit__(self, double timeout, doing, double started=0.0):
-        self.timeout = timeout
-        self.doing = doing
-        self.started = started
-
-    cdef int pause(self) except -1:
-        """Sleep a little without the GIL; raise Timeout once ``timeout`` seconds have gone by."""
-        cdef double now = time.monotonic()
-        cdef double left, nap
-        if self.started == 0.0:
-            self.started = now
-        self.waited = now - self.started
-        left = self.timeout - self.waited
-        if left <= 0.0:
-            raise Timeout(
-                f"{self.doing}: the database was locked by another writer for the whole timeout of "
-                f"{self.timeout:g} s"
-            )
-        nap = min(LONGEST_NAP, max(FIRST_NAP, self.waited * NAP_SHARE))
-        # A signal that comes in between two naps interrupts neither.
-        PyErr_CheckSignals()
-        # Waiters that woke in step would keep colliding: each its own part of it, by the last digits of its clock.
-        time.sleep(min(left, nap * (0.5 + 0.5 * (<long long>(now * 1e9) % 1000) / 1000.0)))
-        return 0
 
 
 cdef int commit_hook(void* witness) noexcept nogil:
@@ -481,7 +346,7 @@ cdef class Connection:
             with nogil:
                 code = sqlite3_open_v2(filename, &self.db, flags, NULL)
             if code == SQLITE_OK:
-                opened[path] = opened.get(path, 0) + 1
+                count_opened(path)
         finally:
             end_free_call()
         if code != SQLITE_OK:
@@ -531,15 +396,7 @@ cdef class Connection:
                 statement = sqlite3_next_stmt(self.db, NULL)
             # With the GIL, since nobody holds a lock that would keep a fork from coming in between.
             sqlite3_close(self.db)
-            self.count_closed()
-
-    cdef int count_closed(self) except -1:
-        left = opened.get(self.path, 0) - 1
-        if left > 0:
-            opened[self.path] = left
-        else:
-            opened.pop(self.path, None)
-        return 0
+            count_closed(self.path)
 
     cdef int close(self, bint checkpoint=True) except -1:
         """Finalize every statement and close. With ``checkpoint`` off the last connection of all leaves the
@@ -569,7 +426,7 @@ cdef class Connection:
                 # It goes with what uses it yet.
                 sqlite3_close_v2(db)
         end_free_call()
-        self.count_closed()
+        count_closed(self.path)
         if code != SQLITE_OK:
             raise StorageError(f"cannot close {self.path!r}: it is still in use")
         return 0
@@ -984,57 +841,3 @@ cdef class Statement:
         cdef Cell cell
         self.column(index, &cell)
         return cell_object(&cell)
-
-
-cdef bint has_surrogate(object text) noexcept:
-    cdef Py_ssize_t index
-    for index in range(PyUnicode_GET_LENGTH(text)):
-        if 0xD800 <= PyUnicode_READ_CHAR(text, index) <= 0xDFFF:
-            return True
-    return False
-
-
-cdef object cell_object(const Cell* cell):
-    """The Python object of a cell: str, bytes, int, float or None. None of these is a container."""
-    if cell.kind == CELL_TEXT:
-        if cell.data == NULL:
-            raise MemoryError()
-        # Not strictly: raising runs Python code. We only ever store valid UTF-8; what else a foreign program has
-        # planted comes out as bytes.
-        text = PyUnicode_DecodeUTF8(cell.data, cell.size, "surrogateescape")
-        if PyUnicode_MAX_CHAR_VALUE(text) > 0xFF and has_surrogate(text):
-            return PyBytes_FromStringAndSize(cell.data, cell.size)
-        return text
-    if cell.kind == CELL_BLOB:
-        if cell.size == 0:
-            return b""
-        if cell.data == NULL:
-            raise MemoryError()
-        return PyBytes_FromStringAndSize(cell.data, cell.size)
-    if cell.kind == CELL_INTEGER:
-        return cell.integer
-    if cell.kind == CELL_REAL:
-        return cell.real
-    return None
-
-
-cdef object cell_of_plain(object value, Cell* cell):
-    """Fill the cell from a str, bytes, int, float or None; returns the object that it borrows from."""
-    if value is None:
-        cell.kind = CELL_NULL
-    elif isinstance(value, int):
-        cell.kind = CELL_INTEGER
-        cell.integer = value
-    elif isinstance(value, float):
-        cell.kind = CELL_REAL
-        cell.real = value
-    elif isinstance(value, str):
-        cell.kind = CELL_TEXT
-        cell.data = PyUnicode_AsUTF8AndSize(value, &cell.size)
-    elif isinstance(value, bytes):
-        cell.kind = CELL_BLOB
-        cell.data = PyBytes_AS_STRING(value)
-        cell.size = PyBytes_GET_SIZE(value)
-    else:
-        raise TypeError(f"SQLite has no value of type {type(value).__name__}")
-    return value
