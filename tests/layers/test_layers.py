@@ -224,7 +224,7 @@ def test_only_one_module_has_sql():
         if any(statement.match("".join(found.groups(default=""))) for found in literal.finditer(text))
     }
     # What a virtual table declares of itself is said where it is made.
-    assert with_sql == {"engine.sqlite.sql", "engine.sqlite.connection"}
+    assert with_sql == {"engine.sqlite.sql", "engine.sqlite.row_source"}
 
 
 # -- the reader itself ------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 
 **The lingering snapshot.** More than half of a single SELECT goes into setting up the statement, and taking and dropping
 the read lock. A session that is read from again, without a commit in between, keeps the statement `get_next` in the middle
-of its rows (connection.pyx: the feed), and with it the read transaction. What is always true: *what is read from a kept snapshot is
+of its rows (row_source.pyx: the feed), and with it the read transaction. What is always true: *what is read from a kept snapshot is
 used only if the clock stands, before and after, where it stood when the snapshot was taken*. So it needs no lock, and has none
 (read_lock.pxd): it is in nobody's way, whatever becomes of its process, and may stay as long as it likes. Nothing else is read from
 the session meanwhile: it is let go of before that, before the session writes, and when the clock has moved. It is never taken

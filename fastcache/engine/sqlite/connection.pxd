@@ -6,6 +6,7 @@ from fastcache.engine.sqlite.cells cimport (
     CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, Cell, Row, cell_object, cell_of_plain)
 from fastcache.engine.sqlite.fork_safety cimport begin_free_call, end_free_call
 from fastcache.engine.sqlite.handles cimport sqlite3, sqlite3_stmt
+from fastcache.engine.sqlite.row_source cimport RowSource
 
 
 cdef enum Step:
@@ -33,11 +34,6 @@ cdef struct Witness:
     long long row
 
 
-cdef struct Offer:
-    const Row* rows
-    Py_ssize_t count
-
-
 cdef class Connection:
     cdef sqlite3* db
     cdef readonly str path
@@ -49,9 +45,10 @@ cdef class Connection:
     # What the system said last when a step had failed.
     cdef int seen_errno
     cdef Witness witness
-    # The key that the feed hands out, and the rows of the batch.
-    cdef Cell asked
-    cdef Offer offered
+    # The one row of the feed, whose key is what `step_for` looks for.
+    cdef Row asked
+    cdef RowSource feed
+    cdef RowSource batch
 
     cdef int make_tables(self) except -1
     cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept

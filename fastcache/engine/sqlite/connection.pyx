@@ -1,7 +1,7 @@
 """One connection to one database: open, prepared statements, errors, checkpoints.
 
-This is the only module that calls SQLite's C API, hence the only one that links it: a process holds one copy
-of SQLite, whichever was chosen when building.
+Of this room, it and row_source.pyx call SQLite's C API, and nobody else does. They share the one object that links it: so a
+process holds one copy of SQLite, whichever was chosen when building.
 
 A connection has no mutex of its own (SQLITE_OPEN_NOMUTEX). Who uses it makes sure that one thread at a time
 does: either the GIL is held from the first bind to the reset, with nothing in between that can run Python code
@@ -20,14 +20,14 @@ import os
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memset
 
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport (
-    CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, NEVER, ROW_DELETED, Cell, CellKind, Row, cell_object,
+    CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, ROW_DELETED, Cell, CellKind, Row, cell_object,
     cell_of_plain)
 from fastcache.engine.sqlite.fork_safety cimport begin_free_call, count_closed, count_opened, end_free_call
 from fastcache.engine.sqlite.read_lock cimport ReadLock, give_lock_back, know_lock
+from fastcache.engine.sqlite.row_source cimport attach_source, make_batch, make_feed
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.sqlite3 cimport *
 
@@ -113,206 +113,6 @@ cdef int be_patient(void* nothing, int tries) noexcept nogil:
     return 1
 
 
-# -- the feed: a virtual table of one row for ever, whose one column is the key that a connection is asked for next. Joined
-# with it, a statement that is never reset finds one key after the other: no parameter to bind, no cursor to open, no lock
-# to take. https://sqlite.org/vtab.html
-
-cdef struct Feed:
-    sqlite3_vtab base
-    const Cell* asked
-
-
-cdef int connect_feed(
-        sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
-        char** message) noexcept nogil:
-    cdef Feed* feed
-    cdef int code = sqlite3_declare_vtab(db, "CREATE TABLE feed (key)")
-    if code != SQLITE_OK:
-        return code
-    feed = <Feed*>sqlite3_malloc(sizeof(Feed))
-    if feed == NULL:
-        return SQLITE_NOMEM
-    memset(feed, 0, sizeof(Feed))
-    feed.asked = <const Cell*>aux
-    table[0] = <sqlite3_vtab*>feed
-    return SQLITE_OK
-
-
-cdef int plan_feed(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil:
-    info.estimatedCost = 1.0
-    info.estimatedRows = 1
-    return SQLITE_OK
-
-
-cdef int free_table(sqlite3_vtab* table) noexcept nogil:
-    sqlite3_free(table)
-    return SQLITE_OK
-
-
-cdef int open_feed(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept nogil:
-    cursor[0] = <sqlite3_vtab_cursor*>sqlite3_malloc(sizeof(sqlite3_vtab_cursor))
-    if cursor[0] == NULL:
-        return SQLITE_NOMEM
-    memset(cursor[0], 0, sizeof(sqlite3_vtab_cursor))
-    return SQLITE_OK
-
-
-cdef int free_cursor(sqlite3_vtab_cursor* cursor) noexcept nogil:
-    sqlite3_free(cursor)
-    return SQLITE_OK
-
-
-cdef int begin_feed(
-        sqlite3_vtab_cursor* cursor, int number, const char* text, int count, sqlite3_value** values) noexcept nogil:
-    return SQLITE_OK
-
-
-cdef int next_of_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
-    return SQLITE_OK
-
-
-cdef int end_of_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
-    return 0
-
-
-cdef int key_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) noexcept nogil:
-    result_of((<Feed*>cursor.pVtab).asked, context)
-    return SQLITE_OK
-
-
-cdef void result_of(const Cell* cell, sqlite3_context* context) noexcept nogil:
-    """Hand a cell to SQLite, which is done with what it borrows before the statement is reset."""
-    if cell.kind == CELL_TEXT:
-        sqlite3_result_text64(context, cell.data, <unsigned long long>cell.size, SQLITE_STATIC, SQLITE_UTF8)
-    elif cell.kind == CELL_BLOB:
-        sqlite3_result_blob64(context, cell.data, <unsigned long long>cell.size, SQLITE_STATIC)
-    elif cell.kind == CELL_INTEGER:
-        sqlite3_result_int64(context, cell.integer)
-    elif cell.kind == CELL_REAL:
-        sqlite3_result_double(context, cell.real)
-    else:
-        sqlite3_result_null(context)
-
-
-cdef int row_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept nogil:
-    row[0] = 1
-    return SQLITE_OK
-
-
-cdef sqlite3_module feed_module
-memset(&feed_module, 0, sizeof(feed_module))
-# No xCreate: it exists in each connection that knows the module, and cannot be made in a file
-# (https://sqlite.org/vtab.html#eponymous_only_virtual_tables).
-feed_module.xConnect = connect_feed
-feed_module.xBestIndex = plan_feed
-feed_module.xDisconnect = free_table
-feed_module.xDestroy = free_table
-feed_module.xOpen = open_feed
-feed_module.xClose = free_cursor
-feed_module.xFilter = begin_feed
-feed_module.xNext = next_of_feed
-feed_module.xEof = end_of_feed
-feed_module.xColumn = key_of_feed
-feed_module.xRowid = row_of_feed
-
-
-# -- the batch: a virtual table of the rows that a connection is offered, so that one statement writes them all.
-
-cdef struct Batch:
-    sqlite3_vtab base
-    const Offer* offered
-
-
-cdef struct BatchCursor:
-    sqlite3_vtab_cursor base
-    Py_ssize_t index
-
-
-cdef int connect_batch(
-        sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
-        char** message) noexcept nogil:
-    cdef Batch* batch
-    cdef int code = sqlite3_declare_vtab(db, "CREATE TABLE batch (key, codec, size, expire, tag, value)")
-    if code != SQLITE_OK:
-        return code
-    batch = <Batch*>sqlite3_malloc(sizeof(Batch))
-    if batch == NULL:
-        return SQLITE_NOMEM
-    memset(batch, 0, sizeof(Batch))
-    batch.offered = <const Offer*>aux
-    table[0] = <sqlite3_vtab*>batch
-    return SQLITE_OK
-
-
-cdef int plan_batch(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil:
-    info.estimatedCost = 1000.0
-    info.estimatedRows = 1000
-    return SQLITE_OK
-
-
-cdef int open_batch(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept nogil:
-    cursor[0] = <sqlite3_vtab_cursor*>sqlite3_malloc(sizeof(BatchCursor))
-    if cursor[0] == NULL:
-        return SQLITE_NOMEM
-    memset(cursor[0], 0, sizeof(BatchCursor))
-    return SQLITE_OK
-
-
-cdef int begin_batch(
-        sqlite3_vtab_cursor* cursor, int number, const char* text, int count, sqlite3_value** values) noexcept nogil:
-    (<BatchCursor*>cursor).index = 0
-    return SQLITE_OK
-
-
-cdef int next_of_batch(sqlite3_vtab_cursor* cursor) noexcept nogil:
-    (<BatchCursor*>cursor).index += 1
-    return SQLITE_OK
-
-
-cdef int end_of_batch(sqlite3_vtab_cursor* cursor) noexcept nogil:
-    return (<BatchCursor*>cursor).index >= (<Batch*>cursor.pVtab).offered.count
-
-
-cdef int column_of_batch(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) noexcept nogil:
-    cdef const Row* row = &(<Batch*>cursor.pVtab).offered.rows[(<BatchCursor*>cursor).index]
-    if column == 0:
-        result_of(&row.key, context)
-    elif column == 1:
-        sqlite3_result_int64(context, row.codec)
-    elif column == 2:
-        sqlite3_result_int64(context, row.value.size)
-    elif column == 3:
-        if row.expire == NEVER:
-            sqlite3_result_null(context)
-        else:
-            sqlite3_result_int64(context, row.expire)
-    elif column == 4:
-        result_of(&row.tag, context)
-    else:
-        result_of(&row.value, context)
-    return SQLITE_OK
-
-
-cdef int row_of_batch(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept nogil:
-    row[0] = (<BatchCursor*>cursor).index
-    return SQLITE_OK
-
-
-cdef sqlite3_module batch_module
-memset(&batch_module, 0, sizeof(batch_module))
-batch_module.xConnect = connect_batch
-batch_module.xBestIndex = plan_batch
-batch_module.xDisconnect = free_table
-batch_module.xDestroy = free_table
-batch_module.xOpen = open_batch
-batch_module.xClose = free_cursor
-batch_module.xFilter = begin_batch
-batch_module.xNext = next_of_batch
-batch_module.xEof = end_of_batch
-batch_module.xColumn = column_of_batch
-batch_module.xRowid = row_of_batch
-
-
 cdef sqlite3_file* database_file(sqlite3* db) noexcept:
     """SQLite's file of the database; NULL if it cannot be had."""
     cdef sqlite3_file* file = NULL
@@ -365,7 +165,7 @@ cdef class Connection:
         if code != SQLITE_OK:
             self.busy_or_raise(code, "set up the connection")
         sqlite3_wal_hook(self.db, wal_hook, &self.witness)
-        self.asked.kind = CELL_NULL
+        self.asked.key.kind = CELL_NULL
         # Before the database is first looked at: what cannot be had for oneself alone times out here.
         for pragma in (sql.EXCLUSIVE,) * exclusive + (sql.LENIENT,) * lenient + sql.PRAGMAS:
             self.execute(pragma)
@@ -374,17 +174,20 @@ cdef class Connection:
         """Make the feed and the batch: tables that exist without being created, in this connection alone."""
         cdef bytes feed = sql.FEED.encode()
         cdef bytes batch = sql.BATCH.encode()
-        cdef int code = sqlite3_create_module_v2(self.db, PyBytes_AS_STRING(feed), &feed_module, &self.asked, NULL)
+        cdef int code
+        make_feed(&self.feed, &self.asked)
+        make_batch(&self.batch)
+        code = attach_source(self.db, PyBytes_AS_STRING(feed), &self.feed)
         if code == SQLITE_OK:
-            code = sqlite3_create_module_v2(self.db, PyBytes_AS_STRING(batch), &batch_module, &self.offered, NULL)
+            code = attach_source(self.db, PyBytes_AS_STRING(batch), &self.batch)
         if code != SQLITE_OK:
             self.busy_or_raise(code, "set up the connection")
         return 0
 
     cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept:
         """Have the batch consist of these rows."""
-        self.offered.rows = rows
-        self.offered.count = count
+        self.batch.rows = rows
+        self.batch.count = count
 
     def __dealloc__(self):
         # Not close(): at this point nothing can be raised, and no method may be called on self.
@@ -787,12 +590,12 @@ cdef class Statement:
     cdef int step_for(self, const Cell* key) except -1:
         """One step of a statement over the feed, with the row of this key or of nulls."""
         cdef int step
-        self.connection.asked = key[0]
+        self.connection.asked.key = key[0]
         try:
             step = self.step()
         finally:
             # What the cell borrows is not ours any more.
-            self.connection.asked.kind = CELL_NULL
+            self.connection.asked.key.kind = CELL_NULL
         return step
 
     cdef void reset(self) noexcept:
