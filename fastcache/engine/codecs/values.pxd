@@ -1,5 +1,6 @@
 # Python value <-> what a row or a file holds, and the codec that says which.
 
+from fastcache.engine.codecs.buffers cimport Apart
 from fastcache.engine.sqlite.cells cimport Cell
 
 
@@ -30,12 +31,6 @@ cdef class Packed:
     cdef int known_codec
 
     cdef int join(self, Cell* cell) except -1
-
-
-cdef class Apart:
-    cdef object whole
-    cdef bytes payload
-    cdef list buffers
 
 
 cdef class ValueFormat:

@@ -6,9 +6,6 @@ from typing_extensions import disjoint_base
 class Packed: ...
 
 @disjoint_base
-class Apart: ...
-
-@disjoint_base
 class ValueFormat:
     @property
     def serializer(self) -> Any: ...

@@ -12,9 +12,7 @@ tells the rest apart; for a value in a file it always names how to read the byte
 Only the exact types are native. A subclass goes through the serializer, so that it comes back as what it was. Flags say
 what was done to the bytes, in this order; reading undoes it in the other (admit, then decode):
 
-    BUFFERS         a pickle, and beside it the buffers of its arrays, which are written and read without being copied:
-                    count, length of the pickle, and lengths of the buffers (8 bytes each, little-endian), the pickle, then
-                    each buffer from the next multiple of 64 on, counted from where the value begins
+    BUFFERS         a pickle, and beside it the buffers of its arrays (buffers.pyx)
     compression     its number in four bits: 8 bytes for the length, then what the library made of it
     SIGNED          a signature of 32 bytes, and as many zeros if buffers follow. It covers the cache's key, the codec, and
                     all that follows but uncompressed buffers: array bytes are data (trust.py)
@@ -27,6 +25,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.unicode cimport PyUnicode_AsEncodedString, PyUnicode_AsUTF8String
 
 from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT
+from fastcache.engine.codecs.buffers cimport ALIGNMENT, head_size, laid_out, taken_apart
 from fastcache.engine.codecs.pickle_scan cimport SETS_FOUND, walk
 
 from fastcache.errors import CacheError, DecodeError, EncodeError
@@ -38,8 +37,6 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
 
 cdef Py_ssize_t SIGNATURE_SIZE = 32
-# Of buffers, for whoever computes with them in vectors.
-cdef Py_ssize_t ALIGNMENT = 64
 # A value of fewer bytes is not compressed, nor one that would not shrink to this share. Measured (bench/compression.py).
 cdef Py_ssize_t SMALLEST_COMPRESSED = 1024
 cdef double WORTH_IT = 0.75
@@ -117,10 +114,6 @@ cdef class Packed:
                 self.known = self.payload if not self.known_codec & CODEC_VERIFIED else self.payload[ALIGNMENT:]
         blob(self.payload, cell)
         return 0
-
-
-cdef class Apart:
-    """A value with buffers that is a map of its file, where it may be changed at any time: what decides is a copy."""
 
 
 cdef class ValueFormat:
@@ -382,55 +375,3 @@ cdef bytes key_bytes(const Cell* key):
         return (b"t" if key.kind == CELL_TEXT else b"b") + PyBytes_FromStringAndSize(key.data, key.size)
     # Of a row that was planted.
     return b"n"
-
-
-# -- a pickle and the buffers beside it ----------------------------------------------------------------------
-
-cdef list laid_out(bytes payload, list buffers):
-    """The parts of a value with buffers, as they are written one after the other."""
-    cdef list raws = [buffer.raw() for buffer in buffers]
-    head = b"".join([
-        len(raws).to_bytes(8, "little"), len(payload).to_bytes(8, "little"),
-        *[raw.nbytes.to_bytes(8, "little") for raw in raws], payload])
-    cdef list parts = [head]
-    cdef Py_ssize_t end = len(head)
-    for raw in raws:
-        if end % ALIGNMENT:
-            parts.append(bytes(ALIGNMENT - end % ALIGNMENT))
-        parts.append(raw)
-        end = raw.nbytes
-    return parts
-
-
-cdef Py_ssize_t head_size(bytes whole, Py_ssize_t size=-1) except -1:
-    """Of what stands before the first buffer, told from its first 16 bytes, and the size of all."""
-    if size < 0:
-        size = len(whole)
-    if len(whole) >= 16:
-        count = int.from_bytes(whole[:8], "little")
-        length = int.from_bytes(whole[8:16], "little")
-        if 16 + 8 * count + length <= size:
-            return 16 + 8 * count + length
-    raise DecodeError("a stored value ends before its buffers do")
-
-
-cdef tuple taken_apart(bytes head, object whole):
-    """The pickle and the buffers (memoryviews, which keep what they look at)."""
-    cdef Py_ssize_t total = len(whole)
-    cdef Py_ssize_t end = head_size(head, total)
-    cdef Py_ssize_t at
-    count = int.from_bytes(head[:8], "little")
-    cdef Py_ssize_t start = 16 + 8 * count
-    payload = head[start:end]
-    cdef list buffers = []
-    for index in range(count):
-        at = 16 + 8 * index
-        length = int.from_bytes(head[at:at + 8], "little")
-        end += -end % ALIGNMENT
-        if length > total - end:
-            raise DecodeError("a stored value ends before its buffers do")
-        buffers.append(whole[end:end + length])
-        end += length
-    if end != total:
-        raise DecodeError("a stored value goes on behind its buffers")
-    return payload, buffers
