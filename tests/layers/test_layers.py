@@ -24,6 +24,8 @@ ROOMS = {
     "spans": {"engine.spans"},
     # What an entry is made of, wherever it goes.
     "cells": {"engine.sqlite.cells"},
+    # Whether a value can stand for itself, in a key and in memory.
+    "plainness": {"engine.codecs.plainness"},
     "sqlite": {"engine.sqlite"},
     "shm": {"engine.shm"},
     "memory": {"engine.memory"},
@@ -48,7 +50,7 @@ ROOMS = {
     "examples": {"demo"},
 }
 
-LEAVES = {"errors", "runtime", "spans", "cells"}
+LEAVES = {"errors", "runtime", "spans", "cells", "plainness"}
 # What knows nothing of one another.
 GROUND = {"sqlite", "shm", "memory", "codecs", "blobs"}
 ENGINE = LEAVES | GROUND | {"database", "eviction", "entries", "engine"}
@@ -61,6 +63,7 @@ ALLOWED = {
     "runtime": {"errors"},
     "spans": set(),
     "cells": set(),
+    "plainness": set(),
     "sqlite": LEAVES,
     "shm": LEAVES,
     "memory": LEAVES | {"shm"},
