@@ -3,12 +3,12 @@
 cdef Py_ssize_t ALIGNMENT
 
 
-cdef class Apart:
+cdef class SplitPayload:
     cdef object whole
     cdef bytes payload
     cdef list buffers
 
 
-cdef list laid_out(bytes payload, list buffers)
+cdef list lay_out(bytes payload, list buffers)
 cdef Py_ssize_t head_size(bytes whole, Py_ssize_t size=*) except -1
-cdef tuple taken_apart(bytes head, object whole)
+cdef tuple take_apart(bytes head, object whole)

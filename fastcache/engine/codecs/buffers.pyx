@@ -13,11 +13,11 @@ cdef Py_ssize_t ALIGNMENT = 64
 
 
 @cython.final
-cdef class Apart:
+cdef class SplitPayload:
     """A value with buffers that is a map of its file, where it may be changed at any time: what decides is a copy."""
 
 
-cdef list laid_out(bytes payload, list buffers):
+cdef list lay_out(bytes payload, list buffers):
     """The parts of a value with buffers, as they are written one after the other."""
     cdef list raws = [buffer.raw() for buffer in buffers]
     head = b"".join([
@@ -45,7 +45,7 @@ cdef Py_ssize_t head_size(bytes whole, Py_ssize_t size=-1) except -1:
     raise DecodeError("a stored value ends before its buffers do")
 
 
-cdef tuple taken_apart(bytes head, object whole):
+cdef tuple take_apart(bytes head, object whole):
     """The pickle and the buffers (memoryviews, which keep what they look at)."""
     cdef Py_ssize_t total = len(whole)
     cdef Py_ssize_t end = head_size(head, total)

@@ -7,4 +7,4 @@ cdef object decode_key(object stored, object serializer)
 cdef unsigned long long hash_key(object key, object serializer) except? 0
 cdef int shard_of(unsigned long long hashed, int count) noexcept
 cdef bint hash_plain(object key, int depth, unsigned long long* hashed) except -1
-cdef object canonical_key(object key, object owner, object serializer, unsigned long long* hashed)
+cdef object canonical_key(object key, object keepalive, object serializer, unsigned long long* hashed)

@@ -293,8 +293,8 @@ cdef unsigned long long hash_key(object key, object serializer) except? 0:
     cdef unsigned long long hashed = 0
     cdef Cell cell
     if not hash_plain(key, 0, &hashed):
-        owner = encode_key(key, serializer, &cell)
-        canonical_key(key, owner, serializer, &hashed)
+        keepalive = encode_key(key, serializer, &cell)
+        canonical_key(key, keepalive, serializer, &hashed)
     return hashed
 
 
@@ -311,22 +311,22 @@ def shard_of_stored(stored, serializer, int count):
     return shard_of(hashed, count)
 
 
-cdef object canonical_key(object key, object owner, object serializer, unsigned long long* hashed):
+cdef object canonical_key(object key, object keepalive, object serializer, unsigned long long* hashed):
     """What stands for a key, and for all that are one with it, in this process's memory; and its hash.
 
     That is the key itself if it is plain; else the plain key that it is read back as; else its encoding, which no plain
-    key equals. ``owner`` is what encode_key has returned for it."""
+    key equals. ``keepalive`` is what encode_key has returned for it."""
     if hash_plain(key, 0, hashed):
         return key
     try:
-        key = decode_key(owner, serializer)
+        key = decode_key(keepalive, serializer)
         # None is plain, too, and is stored in the long form.
         if hash_plain(key, 0, hashed):
             return key
     except CacheError:
         pass
-    hashed[0] = hash_bytes(PyBytes_AS_STRING(owner), PyBytes_GET_SIZE(owner), SEED_BYTES, 1)
-    return owner
+    hashed[0] = hash_bytes(PyBytes_AS_STRING(keepalive), PyBytes_GET_SIZE(keepalive), SEED_BYTES, 1)
+    return keepalive
 
 
 # -- encoding ------------------------------------------------------------------------------------------------
@@ -436,7 +436,7 @@ def hash_of(key, serializer):
 def stored_form(key, serializer):
     """A key as it is stored."""
     cdef Cell cell
-    owner = encode_key(key, serializer, &cell)
+    keepalive = encode_key(key, serializer, &cell)
     return cell_object(&cell)
 
 

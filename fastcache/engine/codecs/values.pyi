@@ -3,7 +3,7 @@ from typing import Any, Literal
 from typing_extensions import disjoint_base
 
 @disjoint_base
-class Packed: ...
+class EncodedValue: ...
 
 @disjoint_base
 class ValueFormat:

@@ -78,7 +78,7 @@ cdef class Session:
         if self.get_next.step_for(&nothing) != STEP_ROW:
             return False
         # If a commit came in between, the snapshot is newer than this reading.
-        self.lingers = self.connection.give_read_lock_back() and still_stands(clock, &now)
+        self.lingers = self.connection.release_read_lock() and still_stands(clock, &now)
         if not self.lingers:
             self.get_next.stop()
         return self.lingers

@@ -5,7 +5,7 @@ from fastcache.engine.sqlite.cells cimport Cell
 from fastcache.engine.sqlite.connection cimport Statement
 
 
-cdef enum Want:
+cdef enum ReadMode:
     # What a read gives: the value, the value with arrays that can be written to, or the bytes that are stored.
     VALUE = 0
     COPY = 1

@@ -38,7 +38,7 @@ cdef Entry entry_of(Place place):
     entry.codec = place.codec
     entry.expire = place.expire
     entry.size = place.size
-    entry.stored = place.known
+    entry.stored = place.cached
     entry.tag = place.tag
     return entry
 

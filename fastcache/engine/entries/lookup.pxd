@@ -45,7 +45,7 @@ cdef class Lookup(Participant):
     cdef object serializer
 
     cdef unsigned long long era(self, Database database) noexcept
-    cdef object find(self, Database database, object key, object owner, Cell* cell, Depth depth, Finding* found)
+    cdef object find(self, Database database, object key, object keepalive, Cell* cell, Depth depth, Finding* found)
     cdef bint find_aside(
         self, object name, unsigned long long hashed, Depth depth, bint usable, int committed, Finding* found) except -1
     cdef int ask(self, Database database, const Cell* key, Depth depth, Finding* found) except -1

@@ -48,17 +48,17 @@ cdef class Lookup(Participant):
             return 0
         return self.tier.catch_up()
 
-    cdef object find(self, Database database, object key, object owner, Cell* cell, Depth depth, Finding* found):
+    cdef object find(self, Database database, object key, object keepalive, Cell* cell, Depth depth, Finding* found):
         """Look for an entry, and say in ``found`` where it is. Returns the key's name in the tier, None where nobody needed it.
 
-        ``owner`` and ``cell`` are the key as it is encoded."""
+        ``keepalive`` and ``cell`` are the key as it is encoded."""
         cdef bint usable
         name = None
         if self.pending is not None:
-            name = canonical_key(key, owner, self.serializer, &cell.hashed)
+            name = canonical_key(key, keepalive, self.serializer, &cell.hashed)
         usable = depth != WHOLE and self.era(database) != 0
         if usable and name is None:
-            name = canonical_key(key, owner, self.serializer, &cell.hashed)
+            name = canonical_key(key, keepalive, self.serializer, &cell.hashed)
         if not self.find_aside(name, cell.hashed, depth, usable, -1, found):
             self.ask(database, cell, depth, found)
             if not usable:

@@ -1,10 +1,7 @@
 # One sqlite3*: open, pragmas, prepared statements, errors, checkpoints. Other rooms reach SQLite's C API through these
 # methods alone.
 
-from fastcache.engine.sqlite.busy cimport BusyWait
-from fastcache.engine.sqlite.cells cimport (
-    CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, Cell, Row, cell_object, cell_of_plain)
-from fastcache.engine.sqlite.fork_safety cimport begin_free_call, end_free_call
+from fastcache.engine.sqlite.cells cimport Cell, Row
 from fastcache.engine.sqlite.handles cimport sqlite3, sqlite3_stmt
 from fastcache.engine.sqlite.row_source cimport RowSource
 
@@ -17,21 +14,23 @@ cdef enum Step:
 
 # Called by SQLite in the middle of a step: with the write lock held, just before a commit becomes visible; and just after
 # it has, with the number of frames that the WAL then holds.
-ctypedef void (*BeforeCommit)(void* witness) noexcept nogil
-ctypedef void (*AfterCommit)(void* witness, int frames) noexcept nogil
+ctypedef void (*BeforeCommit)(void* argument) noexcept nogil
+ctypedef void (*AfterCommit)(void* argument, int frames) noexcept nogil
 # Called for each row that is inserted, changed or deleted.
-ctypedef void (*RowChanged)(void* place, int change, long long row) noexcept nogil
+ctypedef void (*RowChanged)(void* argument, int change, long long row) noexcept nogil
 
 
-cdef struct Witness:
-    BeforeCommit before
-    AfterCommit after
-    void* itself
+# What is called in the middle of a step, with what, and what was seen there.
+cdef struct Hooks:
+    BeforeCommit before_commit
+    AfterCommit after_commit
+    void* commit_argument
+    RowChanged row_changed
+    void* row_argument
+    # How many the WAL held after the last commit.
     int frames
-    RowChanged changed
-    void* place
     # The one that was inserted or changed last.
-    long long row
+    long long last_row
 
 
 cdef class Connection:
@@ -43,8 +42,8 @@ cdef class Connection:
     # The ReadLock of its file (read_lock.pxd), if that is known; else NULL.
     cdef void* read_lock
     # What the system said last when a step had failed.
-    cdef int seen_errno
-    cdef Witness witness
+    cdef int step_errno
+    cdef Hooks hooks
     # The one row of the feed, whose key is what `step_for` looks for.
     cdef Row asked
     cdef RowSource feed
@@ -62,11 +61,11 @@ cdef class Connection:
     cdef int total_changes(self) noexcept
     cdef int checkpoint(self, bint restart=*) except -1
     cdef const unsigned long long* wal_index(self) noexcept
-    cdef void know_read_lock(self) noexcept
+    cdef void track_read_lock(self) noexcept
     cdef bint has_no_snapshot(self) noexcept
-    cdef bint give_read_lock_back(self) noexcept
-    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* witness) noexcept
-    cdef void watch_rows(self, RowChanged changed, void* place) noexcept
+    cdef bint release_read_lock(self) noexcept
+    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* argument) noexcept
+    cdef void watch_rows(self, RowChanged changed, void* argument) noexcept
     cdef int execute(self, str text) except -1
     cpdef list query(self, str text, tuple parameters=*, bint release_gil=*)
     cdef list rows_of(self, str text, tuple parameters, bint release_gil)

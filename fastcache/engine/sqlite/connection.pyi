@@ -2,8 +2,6 @@ from typing import Any, Final, final
 
 from typing_extensions import Self
 
-from fastcache.engine.sqlite.fork_safety import inherited as inherited
-
 OLDEST_SQLITE: Final[tuple[int, int, int]]
 sqlite_version: str
 sqlite_version_info: tuple[int, ...]

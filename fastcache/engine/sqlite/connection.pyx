@@ -26,13 +26,12 @@ from fastcache.engine.sqlite.cells cimport (
     CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, ROW_DELETED, Cell, CellKind, Row, cell_object,
     cell_of_plain)
 from fastcache.engine.sqlite.fork_safety cimport begin_free_call, count_closed, count_opened, end_free_call
-from fastcache.engine.sqlite.read_lock cimport ReadLock, give_lock_back, know_lock
+from fastcache.engine.sqlite.read_lock cimport ReadLock, release_lock, track_lock
 from fastcache.engine.sqlite.row_source cimport attach_source, make_batch, make_feed
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.sqlite3 cimport *
 
 from fastcache.engine.sqlite import sql
-from fastcache.engine.sqlite.fork_safety import inherited
 from fastcache.errors import (
     ClosedError,
     CorruptError,
@@ -82,30 +81,31 @@ cdef int errno_of_making(str path) except -1:
     return 0
 
 
-cdef int commit_hook(void* witness) noexcept nogil:
-    cdef Witness* told = <Witness*>witness
-    if told.before != NULL:
-        told.before(told.itself)
+cdef int commit_hook(void* argument) noexcept nogil:
+    cdef Hooks* hooks = <Hooks*>argument
+    if hooks.before_commit != NULL:
+        hooks.before_commit(hooks.commit_argument)
     return 0
 
 
-cdef int wal_hook(void* witness, sqlite3* db, const char* name, int frames) noexcept nogil:
-    cdef Witness* told = <Witness*>witness
-    told.frames = frames
-    if told.after != NULL:
-        told.after(told.itself, frames)
+cdef int wal_hook(void* argument, sqlite3* db, const char* name, int frames) noexcept nogil:
+    cdef Hooks* hooks = <Hooks*>argument
+    hooks.frames = frames
+    if hooks.after_commit != NULL:
+        hooks.after_commit(hooks.commit_argument, frames)
     return SQLITE_OK
 
 
-cdef void update_hook(void* witness, int change, const char* base, const char* table, sqlite3_int64 row) noexcept nogil:
+cdef void update_hook(
+        void* argument, int change, const char* base, const char* table, sqlite3_int64 row) noexcept nogil:
     # Of our tables, SQLite tells of `entry` alone: the others have no rowids.
-    cdef Witness* told = <Witness*>witness
+    cdef Hooks* hooks = <Hooks*>argument
     if change != ROW_DELETED:
-        told.row = row
-    told.changed(told.place, change, row)
+        hooks.last_row = row
+    hooks.row_changed(hooks.row_argument, change, row)
 
 
-cdef int be_patient(void* nothing, int tries) noexcept nogil:
+cdef int restart_busy_handler(void* argument, int tries) noexcept nogil:
     cdef sqlite3_vfs* system = sqlite3_vfs_find(NULL)
     if tries >= RESTART_TRIES or system == NULL:
         return 0
@@ -164,7 +164,7 @@ cdef class Connection:
         code = sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>(not lenient), <int*>NULL)
         if code != SQLITE_OK:
             self.busy_or_raise(code, "set up the connection")
-        sqlite3_wal_hook(self.db, wal_hook, &self.witness)
+        sqlite3_wal_hook(self.db, wal_hook, &self.hooks)
         self.asked.key.kind = CELL_NULL
         # Before the database is first looked at: what cannot be had for oneself alone times out here.
         for pragma in (sql.EXCLUSIVE,) * exclusive + (sql.LENIENT,) * lenient + sql.PRAGMAS:
@@ -294,7 +294,7 @@ cdef class Connection:
                     journal.pMethods.xFileControl(journal, SQLITE_FCNTL_LAST_ERRNO, &number)
         if number == 0 and primary == SQLITE_IOERR:
             # Some versions of SQLite tell nobody why a commit has failed.
-            number = self.seen_errno
+            number = self.step_errno
         return number
 
     cdef int refuse_read_only(self) except -1:
@@ -325,7 +325,7 @@ cdef class Connection:
         cdef int mode = SQLITE_CHECKPOINT_RESTART if restart else SQLITE_CHECKPOINT_PASSIVE
         with nogil:
             if restart:
-                sqlite3_busy_handler(self.db, be_patient, NULL)
+                sqlite3_busy_handler(self.db, restart_busy_handler, NULL)
             code = sqlite3_wal_checkpoint_v2(self.db, NULL, mode, &frames, &copied)
             if restart:
                 sqlite3_busy_handler(self.db, NULL, NULL)
@@ -346,34 +346,34 @@ cdef class Connection:
             return NULL
         return <const unsigned long long*>region
 
-    cdef void know_read_lock(self) noexcept:
-        """From now on have its snapshots' lock known, if that can be; nothing is read from it just now."""
+    cdef void track_read_lock(self) noexcept:
+        """From now on keep track of its snapshots' lock, if that can be; nothing is read from it just now."""
         cdef sqlite3_file* file = database_file(self.db)
         if file != NULL and self.read_lock == NULL:
-            self.read_lock = know_lock(file)
+            self.read_lock = track_lock(file)
 
     cdef bint has_no_snapshot(self) noexcept:
         """Whether it is known that nothing is read from it just now."""
         return self.read_lock != NULL and (<ReadLock*>self.read_lock).held == 0
 
-    cdef bint give_read_lock_back(self) noexcept:
+    cdef bint release_read_lock(self) noexcept:
         """Unlock what its snapshot holds, which goes on; returns whether that could be done."""
-        return self.read_lock != NULL and give_lock_back(<ReadLock*>self.read_lock)
+        return self.read_lock != NULL and release_lock(<ReadLock*>self.read_lock)
 
-    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* witness) noexcept:
+    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* argument) noexcept:
         """Have both called around each commit of this connection that changes something."""
-        self.witness.before = before
-        self.witness.after = after
-        self.witness.itself = witness
-        sqlite3_commit_hook(self.db, commit_hook, &self.witness)
+        self.hooks.before_commit = before
+        self.hooks.after_commit = after
+        self.hooks.commit_argument = argument
+        sqlite3_commit_hook(self.db, commit_hook, &self.hooks)
 
-    cdef void watch_rows(self, RowChanged changed, void* place) noexcept:
+    cdef void watch_rows(self, RowChanged changed, void* argument) noexcept:
         """Have it called for each row that this connection inserts, changes or deletes; for NULL, not any more."""
-        self.witness.changed = changed
-        self.witness.place = place
-        self.witness.row = 0
+        self.hooks.row_changed = changed
+        self.hooks.row_argument = argument
+        self.hooks.last_row = 0
         if changed != NULL:
-            sqlite3_update_hook(self.db, update_hook, &self.witness)
+            sqlite3_update_hook(self.db, update_hook, &self.hooks)
         else:
             sqlite3_update_hook(self.db, NULL, NULL)
 
@@ -560,7 +560,7 @@ cdef class Statement:
             return STEP_ROW
         if code == SQLITE_DONE:
             return STEP_DONE
-        self.connection.seen_errno = errno
+        self.connection.step_errno = errno
         # Reset first: building an exception runs Python code, and a reader may hold nothing but the GIL. The
         # reset repeats the step's code and leaves its message in place.
         sqlite3_reset(self.handle)
