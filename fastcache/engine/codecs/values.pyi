@@ -1,11 +1,9 @@
-from typing import Any, Literal
+from typing import Any, Literal, final
 
-from typing_extensions import disjoint_base
-
-@disjoint_base
+@final
 class EncodedValue: ...
 
-@disjoint_base
+@final
 class ValueFormat:
     @property
     def serializer(self) -> Any: ...

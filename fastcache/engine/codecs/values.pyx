@@ -20,6 +20,7 @@ what was done to the bytes, in this order; reading undoes it in the other (unwra
 VERIFIED is no flag on disk: it says of bytes in this process's memory that their signature was checked, or is our own.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.unicode cimport PyUnicode_AsEncodedString, PyUnicode_AsUTF8String
@@ -102,6 +103,7 @@ cdef object blob(bytes payload, Cell* cell):
     return payload
 
 
+@cython.final
 cdef class EncodedValue:
     """A value that went through the serializer, or was compressed."""
 
@@ -116,6 +118,7 @@ cdef class EncodedValue:
         return 0
 
 
+@cython.final
 cdef class ValueFormat:
     """How a store keeps values: its serializer, and what compresses.
 
