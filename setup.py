@@ -1,9 +1,9 @@
 """Build the compiled modules. Everything declarative stands in pyproject.toml.
 
 Each ``.pyx`` is one module and one C file, but an import loads two shared objects only, because each costs as much as
-the module in it. ``fastcache.engine.sqlite.connection`` is one of them, the only one that links SQLite: every other
-module reaches the database through it, so that a process never holds two copies of SQLite on one file. All others are
-linked into ``fastcache._compiled``, which finds them (fastcache/_compiled.pyx).
+the module in it. ``fastcache.engine.sqlite.connection`` is one of them, and holds what calls SQLite, so that it alone
+links it: all others reach the database through it, and a process never holds two copies of SQLite on one file. They are
+linked into ``fastcache._compiled``, which finds the modules in both (fastcache/_compiled.pyx).
 
 With ``FASTCACHE_SQLITE_AMALGAMATION`` set to a folder that holds ``sqlite3.c`` and ``sqlite3.h``, that copy is compiled
 into this one object instead of linking the system's library. With ``FASTCACHE_DEBUG`` set, the engine looks after the
@@ -29,10 +29,14 @@ OLDEST_SQLITE = (3, 37, 0)
 
 ROOT = Path(__file__).parent
 CONNECTION = "fastcache.engine.sqlite.connection"
+CALLERS_OF_SQLITE = [CONNECTION, "fastcache.engine.sqlite.row_source"]
 MODULES = sorted(".".join(source.relative_to(ROOT).with_suffix("").parts) for source in ROOT.glob("fastcache/**/*.pyx"))
 COMPILED = "fastcache._compiled"
 # The modules in each shared object.
-OBJECTS = {COMPILED: [name for name in MODULES if name != CONNECTION], CONNECTION: [CONNECTION]}
+OBJECTS = {
+    COMPILED: [name for name in MODULES if name not in CALLERS_OF_SQLITE],
+    CONNECTION: CALLERS_OF_SQLITE,
+}
 
 # https://sqlite.org/compile.html#recommended_compile_time_options, with two of the list left out:
 # DQS=0 and OMIT_DEPRECATED are for SQL of one's own alone, but foreign tools share these files.
@@ -110,6 +114,14 @@ def note(name: str, text: str) -> str:
     return str(path)
 
 
+def modules_header() -> str:
+    """Tell the finder which modules are in which object."""
+    return (
+        f'#define FASTCACHE_COMPILED "{" ".join(OBJECTS[COMPILED])}"\n'
+        f'#define FASTCACHE_CALLERS_OF_SQLITE "{" ".join(OBJECTS[CONNECTION])}"\n'
+    )
+
+
 def source_of(name: str) -> str:
     """The path of a module's source; setuptools wants slashes."""
     return name.replace(".", "/") + ".pyx"
@@ -143,15 +155,17 @@ class BuildEngine(build_ext):
             unit.depends = [note("macros.txt", str(macros))]
         finder = units[COMPILED]
         finder.include_dirs = ["build"]
-        finder.depends.append(note("modules.h", f'#define FASTCACHE_MODULES "{" ".join(OBJECTS[COMPILED])}"\n'))
-        connection = units[CONNECTION]
-        connection.depends.append(note("sqlite.txt", str(folder or "system")))
+        finder.depends.append(note("modules.h", modules_header()))
+        callers = [units[name] for name in CALLERS_OF_SQLITE]
+        for caller in callers:
+            caller.depends.append(note("sqlite.txt", str(folder or "system")))
         linked = next(each for each in self.extensions if each.name == CONNECTION)
         if folder is None:
             self._require_system_sqlite()
             linked.libraries = ["sqlite3"]
         else:
-            connection.include_dirs = [str(folder)]
+            for caller in callers:
+                caller.include_dirs = [str(folder)]
             linked.extra_objects = self._compile_amalgamation(folder)
             linked.libraries = [] if sys.platform == "win32" else ["m"]
         translated = cythonize(list(units.values()), build_dir="build", compiler_directives=DIRECTIVES)

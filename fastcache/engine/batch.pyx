@@ -3,7 +3,7 @@
 
 import _thread
 
-from fastcache.engine.sqlite.connection cimport NEVER, Cell, Row
+from fastcache.engine.sqlite.cells cimport NEVER, Cell, Row
 from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.entries.pending cimport Generation, Queue
 from fastcache.engine.shards cimport Shards
@@ -27,19 +27,19 @@ cdef class Part:
     cdef int put(self, object key, object value, long long expire, object tag) except -1:
         cdef Row row
         begin_row(&row, expire)
-        key_owner = encode_key(key, self.store.serializer, &row.key)
-        self.store.reads.name_of(key, key_owner, &row.key)
-        value_owner = self.store.encode_whole(value, &row)
-        tag_owner = check_tag(tag, &row.tag)
+        key_keepalive = encode_key(key, self.store.serializer, &row.key)
+        self.store.reads.name_of(key, key_keepalive, &row.key)
+        value_keepalive = self.store.encode_whole(value, &row)
+        tag_keepalive = check_tag(tag, &row.tag)
         self.store.flusher.raise_failure(self.queue)
-        return self.queue.put(&row, key_owner, value_owner, tag_owner)
+        return self.queue.put(&row, key_keepalive, value_keepalive, tag_keepalive)
 
     cdef int delete(self, object key) except -1:
         cdef Cell cell
-        owner = encode_key(key, self.store.serializer, &cell)
-        self.store.reads.name_of(key, owner, &cell)
+        keepalive = encode_key(key, self.store.serializer, &cell)
+        self.store.reads.name_of(key, keepalive, &cell)
         self.store.flusher.raise_failure(self.queue)
-        return self.queue.remove(None, &cell, owner)
+        return self.queue.remove(None, &cell, keepalive)
 
     cdef int finish(self) except -1:
         self.store.database.turn.take(self.store.database.timeout)

@@ -13,7 +13,9 @@ from _collections_abc import Mapping
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
-from fastcache.engine.sqlite.connection cimport CELL_NULL, NEVER, STEP_ROW, BusyWait, Cell, Statement
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, Cell
+from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
 from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.entries.entry cimport Entry, check_tag, entry_of, read_entry
 from fastcache.engine.entries.lookup cimport CONTENT, PENDING, Finding, Lookup
@@ -165,13 +167,13 @@ cdef Py_ssize_t put_many(Shards shards, object given, long long expire, object t
     cdef Writing part
     cdef Py_ssize_t position = 0, changed
     cdef Cell tag_cell
-    tag_owner = check_tag(tag, &tag_cell)
+    tag_keepalive = check_tag(tag, &tag_cell)
     try:
         for pair in pairs_of(given):
             try:
                 key, value = pair
                 part = parts.of(key)
-                part.store.add_row(part.rows, key, value, expire, tag_owner, &tag_cell)
+                part.store.add_row(part.rows, key, value, expire, tag_keepalive, &tag_cell)
             except (TypeError, ValueError) as error:
                 name_item(position, error)
                 raise
@@ -249,7 +251,7 @@ cdef class Reading:
     """The keys of one call, and what was found: the value itself where it was as plain as can be, an Entry, or NOTHING."""
 
     cdef Store store
-    cdef list keys, names, owners, found
+    cdef list keys, names, keepalives, found
     # Value files that were not there, and what was read by itself for that.
     cdef set lost, decoded_already
     cdef Question* questions
@@ -264,18 +266,18 @@ cdef class Reading:
         self.keys = keys
         self.lost = set()
         self.decoded_already = set()
-        self.owners = [None] * count
+        self.keepalives = [None] * count
         self.names = [None] * count
         self.questions = <Question*>PyMem_RawCalloc(count + 1, sizeof(Question))
         if self.questions == NULL:
             raise MemoryError()
         for index in range(count):
             try:
-                self.owners[index] = owner = encode_key(keys[index], store.serializer, &self.questions[index].key)
+                self.keepalives[index] = keepalive = encode_key(keys[index], store.serializer, &self.questions[index].key)
             except (TypeError, ValueError) as error:
                 name_item(index, error)
                 raise
-            self.names[index] = store.reads.name_of(keys[index], owner, &self.questions[index].key)
+            self.names[index] = store.reads.name_of(keys[index], keepalive, &self.questions[index].key)
 
     def __dealloc__(self):
         PyMem_RawFree(self.questions)
@@ -421,7 +423,7 @@ cdef class Reading:
         if index in self.decoded_already:
             return stored
         if not self.questions[index].recalled:
-            self.store.content.admit(entry, &self.questions[index].key)
+            self.store.content.unwrap(entry, &self.questions[index].key)
             stored = entry.stored
         self.store.content.decode(entry, False)
         if not self.questions[index].recalled:

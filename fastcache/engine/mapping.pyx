@@ -14,10 +14,10 @@ from itertools import islice
 # What collections.abc shows; the interpreter has loaded it, but not the rest of collections.
 from _collections_abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 
-from fastcache.engine.sqlite.connection cimport NEVER
+from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
 from fastcache.engine.shards cimport Shards
-from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE, Entry, Want
+from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE, Entry, ReadMode
 from fastcache.engine.entries.expiry cimport expiry
 from fastcache.engine.store cimport Store
 from fastcache.engine.database.transaction cimport Transaction
@@ -673,7 +673,7 @@ class Stats(dict):
             raise AttributeError(f"there is no counter {name!r}") from None
 
 
-cdef Want wanted(bint copy, bint buffer) except? VALUE:
+cdef ReadMode wanted(bint copy, bint buffer) except? VALUE:
     if copy and buffer:
         raise TypeError("copy and buffer exclude each other")
     return BYTES if buffer else COPY if copy else VALUE

@@ -9,7 +9,7 @@ from fastcache.engine.codecs.values cimport ValueFormat
 from fastcache.engine.database.checkpoints cimport Checkpoints
 from fastcache.engine.database.database cimport Database
 from fastcache.engine.entries.content cimport Content
-from fastcache.engine.entries.entry cimport VALUE, Entry, Want
+from fastcache.engine.entries.entry cimport VALUE, Entry, ReadMode
 from fastcache.engine.entries.expiry cimport Expiry
 from fastcache.engine.entries.file_writes cimport FileWrites
 from fastcache.engine.entries.flusher cimport Flusher
@@ -26,7 +26,7 @@ from fastcache.engine.eviction.limit cimport Limit
 from fastcache.engine.eviction.room cimport Room
 from fastcache.engine.eviction.space cimport Space
 from fastcache.engine.memory.tier cimport Memory
-from fastcache.engine.sqlite.connection cimport CELL_NULL, NEVER, ROW_SET, Cell, Row
+from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_SET, Cell, Row
 
 
 cdef inline void begin_row(Row* row, long long expire) noexcept:
@@ -72,10 +72,10 @@ cdef class Store:
     cdef int open(self, dict asked) except -1
     cdef object fetch(self, object key, object missing)
     cdef object fetch_hashed(self, object key, object missing, unsigned long long hashed)
-    cdef Entry fetch_entry(self, object key, Want want=*)
+    cdef Entry fetch_entry(self, object key, ReadMode mode=*)
     cdef bint contains(self, object key) except -1
     cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1
-    cdef int add_row( self, Rows rows, object key, object value, long long expire, object tag_owner, const Cell* tag) except -1
+    cdef int add_row( self, Rows rows, object key, object value, long long expire, object tag_keepalive, const Cell* tag) except -1
     cdef object encode_whole(self, object value, Row* row)
     cdef int add_deletion(self, Rows rows, object key) except -1
     cdef bint remove(self, object key) except -1

@@ -20,7 +20,7 @@ from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.codecs.keys cimport canonical_key, decode_key, encode_key
-from fastcache.engine.codecs.values cimport CODEC_NATIVE, Packed
+from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
 from fastcache.engine.database.checkpoints cimport SHORTENING_PERIOD
 from fastcache.engine.database.database cimport CLOSED, TENDING_PATIENCE, warn
 from fastcache.engine.database.trash cimport empty_trash, tidy, tidy_at_opening
@@ -30,7 +30,7 @@ from fastcache.engine.entries.scan cimport scalar, scan
 from fastcache.engine.eviction.limit cimport check_limit, check_policy
 from fastcache.engine.eviction.vacuum cimport vacuum
 from fastcache.engine.memory.sieve cimport ABSENT, Budget
-from fastcache.engine.sqlite.connection cimport NEVER
+from fastcache.engine.sqlite.cells cimport NEVER
 
 from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.database import forks
@@ -294,9 +294,9 @@ cdef class Store:
         """The same where the hash of a plain key is known, or 0."""
         return self.reads.fetch_hashed(self.database, key, missing, hashed)
 
-    cdef Entry fetch_entry(self, object key, Want want=VALUE):
+    cdef Entry fetch_entry(self, object key, ReadMode mode=VALUE):
         """The live entry of a key with its value as wanted, or None; counts a hit or a miss."""
-        return self.reads.fetch_entry(self.database, key, want)
+        return self.reads.fetch_entry(self.database, key, mode)
 
     cdef bint contains(self, object key) except -1:
         """Whether a key has a live entry."""
@@ -309,76 +309,76 @@ cdef class Store:
         cdef Row row
         cdef bint expired
         begin_row(&row, expire)
-        key_owner = encode_key(key, self.serializer, &row.key)
-        name = self.reads.name_of(key, key_owner, &row.key)
-        value_owner = self.format.encode(value, &row.key, &row.value, &row.codec)
+        key_keepalive = encode_key(key, self.serializer, &row.key)
+        name = self.reads.name_of(key, key_keepalive, &row.key)
+        value_keepalive = self.format.encode(value, &row.key, &row.value, &row.codec)
         self.limit.refuse_too_large(self.database, &row.key, row.value.size)
-        tag_owner = check_tag(tag, &row.tag)
+        tag_keepalive = check_tag(tag, &row.tag)
         cdef bint large = self.rows.is_large(&row.value)
         # What stays in the tier: what will be read, or what it is decoded from.
-        known = value
-        cdef int known_codec = CODEC_NATIVE
+        cached = value
+        cdef int cached_codec = CODEC_NATIVE
         parts = None
-        if type(value_owner) is Packed:
+        if type(value_keepalive) is EncodedValue:
             # What waits must not change any more.
             if not large or self.flusher.behind is not None or self.group is not None:
-                (<Packed>value_owner).join(&row.value)
-            parts = (<Packed>value_owner).parts
-            known = (<Packed>value_owner).known
-            known_codec = (<Packed>value_owner).known_codec
+                (<EncodedValue>value_keepalive).join(&row.value)
+            parts = (<EncodedValue>value_keepalive).parts
+            cached = (<EncodedValue>value_keepalive).cached
+            cached_codec = (<EncodedValue>value_keepalive).cached_codec
         row.size = row.value.size
         if not only_if_absent:
             while self.flusher.can_wait(self.database):
                 expired = self.flusher.has_expired_waiting(self.database, name)
                 if self.flusher.let_in(self.database):
-                    self.flusher.behind.put(&row, key_owner, value_owner, tag_owner, name, known, known_codec, expired)
+                    self.flusher.behind.put(&row, key_keepalive, value_keepalive, tag_keepalive, name, cached, cached_codec, expired)
                     self.flusher.came_in(self.database, row.key.hashed)
                     return True
             if self.group is not None and self.database.turn.owner != 0 and not self.database.turn.is_mine():
-                return self.group.put(self.database, &row, key_owner, value_owner, tag_owner)
+                return self.group.put(self.database, &row, key_keepalive, value_keepalive, tag_keepalive)
             if not large and self.database.depth != 0 and self.database.turn.is_mine():
-                return self.rows.defer(self.database, &row, key_owner, value_owner, tag_owner)
+                return self.rows.defer(self.database, &row, key_keepalive, value_keepalive, tag_keepalive)
             if large:
-                return self.filed.put_file(self.database, &row, False, parts, name, known, known_codec)
-            return self.writes.put_row(self.database, &row, False, name, known, known_codec)
+                return self.filed.put_file(self.database, &row, False, parts, name, cached, cached_codec)
+            return self.writes.put_row(self.database, &row, False, name, cached, cached_codec)
         # A row in the way may be one whose file is lost, which reads as absent: looking at it removes it.
         while True:
             if large:
                 if self.reads.contains(self.database, key):
                     return False
-                if self.filed.put_file(self.database, &row, True, parts, name, known, known_codec):
+                if self.filed.put_file(self.database, &row, True, parts, name, cached, cached_codec):
                     return True
-            elif self.writes.put_row(self.database, &row, True, name, known, known_codec):
+            elif self.writes.put_row(self.database, &row, True, name, cached, cached_codec):
                 return True
             elif self.reads.contains(self.database, key):
                 return False
 
     cdef int add_row(
-            self, Rows rows, object key, object value, long long expire, object tag_owner, const Cell* tag) except -1:
+            self, Rows rows, object key, object value, long long expire, object tag_keepalive, const Cell* tag) except -1:
         """Append an entry to be set to what waits to be written."""
         cdef Row row
         begin_row(&row, expire)
         row.tag = tag[0]
-        key_owner = encode_key(key, self.serializer, &row.key)
-        self.reads.name_of(key, key_owner, &row.key)
-        value_owner = self.encode_whole(value, &row)
-        return rows.add(&row, key_owner, value_owner, tag_owner)
+        key_keepalive = encode_key(key, self.serializer, &row.key)
+        self.reads.name_of(key, key_keepalive, &row.key)
+        value_keepalive = self.encode_whole(value, &row)
+        return rows.add(&row, key_keepalive, value_keepalive, tag_keepalive)
 
     cdef object encode_whole(self, object value, Row* row):
         """Encode a value that has to wait, in one piece: what was given may change meanwhile. The row has its key."""
-        owner = self.format.encode(value, &row.key, &row.value, &row.codec)
+        keepalive = self.format.encode(value, &row.key, &row.value, &row.codec)
         self.limit.refuse_too_large(self.database, &row.key, row.value.size)
-        if type(owner) is Packed:
-            (<Packed>owner).join(&row.value)
+        if type(keepalive) is EncodedValue:
+            (<EncodedValue>keepalive).join(&row.value)
         row.size = row.value.size
-        return owner
+        return keepalive
 
     cdef int add_deletion(self, Rows rows, object key) except -1:
         """Append a key to be deleted to what waits to be written."""
         cdef Cell cell
-        owner = encode_key(key, self.serializer, &cell)
-        self.reads.name_of(key, owner, &cell)
-        return rows.add_deletion(&cell, owner)
+        keepalive = encode_key(key, self.serializer, &cell)
+        self.reads.name_of(key, keepalive, &cell)
+        return rows.add_deletion(&cell, keepalive)
 
     cdef bint remove(self, object key) except -1:
         """Delete the live entry of a key. Returns whether there was one."""
@@ -393,8 +393,8 @@ cdef class Store:
         cdef bint changed
         cdef long long entered
         cdef unsigned int commit
-        owner = encode_key(key, self.serializer, &cell)
-        name = self.reads.name_of(key, owner, &cell)
+        keepalive = encode_key(key, self.serializer, &cell)
+        name = self.reads.name_of(key, keepalive, &cell)
         cdef long long now = self.database.now()
         while text is sql.DELETE and self.flusher.can_wait(self.database):
             entered = self.flusher.behind.entered
@@ -404,7 +404,7 @@ cdef class Store:
             # Looking may have let other threads in, one of which may have removed it: then look anew.
             if (self.flusher.let_in(self.database) and self.flusher.behind.entered == entered
                     and self.database.commit.number == commit):
-                self.flusher.behind.remove(name, &cell, owner)
+                self.flusher.behind.remove(name, &cell, keepalive)
                 self.flusher.came_in(self.database, cell.hashed)
                 return True
         self.database.take_turn()
@@ -424,8 +424,8 @@ cdef class Store:
         What cannot be decoded is not removed."""
         cdef Cell cell
         cdef Entry entry
-        owner = encode_key(key, self.serializer, &cell)
-        name = self.reads.name_of(key, owner, &cell)
+        keepalive = encode_key(key, self.serializer, &cell)
+        name = self.reads.name_of(key, keepalive, &cell)
         cdef long long now = self.database.now()
         self.database.take_turn()
         try:
@@ -489,8 +489,8 @@ cdef class Store:
         cdef long long total = 0
         delta = PyNumber_Index(delta)
         start = PyNumber_Index(default) + delta
-        owner = encode_key(key, self.serializer, &cell)
-        self.reads.name_of(key, owner, &cell)
+        keepalive = encode_key(key, self.serializer, &cell)
+        self.reads.name_of(key, keepalive, &cell)
         self.limit.refuse_too_large(self.database, &cell, 8)
         cdef long long now = self.database.now()
         self.database.take_turn()

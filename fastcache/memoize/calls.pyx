@@ -20,6 +20,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 
+from fastcache.engine.codecs.plainness cimport PLAIN_KEY, plainness_of
 from fastcache.engine.mapping cimport StoreMapping
 
 from fastcache.errors import DecodeError, UntrustedValueError
@@ -151,7 +152,7 @@ cdef class Call:
         PyTuple_SET_ITEM(key, 0, self.opening)
         for place in range(size):
             part = PyTuple_GET_ITEM(args if place < count else self.defaults, place)
-            if not is_plain(<object>part, 0):
+            if plainness_of(<object>part, DEEPEST) != PLAIN_KEY:
                 return self.long_key(args, kwargs)
             Py_INCREF(<object>part)
             PyTuple_SET_ITEM(key, place + 1, <object>part)
@@ -201,7 +202,7 @@ cdef class Call:
     cdef int add(self, list key, list types, list replaced, object value, object name) except -1:
         """Append what stands for an argument."""
         letters = letters_of(value, 0) if self.typed else ""
-        if letters is not None and is_plain(value, 0):
+        if letters is not None and plainness_of(value, DEEPEST) == PLAIN_KEY:
             key.append(value)
         else:
             replaced.append(len(key))
@@ -228,7 +229,7 @@ cdef object call_quickly(Call self, PyObject* const* args, size_t flagged, PyObj
         PyTuple_SET_ITEM(key, 0, self.opening)
         for place in range(size):
             part = args[place] if place < count else PyTuple_GET_ITEM(self.defaults, place)
-            if not is_plain(<object>part, 0):
+            if plainness_of(<object>part, DEEPEST) != PLAIN_KEY:
                 break
             Py_INCREF(<object>part)
             PyTuple_SET_ITEM(key, place + 1, <object>part)
@@ -285,22 +286,6 @@ cdef class BoundCall:
     def cache_clear(self):
         """Remove all results of the function, whatever it was called on; returns how many (int)."""
         return self.__func__.cache_clear()
-
-
-cdef bint is_plain(object value, int depth) noexcept:
-    """Whether a value can stand in a key as it is."""
-    kind = type(value)
-    if kind is str or kind is int or kind is bool or kind is bytes or value is None:
-        return True
-    if kind is float:
-        # NaN is no part of a key: it is not equal to itself.
-        return value == value
-    if depth < DEEPEST and (kind is tuple or kind is frozenset):
-        for part in value:
-            if not is_plain(part, depth + 1):
-                return False
-        return True
-    return False
 
 
 cdef str letters_of(object value, int depth):

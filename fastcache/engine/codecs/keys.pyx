@@ -1,7 +1,7 @@
 """Python key <-> SQLite key. What is one key in a dict is one key here.
 
 str, bytes, 64-bit int and float are SQLite's own TEXT, BLOB, INTEGER and REAL, and SQLite compares INTEGER with REAL
-by value, as Python does: 1, 1.0 and True are one key. Everything else becomes a BLOB that starts with MARK: one tag
+by value, as Python does: 1, 1.0 and True are one key. Everything else becomes a BLOB that starts with KEY_MARK: one tag
 letter, then a canonical encoding, so that equal keys give equal bytes (P aside):
 
     N            None
@@ -13,7 +13,7 @@ letter, then a canonical encoding, so that equal keys give equal bytes (P aside)
     P            anything else: what the cache's serializer made of it. Two of these are one key if those bytes are the
                  same, which equal objects' are if their parts are of the same types (Decimal("0.1") and ("0.10") are two)
 
-A bytes key that itself starts with MARK is wrapped as B, so nothing a user can pass collides with an encoding. NaN is
+A bytes key that itself starts with KEY_MARK is wrapped as B, so nothing a user can pass collides with an encoding. NaN is
 refused: it does not equal itself. An object that does not come back equal from the serializer is refused, because it
 could never be found again.
 
@@ -27,7 +27,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.ref cimport PyObject
 from libc.string cimport memcmp, memcpy
 
-from fastcache.engine.sqlite.connection cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT, cell_object
+from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT, cell_object
 
 from fastcache.errors import CacheError, DecodeError
 
@@ -71,8 +71,8 @@ cdef unsigned long long SEED_TUPLE = 0xA4093822299F31D1ULL
 cdef unsigned long long SEED_FROZENSET = 0x082EFA98EC4E6C89ULL
 cdef unsigned long long HASH_NONE = 0x452821E638D01377ULL
 
-cdef bytes MARK = b"\xfcfc\x01"
-cdef Py_ssize_t MARK_SIZE = 4
+cdef bytes KEY_MARK = b"\xfcfc\x01"
+cdef Py_ssize_t KEY_MARK_SIZE = 4
 cdef int DEEPEST = 100
 cdef double TWO_TO_63 = 9223372036854775808.0
 
@@ -102,7 +102,7 @@ cdef object encode_key(object key, object serializer, Cell* cell):
     if kind is bytes:
         cell.data = PyBytes_AS_STRING(key)
         cell.size = PyBytes_GET_SIZE(key)
-        if cell.size >= MARK_SIZE and memcmp(cell.data, PyBytes_AS_STRING(MARK), MARK_SIZE) == 0:
+        if cell.size >= KEY_MARK_SIZE and memcmp(cell.data, PyBytes_AS_STRING(KEY_MARK), KEY_MARK_SIZE) == 0:
             return encoded(key, serializer, cell)
         cell.kind = CELL_BLOB
         return key
@@ -125,7 +125,7 @@ cdef object encode_key(object key, object serializer, Cell* cell):
 
 
 cdef object encoded(object key, object serializer, Cell* cell):
-    cdef bytearray out = bytearray(MARK)
+    cdef bytearray out = bytearray(KEY_MARK)
     append(out, key, serializer, 0)
     whole = bytes(out)
     cell.kind = CELL_BLOB
@@ -234,8 +234,8 @@ cdef bint hash_plain(object key, int depth, unsigned long long* hashed) except -
         return True
     kind_of_key = type(key)
     if kind_of_key is bytes:
-        if (depth == 0 and PyBytes_GET_SIZE(key) >= MARK_SIZE
-                and memcmp(PyBytes_AS_STRING(key), PyBytes_AS_STRING(MARK), MARK_SIZE) == 0):
+        if (depth == 0 and PyBytes_GET_SIZE(key) >= KEY_MARK_SIZE
+                and memcmp(PyBytes_AS_STRING(key), PyBytes_AS_STRING(KEY_MARK), KEY_MARK_SIZE) == 0):
             return False
         hashed[0] = hash_bytes(PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), SEED_BYTES, 1)
         return True
@@ -293,8 +293,8 @@ cdef unsigned long long hash_key(object key, object serializer) except? 0:
     cdef unsigned long long hashed = 0
     cdef Cell cell
     if not hash_plain(key, 0, &hashed):
-        owner = encode_key(key, serializer, &cell)
-        canonical_key(key, owner, serializer, &hashed)
+        keepalive = encode_key(key, serializer, &cell)
+        canonical_key(key, keepalive, serializer, &hashed)
     return hashed
 
 
@@ -311,22 +311,22 @@ def shard_of_stored(stored, serializer, int count):
     return shard_of(hashed, count)
 
 
-cdef object canonical_key(object key, object owner, object serializer, unsigned long long* hashed):
+cdef object canonical_key(object key, object keepalive, object serializer, unsigned long long* hashed):
     """What stands for a key, and for all that are one with it, in this process's memory; and its hash.
 
     That is the key itself if it is plain; else the plain key that it is read back as; else its encoding, which no plain
-    key equals. ``owner`` is what encode_key has returned for it."""
+    key equals. ``keepalive`` is what encode_key has returned for it."""
     if hash_plain(key, 0, hashed):
         return key
     try:
-        key = decode_key(owner, serializer)
+        key = decode_key(keepalive, serializer)
         # None is plain, too, and is stored in the long form.
         if hash_plain(key, 0, hashed):
             return key
     except CacheError:
         pass
-    hashed[0] = hash_bytes(PyBytes_AS_STRING(owner), PyBytes_GET_SIZE(owner), SEED_BYTES, 1)
-    return owner
+    hashed[0] = hash_bytes(PyBytes_AS_STRING(keepalive), PyBytes_GET_SIZE(keepalive), SEED_BYTES, 1)
+    return keepalive
 
 
 # -- encoding ------------------------------------------------------------------------------------------------
@@ -436,15 +436,15 @@ def hash_of(key, serializer):
 def stored_form(key, serializer):
     """A key as it is stored."""
     cdef Cell cell
-    owner = encode_key(key, serializer, &cell)
+    keepalive = encode_key(key, serializer, &cell)
     return cell_object(&cell)
 
 
 cdef object decode_key(object stored, object serializer):
     """The Python key of what SQLite stores."""
-    if type(stored) is not bytes or not (<bytes>stored).startswith(MARK):
+    if type(stored) is not bytes or not (<bytes>stored).startswith(KEY_MARK):
         return stored
-    cdef Py_ssize_t end = MARK_SIZE
+    cdef Py_ssize_t end = KEY_MARK_SIZE
     try:
         key, end = parse(stored, end, serializer, 0)
     except (MemoryError, CacheError):

@@ -1,6 +1,7 @@
 # Python value <-> what a row or a file holds, and the codec that says which.
 
-from fastcache.engine.sqlite.connection cimport Cell
+from fastcache.engine.codecs.buffers cimport SplitPayload
+from fastcache.engine.sqlite.cells cimport Cell
 
 
 cdef enum Codec:
@@ -21,21 +22,15 @@ cdef enum Codec:
     CODEC_VERIFIED = 0x800
 
 
-cdef class Packed:
+cdef class EncodedValue:
     # As it is stored: one piece, or several that follow each other.
     cdef bytes payload
     cdef list parts
     # What the tier keeps of it, and the codec of that; None for nothing.
-    cdef object known
-    cdef int known_codec
+    cdef object cached
+    cdef int cached_codec
 
     cdef int join(self, Cell* cell) except -1
-
-
-cdef class Apart:
-    cdef object whole
-    cdef bytes payload
-    cdef list buffers
 
 
 cdef class ValueFormat:
@@ -51,12 +46,12 @@ cdef class ValueFormat:
     cdef object rules(self)
     cdef object encode(self, object value, const Cell* key, Cell* cell, int* codec)
     cdef object pack(self, object value, const Cell* key, Cell* cell, int* codec)
-    cdef int sign(self, Packed packed, const Cell* key, int codec) except -1
-    cdef bint compress(self, Packed packed, int* codec, int itemsize) except -1
-    cdef object compress_native(self, object owner, object value, Cell* cell, int* codec)
-    cdef object admit(self, object stored, const Cell* key, int* codec)
+    cdef int sign(self, EncodedValue encoded, const Cell* key, int codec) except -1
+    cdef bint compress(self, EncodedValue encoded, int* codec, int itemsize) except -1
+    cdef object compress_native(self, object keepalive, object value, Cell* cell, int* codec)
+    cdef object unwrap(self, object stored, const Cell* key, int* codec)
     cdef int expect_signature(self, Py_ssize_t size, Py_ssize_t needed) except -1
     cdef object verified(self, object stored, const Cell* key, int codec)
-    cdef Apart apart(self, object view, const Cell* key, int codec)
+    cdef SplitPayload split(self, object view, const Cell* key, int codec)
     cdef bytes decompressed(self, object stored, int number)
     cdef object decode(self, int codec, object stored, bint copy)

@@ -1,14 +1,9 @@
-from typing import Any, Literal
+from typing import Any, Literal, final
 
-from typing_extensions import disjoint_base
+@final
+class EncodedValue: ...
 
-@disjoint_base
-class Packed: ...
-
-@disjoint_base
-class Apart: ...
-
-@disjoint_base
+@final
 class ValueFormat:
     @property
     def serializer(self) -> Any: ...

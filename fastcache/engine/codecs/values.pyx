@@ -10,11 +10,9 @@ tells the rest apart; for a value in a file it always names how to read the byte
     SERIALIZED      what the cache's serializer made of it
 
 Only the exact types are native. A subclass goes through the serializer, so that it comes back as what it was. Flags say
-what was done to the bytes, in this order; reading undoes it in the other (admit, then decode):
+what was done to the bytes, in this order; reading undoes it in the other (unwrap, then decode):
 
-    BUFFERS         a pickle, and beside it the buffers of its arrays, which are written and read without being copied:
-                    count, length of the pickle, and lengths of the buffers (8 bytes each, little-endian), the pickle, then
-                    each buffer from the next multiple of 64 on, counted from where the value begins
+    BUFFERS         a pickle, and beside it the buffers of its arrays (buffers.pyx)
     compression     its number in four bits: 8 bytes for the length, then what the library made of it
     SIGNED          a signature of 32 bytes, and as many zeros if buffers follow. It covers the cache's key, the codec, and
                     all that follows but uncompressed buffers: array bytes are data (trust.py)
@@ -22,11 +20,13 @@ what was done to the bytes, in this order; reading undoes it in the other (admit
 VERIFIED is no flag on disk: it says of bytes in this process's memory that their signature was checked, or is our own.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.unicode cimport PyUnicode_AsEncodedString, PyUnicode_AsUTF8String
 
-from fastcache.engine.sqlite.connection cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT
+from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT
+from fastcache.engine.codecs.buffers cimport ALIGNMENT, head_size, lay_out, take_apart
 from fastcache.engine.codecs.pickle_scan cimport SETS_FOUND, walk
 
 from fastcache.errors import CacheError, DecodeError, EncodeError
@@ -38,8 +38,6 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
 
 cdef Py_ssize_t SIGNATURE_SIZE = 32
-# Of buffers, for whoever computes with them in vectors.
-cdef Py_ssize_t ALIGNMENT = 64
 # A value of fewer bytes is not compressed, nor one that would not shrink to this share. Measured (bench/compression.py).
 cdef Py_ssize_t SMALLEST_COMPRESSED = 1024
 cdef double WORTH_IT = 0.75
@@ -105,7 +103,8 @@ cdef object blob(bytes payload, Cell* cell):
     return payload
 
 
-cdef class Packed:
+@cython.final
+cdef class EncodedValue:
     """A value that went through the serializer, or was compressed."""
 
     cdef int join(self, Cell* cell) except -1:
@@ -113,16 +112,13 @@ cdef class Packed:
         if self.parts is not None:
             self.payload = b"".join(self.parts)
             self.parts = None
-            if self.known_codec & CODEC_BUFFERS and self.known is None:
-                self.known = self.payload if not self.known_codec & CODEC_VERIFIED else self.payload[ALIGNMENT:]
+            if self.cached_codec & CODEC_BUFFERS and self.cached is None:
+                self.cached = self.payload if not self.cached_codec & CODEC_VERIFIED else self.payload[ALIGNMENT:]
         blob(self.payload, cell)
         return 0
 
 
-cdef class Apart:
-    """A value with buffers that is a map of its file, where it may be changed at any time: what decides is a copy."""
-
-
+@cython.final
 cdef class ValueFormat:
     """How a store keeps values: its serializer, and what compresses.
 
@@ -143,21 +139,21 @@ cdef class ValueFormat:
         return self.trust
 
     cdef object encode(self, object value, const Cell* key, Cell* cell, int* codec):
-        """Fill the cell and the codec; returns what the cell borrows from, a Packed if that is not all of it.
+        """Fill the cell and the codec; returns what the cell borrows from, an EncodedValue if that is not all of it.
 
         Raises:
             EncodeError: the serializer cannot store it.
             UntrustedValueError: it would have to be signed, and there is no secret.
         """
-        owner = encode_native(value, cell, codec)
+        keepalive = encode_native(value, cell, codec)
         if codec[0] == CODEC_SERIALIZED:
             return self.pack(value, key, cell, codec)
         if self.compression and cell.kind in (CELL_TEXT, CELL_BLOB) and cell.size >= SMALLEST_COMPRESSED:
-            return self.compress_native(owner, value, cell, codec)
-        return owner
+            return self.compress_native(keepalive, value, cell, codec)
+        return keepalive
 
     cdef object pack(self, object value, const Cell* key, Cell* cell, int* codec):
-        cdef Packed packed = Packed.__new__(Packed)
+        cdef EncodedValue encoded = EncodedValue.__new__(EncodedValue)
         cdef bint signed = False
         cdef list buffers = None
         cdef int itemsize = 1
@@ -174,38 +170,38 @@ cdef class ValueFormat:
         if not PyBytes_CheckExact(payload):
             raise EncodeError(
                 f"serializer {self.serializer.name!r} must return bytes from dumps, not {type(payload).__name__}")
-        packed.known = payload
-        packed.known_codec = CODEC_SERIALIZED | (CODEC_VERIFIED if signed else 0)
-        packed.payload = payload
+        encoded.cached = payload
+        encoded.cached_codec = CODEC_SERIALIZED | (CODEC_VERIFIED if signed else 0)
+        encoded.payload = payload
         if buffers:
-            packed.known = None
-            packed.known_codec |= CODEC_BUFFERS
-            packed.parts = laid_out(payload, buffers)
+            encoded.cached = None
+            encoded.cached_codec |= CODEC_BUFFERS
+            encoded.parts = lay_out(payload, buffers)
             codec[0] |= CODEC_BUFFERS
         if self.compression:
-            self.compress(packed, codec, itemsize)
+            self.compress(encoded, codec, itemsize)
         if signed:
             codec[0] |= CODEC_SIGNED
-            self.sign(packed, key, codec[0])
-        if packed.parts is None:
-            blob(packed.payload, cell)
+            self.sign(encoded, key, codec[0])
+        if encoded.parts is None:
+            blob(encoded.payload, cell)
         else:
             cell.kind = CELL_BLOB
             cell.data = NULL
-            cell.size = sum(map(len, packed.parts))
-        return packed
+            cell.size = sum(map(len, encoded.parts))
+        return encoded
 
-    cdef int sign(self, Packed packed, const Cell* key, int codec) except -1:
-        if packed.parts is None:
-            packed.payload = self.rules().sign(key_bytes(key), codec, packed.payload) + packed.payload
+    cdef int sign(self, EncodedValue encoded, const Cell* key, int codec) except -1:
+        if encoded.parts is None:
+            encoded.payload = self.rules().sign(key_bytes(key), codec, encoded.payload) + encoded.payload
         else:
-            signature = self.rules().sign(key_bytes(key), codec, packed.parts[0])
-            packed.parts.insert(0, signature.ljust(ALIGNMENT, b"\0"))
+            signature = self.rules().sign(key_bytes(key), codec, encoded.parts[0])
+            encoded.parts.insert(0, signature.ljust(ALIGNMENT, b"\0"))
         return 0
 
-    cdef bint compress(self, Packed packed, int* codec, int itemsize) except -1:
-        """Compress what is packed, if it is worth it."""
-        whole = packed.payload if packed.parts is None else b"".join(packed.parts)
+    cdef bint compress(self, EncodedValue encoded, int* codec, int itemsize) except -1:
+        """Compress what is encoded, if it is worth it."""
+        whole = encoded.payload if encoded.parts is None else b"".join(encoded.parts)
         cdef Py_ssize_t size = len(whole)
         if size < SMALLEST_COMPRESSED:
             return False
@@ -215,28 +211,28 @@ cdef class ValueFormat:
             raise EncodeError(f"compression {self.compressor.name!r} cannot compress a value of {size} bytes") from error
         if compressed is None or len(compressed) > WORTH_IT * size:
             return False
-        if packed.known is None:
-            packed.known = whole
-        packed.parts = None
-        packed.payload = size.to_bytes(8, "little") + compressed
+        if encoded.cached is None:
+            encoded.cached = whole
+        encoded.parts = None
+        encoded.payload = size.to_bytes(8, "little") + compressed
         codec[0] |= self.compression << COMPRESSION_SHIFT
         return True
 
-    cdef object compress_native(self, object owner, object value, Cell* cell, int* codec):
-        cdef Packed packed = Packed.__new__(Packed)
-        cdef int known = codec[0]
-        packed.payload = owner if PyBytes_CheckExact(owner) else PyBytes_FromStringAndSize(cell.data, cell.size)
-        packed.known = value
-        packed.known_codec = CODEC_NATIVE
-        if known == CODEC_NATIVE:
+    cdef object compress_native(self, object keepalive, object value, Cell* cell, int* codec):
+        cdef EncodedValue encoded = EncodedValue.__new__(EncodedValue)
+        cdef int native_codec = codec[0]
+        encoded.payload = keepalive if PyBytes_CheckExact(keepalive) else PyBytes_FromStringAndSize(cell.data, cell.size)
+        encoded.cached = value
+        encoded.cached_codec = CODEC_NATIVE
+        if native_codec == CODEC_NATIVE:
             codec[0] = CODEC_TEXT if cell.kind == CELL_TEXT else CODEC_BYTES
-        if not self.compress(packed, codec, 1):
-            codec[0] = known
-            return owner
-        blob(packed.payload, cell)
-        return packed
+        if not self.compress(encoded, codec, 1):
+            codec[0] = native_codec
+            return keepalive
+        blob(encoded.payload, cell)
+        return encoded
 
-    cdef object admit(self, object stored, const Cell* key, int* codec):
+    cdef object unwrap(self, object stored, const Cell* key, int* codec):
         """Undo what the flags tell of, but for the buffers: returns what ``decode`` takes, and leaves its codec.
 
         Raises:
@@ -253,7 +249,7 @@ cdef class ValueFormat:
                 codec[0] & 0xFF != CODEC_SERIALIZED and codec[0] & (CODEC_SIGNED | CODEC_BUFFERS)):
             refuse_codec(codec[0])
         if codec[0] & CODEC_BUFFERS and type(stored) is memoryview:
-            stored = self.apart(stored, key, codec[0])
+            stored = self.split(stored, key, codec[0])
         elif signed:
             stored = self.verified(stored, key, codec[0])
         if number:
@@ -284,9 +280,9 @@ cdef class ValueFormat:
         self.rules().verify(signature, key_bytes(key), codec, covered)
         return rest
 
-    cdef Apart apart(self, object view, const Cell* key, int codec):
+    cdef SplitPayload split(self, object view, const Cell* key, int codec):
         """The same for a map, with its head copied before it is looked at."""
-        cdef Apart found = Apart.__new__(Apart)
+        cdef SplitPayload found = SplitPayload.__new__(SplitPayload)
         cdef bytes signature = b""
         if codec & CODEC_SIGNED:
             self.expect_signature(len(view), ALIGNMENT)
@@ -300,7 +296,7 @@ cdef class ValueFormat:
         if signature:
             self.rules().verify(signature, key_bytes(key), codec, head)
         found.whole = view
-        found.payload, found.buffers = taken_apart(head, view)
+        found.payload, found.buffers = take_apart(head, view)
         return found
 
     cdef bytes decompressed(self, object stored, int number):
@@ -319,7 +315,7 @@ cdef class ValueFormat:
         return whole
 
     cdef object decode(self, int codec, object stored, bint copy):
-        """The Python value of what the row's column, or the file, holds, once it is admitted.
+        """The Python value of what the row's column, or the file, holds, once it is unwrapped.
 
         Raises:
             DecodeError: it does not fit the codec, or the serializer refuses it.
@@ -337,12 +333,12 @@ cdef class ValueFormat:
                         self.loads = load("pickle").loads
                     return self.loads(stored)
                 return self.rules().unpack(stored, None, False, copy)
-            elif codec & 0xFF == CODEC_SERIALIZED and self.trusts and kind in (bytes, Apart):
+            elif codec & 0xFF == CODEC_SERIALIZED and self.trusts and kind in (bytes, SplitPayload):
                 buffers = None
-                if kind is Apart:
-                    payload, buffers = (<Apart>stored).payload, (<Apart>stored).buffers
+                if kind is SplitPayload:
+                    payload, buffers = (<SplitPayload>stored).payload, (<SplitPayload>stored).buffers
                 elif codec & CODEC_BUFFERS:
-                    payload, buffers = taken_apart(stored, memoryview(stored))
+                    payload, buffers = take_apart(stored, memoryview(stored))
                 else:
                     payload = stored
                 return self.rules().unpack(payload, buffers, codec & CODEC_VERIFIED != 0, copy)
@@ -382,55 +378,3 @@ cdef bytes key_bytes(const Cell* key):
         return (b"t" if key.kind == CELL_TEXT else b"b") + PyBytes_FromStringAndSize(key.data, key.size)
     # Of a row that was planted.
     return b"n"
-
-
-# -- a pickle and the buffers beside it ----------------------------------------------------------------------
-
-cdef list laid_out(bytes payload, list buffers):
-    """The parts of a value with buffers, as they are written one after the other."""
-    cdef list raws = [buffer.raw() for buffer in buffers]
-    head = b"".join([
-        len(raws).to_bytes(8, "little"), len(payload).to_bytes(8, "little"),
-        *[raw.nbytes.to_bytes(8, "little") for raw in raws], payload])
-    cdef list parts = [head]
-    cdef Py_ssize_t end = len(head)
-    for raw in raws:
-        if end % ALIGNMENT:
-            parts.append(bytes(ALIGNMENT - end % ALIGNMENT))
-        parts.append(raw)
-        end = raw.nbytes
-    return parts
-
-
-cdef Py_ssize_t head_size(bytes whole, Py_ssize_t size=-1) except -1:
-    """Of what stands before the first buffer, told from its first 16 bytes, and the size of all."""
-    if size < 0:
-        size = len(whole)
-    if len(whole) >= 16:
-        count = int.from_bytes(whole[:8], "little")
-        length = int.from_bytes(whole[8:16], "little")
-        if 16 + 8 * count + length <= size:
-            return 16 + 8 * count + length
-    raise DecodeError("a stored value ends before its buffers do")
-
-
-cdef tuple taken_apart(bytes head, object whole):
-    """The pickle and the buffers (memoryviews, which keep what they look at)."""
-    cdef Py_ssize_t total = len(whole)
-    cdef Py_ssize_t end = head_size(head, total)
-    cdef Py_ssize_t at
-    count = int.from_bytes(head[:8], "little")
-    cdef Py_ssize_t start = 16 + 8 * count
-    payload = head[start:end]
-    cdef list buffers = []
-    for index in range(count):
-        at = 16 + 8 * index
-        length = int.from_bytes(head[at:at + 8], "little")
-        end += -end % ALIGNMENT
-        if length > total - end:
-            raise DecodeError("a stored value ends before its buffers do")
-        buffers.append(whole[end:end + length])
-        end += length
-    if end != total:
-        raise DecodeError("a stored value goes on behind its buffers")
-    return payload, buffers

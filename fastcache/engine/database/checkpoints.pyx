@@ -49,7 +49,7 @@ cdef class Checkpoints(Participant):
         Maintenance alone would not: while it copies, steady writers append, so that the WAL never starts over. Who has the
         turn completes what it has left, which waits for the disk but is little, and rare."""
         cdef Session session = database.writer
-        cdef int frames = session.connection.witness.frames
+        cdef int frames = session.connection.hooks.frames
         cdef bint call = database.has_trash
         if frames < self.frames_seen:
             # It has started over.

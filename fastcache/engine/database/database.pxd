@@ -4,7 +4,9 @@ from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.writer_lock cimport Turn
 from fastcache.engine.shm.change_log cimport ChangeLog, Commit
-from fastcache.engine.sqlite.connection cimport BusyWait, Cell, Connection, Statement
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.cells cimport Cell
+from fastcache.engine.sqlite.connection cimport Connection, Statement
 
 
 cdef double SOON
@@ -57,7 +59,7 @@ cdef class Database:
 
     # Who is called for maintenance, and what for: a weak reference.
     cdef object keeper
-    cdef object owner
+    cdef object keepalive
     # Whether a fork has come before what waited could be written.
     cdef bint flush_after_fork
     # The thread that tends it just now; 0 if none does.

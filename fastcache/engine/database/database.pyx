@@ -40,7 +40,8 @@ from fastcache.engine.shm.change_log cimport (
     after_commit, announce, announce_nothing, before_commit, is_anyone_starving, settings_changed, settings_version, starve,
     starve_no_more)
 from fastcache.engine.spans cimport begin_span, end_span, spans
-from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW, begin_free_call, end_free_call
+from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
+from fastcache.engine.sqlite.fork_safety cimport begin_free_call, end_free_call
 
 from fastcache.engine.shm import change_log
 from fastcache.engine.sqlite import sql
@@ -147,17 +148,17 @@ cdef class Database:
 
     Args:
         directory: where it lies; made (0700) if absent.
-        owner: a weak reference to what maintenance is called for.
+        keepalive: a weak reference to what maintenance is called for.
         timeout: how long to wait for another writer, in seconds.
         timer: called for the time in seconds since the epoch; None for the system's clock.
-        keeper: called with the owner and a number of seconds, to have it maintained within that time.
+        keeper: called with the keepalive and a number of seconds, to have it maintained within that time.
         durability: "normal", or "full" to have each commit synced to the disk before it returns.
         settings: of a new database; those that are stored replace them.
     """
 
-    def __init__(self, directory, owner, *, timeout, timer, keeper, durability, settings):
+    def __init__(self, directory, keepalive, *, timeout, timer, keeper, durability, settings):
         self.directory = os.path.abspath(os.fspath(directory))
-        self.owner = owner
+        self.keepalive = keepalive
         self.timeout = check_timeout(timeout)
         if timer is not None and not callable(timer):
             raise TypeError(f"timer must be a callable that returns seconds, not {type(timer).__name__}")
@@ -218,7 +219,7 @@ cdef class Database:
             if session.has_wal:
                 clock = session.connection.wal_index()
                 if clock != NULL:
-                    session.connection.know_read_lock()
+                    session.connection.track_read_lock()
                     log = open_log(self.directory)
             self.refuse_if_closed(session)
             self.clock = clock
@@ -288,7 +289,7 @@ cdef class Database:
                 session = Session(self.open_connection(False))
                 self.refuse_if_closed(session)
                 if self.clock != NULL:
-                    session.connection.know_read_lock()
+                    session.connection.track_read_lock()
                 self.reader = session
         finally:
             self.end_opening()
@@ -940,12 +941,12 @@ cdef class Database:
         cdef bint attended = False
         cdef int tries
         interruption = None
-        owner = self.owner()
-        if self.keeper is None or owner is None:
+        keepalive = self.keepalive()
+        if self.keeper is None or keepalive is None:
             return False
         for tries in range(MOST_CALLS):
             try:
-                attended = self.keeper(owner, seconds)
+                attended = self.keeper(keepalive, seconds)
                 break
             except MemoryError:
                 # This comes after a commit, which stands. In vain, it is as if there was no maintenance.

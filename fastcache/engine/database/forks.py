@@ -2,7 +2,7 @@
 
 Before a fork all connections are closed, and until it is done none is opened; both sides reopen on first use. What
 cannot be closed (the forking thread is inside a transaction, another one checks) taints its database for the child,
-which refuses to open it (``inherited``, in sqlite/connection.pyx).
+which refuses to open it (``inherited``, in sqlite/fork_safety.pyx).
 """
 
 from __future__ import annotations

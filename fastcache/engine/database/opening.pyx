@@ -9,7 +9,7 @@ import os
 import stat
 
 from fastcache.engine.shm import change_log
-from fastcache.engine.sqlite import connection as connections, sql
+from fastcache.engine.sqlite import fork_safety, sql
 from fastcache.errors import CacheError, FormatError, NotACacheError, OpenError, TransactionError, system_error
 from fastcache.runtime.imports import warn
 from fastcache.runtime.imports import warn
@@ -46,7 +46,7 @@ def refuse_link(path):
 
 
 cdef Connection connect(str path, str directory, int shards, double timeout, bint lenient):
-    """A connection to the database file; a new one is for its owner alone."""
+    """A connection to the database file; a new one is for its keepalive alone."""
     cdef Connection connection
     new = True
     refuse_link(path)
@@ -61,7 +61,7 @@ cdef Connection connect(str path, str directory, int shards, double timeout, bin
         # SQLite would take less than its smallest page for an empty database.
         if 0 < found.st_size < 512:
             raise NotACacheError(f"{path!r} is not a database; choose another directory")
-        if (found.st_dev, found.st_ino) in connections.inherited:
+        if (found.st_dev, found.st_ino) in fork_safety.inherited:
             raise TransactionError(
                 f"{directory!r} was in use, in a transaction or a check, when this process was forked, so that "
                 "its locks cannot be trusted here; fork outside of these, or start the process with spawn")

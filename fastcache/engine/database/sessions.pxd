@@ -1,7 +1,8 @@
 # A connection with its prepared statements.
 
 from fastcache.engine.shm.wal_clock cimport Tick
-from fastcache.engine.sqlite.connection cimport Cell, Connection, Statement
+from fastcache.engine.sqlite.cells cimport Cell
+from fastcache.engine.sqlite.connection cimport Connection, Statement
 
 
 cdef class Session:

@@ -3,7 +3,7 @@
 
 **The lingering snapshot.** More than half of a single SELECT goes into setting up the statement, and taking and dropping
 the read lock. A session that is read from again, without a commit in between, keeps the statement `get_next` in the middle
-of its rows (connection.pyx: the feed), and with it the read transaction. What is always true: *what is read from a kept snapshot is
+of its rows (row_source.pyx: the feed), and with it the read transaction. What is always true: *what is read from a kept snapshot is
 used only if the clock stands, before and after, where it stood when the snapshot was taken*. So it needs no lock, and has none
 (read_lock.pxd): it is in nobody's way, whatever becomes of its process, and may stay as long as it likes. Nothing else is read from
 the session meanwhile: it is let go of before that, before the session writes, and when the clock has moved. It is never taken
@@ -13,7 +13,8 @@ by the thread that has the turn, so that there is none while the session writes.
 cimport cython
 
 from fastcache.engine.shm.wal_clock cimport read, same, stands, still_stands
-from fastcache.engine.sqlite.connection cimport CELL_NULL, STEP_ROW, Cell
+from fastcache.engine.sqlite.cells cimport CELL_NULL, Cell
+from fastcache.engine.sqlite.connection cimport STEP_ROW
 
 from fastcache.engine.sqlite import sql
 
@@ -77,7 +78,7 @@ cdef class Session:
         if self.get_next.step_for(&nothing) != STEP_ROW:
             return False
         # If a commit came in between, the snapshot is newer than this reading.
-        self.lingers = self.connection.give_read_lock_back() and still_stands(clock, &now)
+        self.lingers = self.connection.release_read_lock() and still_stands(clock, &now)
         if not self.lingers:
             self.get_next.stop()
         return self.lingers

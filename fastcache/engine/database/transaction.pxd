@@ -5,7 +5,7 @@ from fastcache.engine.database.database cimport Database
 
 cdef class Transaction:
     cdef Database database
-    cdef object owner
+    cdef object keepalive
     cdef int state
     cdef unsigned long thread
     cdef long long block

@@ -20,7 +20,7 @@ cdef class Transaction:
     def __cinit__(self, Database database, *_):
         self.database = database
         # What it belongs to lives as long: a temporary directory, too.
-        self.owner = database.owner()
+        self.keepalive = database.keepalive()
         self.state = NEW
 
     def __enter__(self):

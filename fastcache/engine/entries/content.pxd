@@ -3,17 +3,17 @@
 from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.codecs.values cimport ValueFormat
 from fastcache.engine.database.database cimport Database
-from fastcache.engine.entries.entry cimport Entry, Want
-from fastcache.engine.sqlite.connection cimport Cell
+from fastcache.engine.entries.entry cimport Entry, ReadMode
+from fastcache.engine.sqlite.cells cimport Cell
 
 
 cdef class Content:
     cdef ValueFormat format
     cdef ValueFiles files
 
-    cdef bint load(self, Database database, Entry entry, Want want=*) except -1
-    cdef object read_file(self, int codec, object file, object size, Want want)
-    cdef int admit(self, Entry entry, const Cell* key) except -1
+    cdef bint load(self, Database database, Entry entry, ReadMode mode=*) except -1
+    cdef object read_file(self, int codec, object file, object size, ReadMode mode)
+    cdef int unwrap(self, Entry entry, const Cell* key) except -1
     cdef int decode(self, Entry entry, bint copy) except -1
-    cdef int give(self, Entry entry, Want want) except -1
+    cdef int as_mode(self, Entry entry, ReadMode mode) except -1
     cdef object of_scanned(self, object key, object codec, object file, object size, object stored)

@@ -1,16 +1,17 @@
 # cython: nonecheck=True
 """The value of an entry: from what its row says, by way of a value file maybe, to the Python object.
 
-Three steps, in this order: `load` brings what is stored, from the file if it is in one; `admit` has it verified and
-decompressed; `decode` makes the object, or `give` what is wanted of it.
+Three steps, in this order: `load` brings what is stored, from the file if it is in one; `unwrap` has it verified and
+decompressed; `decode` makes the object, or `as_mode` what the reader wants.
 """
 
 cimport cython
 
 from fastcache.engine.blobs.files import MissingFileError
-from fastcache.engine.codecs.values cimport CODEC_BUFFERS, COMPRESSION_SHIFT, Apart
+from fastcache.engine.codecs.buffers cimport SplitPayload
+from fastcache.engine.codecs.values cimport CODEC_BUFFERS, COMPRESSION_SHIFT
 from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE
-from fastcache.engine.sqlite.connection cimport NEVER, cell_of_plain
+from fastcache.engine.sqlite.cells cimport NEVER, cell_of_plain
 
 
 @cython.final
@@ -21,7 +22,7 @@ cdef class Content:
         self.format = format
         self.files = files
 
-    cdef bint load(self, Database database, Entry entry, Want want=VALUE) except -1:
+    cdef bint load(self, Database database, Entry entry, ReadMode mode=VALUE) except -1:
         """Read ``stored`` from the file, if it is in one, or map it. False if the entry has expired (then ``file`` becomes
         None) or its file is missing."""
         if entry.expire != NEVER and entry.expire <= database.now():
@@ -29,35 +30,35 @@ cdef class Content:
             return False
         if entry.file is not None:
             try:
-                entry.stored = self.read_file(entry.codec, entry.file, entry.size, want)
+                entry.stored = self.read_file(entry.codec, entry.file, entry.size, mode)
             except MissingFileError:
                 return False
         return True
 
-    cdef object read_file(self, int codec, object file, object size, Want want):
+    cdef object read_file(self, int codec, object file, object size, ReadMode mode):
         """The content of a value file, of what is in a row: a view of it if that is how it will be used, else bytes."""
-        if not codec >> COMPRESSION_SHIFT and (codec & CODEC_BUFFERS or want == BYTES):
+        if not codec >> COMPRESSION_SHIFT and (codec & CODEC_BUFFERS or mode == BYTES):
             return self.files.map(file, size)
         return self.files.read(file, size)
 
-    cdef int admit(self, Entry entry, const Cell* key) except -1:
+    cdef int unwrap(self, Entry entry, const Cell* key) except -1:
         """Have ``stored`` verified and decompressed, if need be."""
         cdef int codec = entry.codec
-        entry.stored = self.format.admit(entry.stored, key, &codec)
+        entry.stored = self.format.unwrap(entry.stored, key, &codec)
         entry.codec = codec
         return 0
 
     cdef int decode(self, Entry entry, bint copy) except -1:
-        """Turn ``stored``, once it is admitted, into the Python value."""
+        """Turn ``stored``, once it is unwrapped, into the Python value."""
         entry.stored = self.format.decode(entry.codec, entry.stored, copy)
         return 0
 
-    cdef int give(self, Entry entry, Want want) except -1:
-        """Turn ``stored``, once it is admitted, into what is wanted of it."""
-        if want != BYTES:
-            return self.decode(entry, want == COPY)
-        if type(entry.stored) is Apart:
-            entry.stored = (<Apart>entry.stored).whole
+    cdef int as_mode(self, Entry entry, ReadMode mode) except -1:
+        """Turn ``stored``, once it is unwrapped, into what is wanted of it."""
+        if mode != BYTES:
+            return self.decode(entry, mode == COPY)
+        if type(entry.stored) is SplitPayload:
+            entry.stored = (<SplitPayload>entry.stored).whole
         if type(entry.stored) is str:
             entry.stored = (<str>entry.stored).encode("utf-8", "surrogatepass")
         if entry.stored is None or type(entry.stored) in (int, float):
@@ -72,5 +73,5 @@ cdef class Content:
         if file is not None:
             stored = self.read_file(number, file, size, VALUE)
         cell_of_plain(key, &cell)
-        stored = self.format.admit(stored, &cell, &number)
+        stored = self.format.unwrap(stored, &cell, &number)
         return self.format.decode(number, stored, False)

@@ -1,10 +1,11 @@
 # An entry as it was read, and how much of it is wanted.
 
 from fastcache.engine.entries.pending cimport Place
-from fastcache.engine.sqlite.connection cimport Cell, Statement
+from fastcache.engine.sqlite.cells cimport Cell
+from fastcache.engine.sqlite.connection cimport Statement
 
 
-cdef enum Want:
+cdef enum ReadMode:
     # What a read gives: the value, the value with arrays that can be written to, or the bytes that are stored.
     VALUE = 0
     COPY = 1

@@ -4,7 +4,7 @@
 cimport cython
 
 from fastcache.engine.codecs.values cimport CODEC_ON_DISK
-from fastcache.engine.sqlite.connection cimport NEVER, cell_of_plain
+from fastcache.engine.sqlite.cells cimport NEVER, cell_of_plain
 
 
 @cython.no_gc
@@ -38,7 +38,7 @@ cdef Entry entry_of(Place place):
     entry.codec = place.codec
     entry.expire = place.expire
     entry.size = place.size
-    entry.stored = place.known
+    entry.stored = place.cached
     entry.tag = place.tag
     return entry
 

@@ -7,7 +7,7 @@ cimport cython
 
 from fastcache.engine.database.database cimport TENDING_PATIENCE
 from fastcache.engine.entries.removal cimport remove_many
-from fastcache.engine.sqlite.connection cimport NEVER
+from fastcache.engine.sqlite.cells cimport NEVER
 
 from fastcache.engine.sqlite import sql
 

@@ -12,7 +12,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from fastcache.engine.codecs.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_TEXT
 from fastcache.engine.database.database cimport SOON, warn
 from fastcache.engine.eviction.limit cimport cost_of_row
-from fastcache.engine.sqlite.connection cimport CELL_NULL, CELL_TEXT, Cell, cell_of_plain
+from fastcache.engine.sqlite.cells cimport CELL_NULL, CELL_TEXT, Cell, cell_of_plain
 
 from fastcache.errors import CacheError
 
@@ -43,7 +43,7 @@ cdef class FileWrites:
         self.leftovers = leftovers
 
     cdef bint put_file(
-            self, Database database, const Row* row, bint only_if_absent, list parts, object name, object known, int known_codec) except -1:
+            self, Database database, const Row* row, bint only_if_absent, list parts, object name, object cached, int cached_codec) except -1:
         """Store a value in a file: written before the lock is taken, and given its name under it."""
         cdef PendingFile pending
         cdef Row filed
@@ -84,7 +84,7 @@ cdef class FileWrites:
             finally:
                 self.files_stored += pending.committed
             if stored and database.depth == 0 and name is not None:
-                self.writes.keep_own(database, row, name, known, known_codec)
+                self.writes.keep_own(database, row, name, cached, cached_codec)
         except BaseException:
             if reserved and not pending.committed:
                 self.abandon_file(database, pending, True)

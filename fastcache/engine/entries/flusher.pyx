@@ -11,7 +11,7 @@ cimport cython
 from fastcache.engine.database.database cimport CLOSED, OPEN, SOON, TENDING_PATIENCE
 from fastcache.engine.entries.pending cimport Generation, Place, Queue
 from fastcache.engine.eviction.limit cimport cost_of_row
-from fastcache.engine.sqlite.connection cimport NEVER, ROW_SET, Row
+from fastcache.engine.sqlite.cells cimport NEVER, ROW_SET, Row
 
 from fastcache.errors import ClosedError, Timeout
 
@@ -103,7 +103,7 @@ cdef class Flusher(Participant):
         if not queue.attended:
             queue.attended = True
             try:
-                unwritten[id(database)] = database.owner()
+                unwritten[id(database)] = database.keepalive()
                 if not database.call_keeper(queue.delay):
                     self.flush_queue(database, queue)
             except BaseException:

@@ -3,11 +3,11 @@
 from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.entries.flusher cimport Flusher
 from fastcache.engine.entries.pending cimport Queue
-from fastcache.engine.sqlite.connection cimport Row
+from fastcache.engine.sqlite.cells cimport Row
 
 
 cdef class GroupCommit(Participant):
     cdef Flusher flusher
     cdef Queue group
 
-    cdef bint put(self, Database database, const Row* row, object key_owner, object value_owner, object tag_owner) except -1
+    cdef bint put(self, Database database, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive) except -1

@@ -6,7 +6,7 @@ import _thread
 cimport cython
 
 from fastcache.engine.entries.pending cimport Generation
-from fastcache.engine.sqlite.connection cimport ROW_NOTHING
+from fastcache.engine.sqlite.cells cimport ROW_NOTHING
 
 from fastcache.errors import CacheError, StorageError, Timeout
 
@@ -22,13 +22,13 @@ cdef class GroupCommit(Participant):
     cdef int after_fork_in_child(self, Database database) except -1:
         return self.group.forsake()
 
-    cdef bint put(self, Database database, const Row* row, object key_owner, object value_owner, object tag_owner) except -1:
+    cdef bint put(self, Database database, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive) except -1:
         """While another thread commits: set an entry in one commit with all that wait as well.
 
         Whoever has the turn next writes for all. Nobody reads it before, or is told that it is stored."""
         cdef Generation generation = self.group.filling
         cdef Py_ssize_t index = generation.count
-        self.group.put(row, key_owner, value_owner, tag_owner)
+        self.group.put(row, key_keepalive, value_keepalive, tag_keepalive)
         try:
             database.turn.take(database.timeout)
         except Timeout:

@@ -6,7 +6,8 @@ from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.entries.pending cimport Queue
 from fastcache.engine.memory.sieve cimport Kind, Node
 from fastcache.engine.memory.tier cimport Memory
-from fastcache.engine.sqlite.connection cimport Cell, Statement
+from fastcache.engine.sqlite.cells cimport Cell
+from fastcache.engine.sqlite.connection cimport Statement
 
 
 cdef enum Source:
@@ -44,7 +45,7 @@ cdef class Lookup(Participant):
     cdef object serializer
 
     cdef unsigned long long era(self, Database database) noexcept
-    cdef object find(self, Database database, object key, object owner, Cell* cell, Depth depth, Finding* found)
+    cdef object find(self, Database database, object key, object keepalive, Cell* cell, Depth depth, Finding* found)
     cdef bint find_aside(
         self, object name, unsigned long long hashed, Depth depth, bint usable, int committed, Finding* found) except -1
     cdef int ask(self, Database database, const Cell* key, Depth depth, Finding* found) except -1

@@ -18,7 +18,8 @@ from fastcache.engine.codecs.keys cimport canonical_key
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.entries.pending cimport Place
 from fastcache.engine.memory.sieve cimport PRESENT
-from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW, BusyWait
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW
 
 
 @cython.final
@@ -47,17 +48,17 @@ cdef class Lookup(Participant):
             return 0
         return self.tier.catch_up()
 
-    cdef object find(self, Database database, object key, object owner, Cell* cell, Depth depth, Finding* found):
+    cdef object find(self, Database database, object key, object keepalive, Cell* cell, Depth depth, Finding* found):
         """Look for an entry, and say in ``found`` where it is. Returns the key's name in the tier, None where nobody needed it.
 
-        ``owner`` and ``cell`` are the key as it is encoded."""
+        ``keepalive`` and ``cell`` are the key as it is encoded."""
         cdef bint usable
         name = None
         if self.pending is not None:
-            name = canonical_key(key, owner, self.serializer, &cell.hashed)
+            name = canonical_key(key, keepalive, self.serializer, &cell.hashed)
         usable = depth != WHOLE and self.era(database) != 0
         if usable and name is None:
-            name = canonical_key(key, owner, self.serializer, &cell.hashed)
+            name = canonical_key(key, keepalive, self.serializer, &cell.hashed)
         if not self.find_aside(name, cell.hashed, depth, usable, -1, found):
             self.ask(database, cell, depth, found)
             if not usable:

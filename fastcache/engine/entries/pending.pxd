@@ -1,7 +1,7 @@
 # What waits to be written.
 
 from fastcache.engine.shm.change_log cimport Commit
-from fastcache.engine.sqlite.connection cimport Cell, Row
+from fastcache.engine.sqlite.cells cimport Cell, Row
 
 
 cdef class Rows:
@@ -10,11 +10,11 @@ cdef class Rows:
     # Of keys and values.
     cdef readonly long long size
     cdef Py_ssize_t room
-    cdef list owners
+    cdef list keepalives
 
-    cdef int add(self, const Row* row, object key_owner, object value_owner, object tag_owner) except -1
-    cdef int add_deletion(self, const Cell* key, object key_owner) except -1
-    cdef int replace(self, Py_ssize_t index, const Row* row, object value_owner, object tag_owner) except -1
+    cdef int add(self, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive) except -1
+    cdef int add_deletion(self, const Cell* key, object key_keepalive) except -1
+    cdef int replace(self, Py_ssize_t index, const Row* row, object value_keepalive, object tag_keepalive) except -1
     cdef Row* claim(self, const Cell* key) except NULL
     cdef bint is_full(self) noexcept
     cdef int clear(self) except -1
@@ -27,7 +27,7 @@ cdef class Place:
     cdef int codec
     cdef long long expire
     cdef long long size
-    cdef object known
+    cdef object cached
     cdef object tag
 
 
@@ -65,9 +65,9 @@ cdef class Queue:
     cdef bint is_enough(self) noexcept
     cdef bint is_full(self) noexcept
     cdef int put(
-        self, const Row* row, object key_owner, object value_owner, object tag_owner, object name=*, object known=*,
-        int known_codec=*, bint expired=*) except -1
-    cdef int remove(self, object name, const Cell* key, object key_owner) except -1
+        self, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive, object name=*,
+        object cached=*, int cached_codec=*, bint expired=*) except -1
+    cdef int remove(self, object name, const Cell* key, object key_keepalive) except -1
     cdef Place find(self, object name)
     cdef Place find_as_of(self, object name, int committed)
     cdef bint is_committed(self) noexcept

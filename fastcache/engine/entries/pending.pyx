@@ -24,7 +24,7 @@ from cpython.ref cimport PyObject
 from libc.string cimport memset
 
 from fastcache.engine.shm.wal_clock cimport Tick, commit_number, load
-from fastcache.engine.sqlite.connection cimport CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE
+from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_NULL, CELL_TEXT, NEVER, ROW_DELETE
 
 cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object dictionary, object key) except? NULL
@@ -42,48 +42,48 @@ cdef long long MOST_BYTES = 32 * 1024 * 1024
 cdef class Rows:
     """Entries to be written, and keys to be deleted, in the order of their operations.
 
-    A row borrows what its cells point to; `owners` keeps that alive, three objects for each row. All of them are of types
+    A row borrows what its cells point to; `keepalives` keeps that alive, three objects for each row. All of them are of types
     whose end runs no code, so that adding a row, or giving it another value, lets nobody come in between."""
 
     def __cinit__(self):
-        self.owners = []
+        self.keepalives = []
 
     def __dealloc__(self):
         PyMem_RawFree(self.rows)
 
-    cdef int add(self, const Row* row, object key_owner, object value_owner, object tag_owner) except -1:
+    cdef int add(self, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive) except -1:
         """Append an entry to be set."""
         self.claim(&row.key)[0] = row[0]
-        self.owners.append(key_owner)
-        self.owners.append(value_owner)
-        self.owners.append(tag_owner)
+        self.keepalives.append(key_keepalive)
+        self.keepalives.append(value_keepalive)
+        self.keepalives.append(tag_keepalive)
         self.size += row.size
         self.count += 1
         return 0
 
-    cdef int add_deletion(self, const Cell* key, object key_owner) except -1:
+    cdef int add_deletion(self, const Cell* key, object key_keepalive) except -1:
         """Append a key to be deleted."""
         cdef Row* row = self.claim(key)
         row.value.kind = CELL_NULL
         row.tag.kind = CELL_NULL
         row.expire = NEVER
         row.kind = ROW_DELETE
-        self.owners.append(key_owner)
-        self.owners.append(None)
-        self.owners.append(None)
+        self.keepalives.append(key_keepalive)
+        self.keepalives.append(None)
+        self.keepalives.append(None)
         self.count += 1
         return 0
 
-    cdef int replace(self, Py_ssize_t index, const Row* row, object value_owner, object tag_owner) except -1:
+    cdef int replace(self, Py_ssize_t index, const Row* row, object value_keepalive, object tag_keepalive) except -1:
         """Give a row that is to be set another value: as if it had been set again, since a set keeps its place."""
         cdef Row* there = &self.rows[index]
         cdef Cell key = there.key
         self.size += row.size - there.size
         there[0] = row[0]
-        # Its own, which its owner keeps.
+        # Its own, which is kept alive already.
         there.key = key
-        self.owners[3 * index + 1] = value_owner
-        self.owners[3 * index + 2] = tag_owner
+        self.keepalives[3 * index + 1] = value_keepalive
+        self.keepalives[3 * index + 2] = tag_keepalive
         return 0
 
     cdef Row* claim(self, const Cell* key) except NULL:
@@ -113,7 +113,7 @@ cdef class Rows:
         """Forget them all. Takes no memory: undoing must not fail for want of it."""
         self.count = 0
         self.size = 0
-        self.owners.clear()
+        self.keepalives.clear()
         return 0
 
 
@@ -148,8 +148,8 @@ cdef class Queue:
         return self.filling.count >= MOST_ROWS or self.filling.size >= MOST_BYTES
 
     cdef int put(
-            self, const Row* row, object key_owner, object value_owner, object tag_owner, object name=None,
-            object known=None, int known_codec=0, bint expired=False) except -1:
+            self, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive, object name=None,
+            object cached=None, int cached_codec=0, bint expired=False) except -1:
         """Have an entry set; under a name if it is to be found. Nothing here lets anybody come in between.
 
         What waits for the same key is replaced, unless it is to be deleted, or has ``expired``: then this is an
@@ -161,24 +161,24 @@ cdef class Queue:
         if generation.count == 0:
             self.since = monotonic()
         if name is None:
-            return generation.add(row, key_owner, value_owner, tag_owner)
+            return generation.add(row, key_keepalive, value_keepalive, tag_keepalive)
         place = Place.__new__(Place)
         found = PyDict_GetItemWithError(generation.places, name)
         place.index = generation.count
-        place.codec = known_codec
+        place.codec = cached_codec
         place.expire = row.expire
         place.size = row.size
-        place.known = known
-        place.tag = tag_owner
+        place.cached = cached
+        place.tag = tag_keepalive
         if found != NULL and not (<Place>found).deleted and not expired:
             place.index = (<Place>found).index
-            generation.replace(place.index, row, value_owner, tag_owner)
+            generation.replace(place.index, row, value_keepalive, tag_keepalive)
         else:
-            generation.add(row, key_owner, value_owner, tag_owner)
+            generation.add(row, key_keepalive, value_keepalive, tag_keepalive)
         generation.places[name] = place
         return 0
 
-    cdef int remove(self, object name, const Cell* key, object key_owner) except -1:
+    cdef int remove(self, object name, const Cell* key, object key_keepalive) except -1:
         """Have a key deleted."""
         cdef Place place
         cdef Generation generation = self.filling
@@ -190,7 +190,7 @@ cdef class Queue:
             place.index = generation.count
             place.deleted = True
             generation.places[name] = place
-        return generation.add_deletion(key, key_owner)
+        return generation.add_deletion(key, key_keepalive)
 
     cdef Place find(self, object name):
         """The last operation on a key; None if none waits. Runs no Python code.

@@ -2,13 +2,13 @@
 
 from fastcache.engine.database.database cimport Database
 from fastcache.engine.entries.content cimport Content
-from fastcache.engine.entries.entry cimport Entry, Want
+from fastcache.engine.entries.entry cimport Entry, ReadMode
 from fastcache.engine.entries.lookup cimport Lookup
 from fastcache.engine.entries.pending cimport Place
 from fastcache.engine.eviction.limit cimport Limit
 from fastcache.engine.memory.sieve cimport Node
 from fastcache.engine.memory.tier cimport Memory
-from fastcache.engine.sqlite.connection cimport Cell
+from fastcache.engine.sqlite.cells cimport Cell
 
 
 cdef class Reads:
@@ -26,9 +26,9 @@ cdef class Reads:
     cdef object recall(self, Database database, object name, unsigned long long hashed, Node* node, object missing)
     cdef object fetch_row(self, Database database, object key, object missing)
     cdef object fetch_pending(self, Database database, Place place, object missing)
-    cdef object name_of(self, object key, object owner, Cell* cell)
-    cdef Entry fetch_entry(self, Database database, object key, Want want=*)
-    cdef Entry find_entry(self, Database database, object key, Want want=*)
+    cdef object name_of(self, object key, object keepalive, Cell* cell)
+    cdef Entry fetch_entry(self, Database database, object key, ReadMode mode=*)
+    cdef Entry find_entry(self, Database database, object key, ReadMode mode=*)
     cdef bint contains(self, Database database, object key) except -1
     cdef bint recall_presence(self, Database database, const Node* node) except -1
     cdef bint contains_row(self, Database database, object key) except -1

@@ -13,7 +13,8 @@ from fastcache.engine.entries.entry cimport VALUE, entry_of, read_entry
 from fastcache.engine.entries.lookup cimport CONTENT, NOWHERE, PENDING, PRESENCE, REMEMBERED, WHOLE, Finding
 from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED
 from fastcache.engine.spans cimport begin_span, end_span, spans
-from fastcache.engine.sqlite.connection cimport NEVER, STEP_DONE, Statement
+from fastcache.engine.sqlite.cells cimport NEVER
+from fastcache.engine.sqlite.connection cimport STEP_DONE, Statement
 
 from fastcache.engine.sqlite import sql
 
@@ -86,8 +87,8 @@ cdef class Reads:
         cdef Entry entry
         cdef unsigned int row
         database.notice_settings()
-        owner = encode_key(key, self.serializer, &cell)
-        name = self.lookup.find(database, key, owner, &cell, CONTENT, &found)
+        keepalive = encode_key(key, self.serializer, &cell)
+        name = self.lookup.find(database, key, keepalive, &cell, CONTENT, &found)
         if found.source == PENDING:
             return self.fetch_pending(database, <Place>found.place, missing)
         if found.source == REMEMBERED:
@@ -124,7 +125,7 @@ cdef class Reads:
                 return entry.stored
             return missing
         self.limit.note_use_of_row(entry.id)
-        self.content.admit(entry, &cell)
+        self.content.unwrap(entry, &cell)
         stored = entry.stored
         self.content.decode(entry, False)
         if entry.codec < CODEC_SERIALIZED:
@@ -146,15 +147,15 @@ cdef class Reads:
         self.memory_hits += 1
         return entry.stored
 
-    cdef object name_of(self, object key, object owner, Cell* cell):
+    cdef object name_of(self, object key, object keepalive, Cell* cell):
         """What stands for a key in the tier; fills the cell's hash, which a write has to announce.
 
         Also while there is no clock: the write itself may open the connection that has it."""
-        return canonical_key(key, owner, self.serializer, &cell.hashed)
+        return canonical_key(key, keepalive, self.serializer, &cell.hashed)
 
-    cdef Entry fetch_entry(self, Database database, object key, Want want=VALUE):
+    cdef Entry fetch_entry(self, Database database, object key, ReadMode mode=VALUE):
         """The live entry of a key with its value as wanted, or None; counts a hit or a miss."""
-        cdef Entry entry = self.find_entry(database, key, want)
+        cdef Entry entry = self.find_entry(database, key, mode)
         if entry is None:
             self.misses += 1
         else:
@@ -162,23 +163,23 @@ cdef class Reads:
             self.limit.note_use_of_row(entry.id)
         return entry
 
-    cdef Entry find_entry(self, Database database, object key, Want want=VALUE):
+    cdef Entry find_entry(self, Database database, object key, ReadMode mode=VALUE):
         """The same, not counted."""
         cdef Cell cell
         cdef Finding found
         cdef Statement statement
         cdef Entry entry
         cdef str lost = None
-        owner = encode_key(key, self.serializer, &cell)
+        keepalive = encode_key(key, self.serializer, &cell)
         while True:
-            self.lookup.find(database, key, owner, &cell, WHOLE, &found)
+            self.lookup.find(database, key, keepalive, &cell, WHOLE, &found)
             if found.source == NOWHERE:
                 return None
             if found.source == PENDING:
                 entry = entry_of(<Place>found.place)
                 if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
                     return None
-                self.content.give(entry, want)
+                self.content.as_mode(entry, mode)
                 return entry
             statement = <Statement>found.statement
             begin_span(spans)
@@ -187,15 +188,15 @@ cdef class Reads:
             finally:
                 statement.reset()
                 end_span(spans)
-            if self.content.load(database, entry, want):
-                self.content.admit(entry, &cell)
-                self.content.give(entry, want)
+            if self.content.load(database, entry, mode):
+                self.content.unwrap(entry, &cell)
+                self.content.as_mode(entry, mode)
                 return entry
             if entry.file is None:
                 return None
             # The file is gone: replaced between our two looks, unless the row still names the same one.
             if entry.file == lost:
-                self.name_of(key, owner, &cell)
+                self.name_of(key, keepalive, &cell)
                 self.repair_dangling(database, entry, &cell)
                 return None
             lost = entry.file
@@ -219,8 +220,8 @@ cdef class Reads:
         cdef Statement statement
         cdef Place place
         cdef long long expire, size
-        owner = encode_key(key, self.serializer, &cell)
-        name = self.lookup.find(database, key, owner, &cell, PRESENCE, &found)
+        keepalive = encode_key(key, self.serializer, &cell)
+        name = self.lookup.find(database, key, keepalive, &cell, PRESENCE, &found)
         if found.source == PENDING:
             place = <Place>found.place
             return not place.deleted and (place.expire == NEVER or place.expire > database.now())

@@ -7,7 +7,7 @@ from fastcache.engine.entries.pending cimport Rows
 from fastcache.engine.entries.writes cimport Writes
 from fastcache.engine.eviction.limit cimport Limit
 from fastcache.engine.eviction.space cimport Space
-from fastcache.engine.sqlite.connection cimport Cell, Row
+from fastcache.engine.sqlite.cells cimport Cell, Row
 
 
 cdef class RowWrites(Participant):
@@ -21,7 +21,7 @@ cdef class RowWrites(Participant):
     cdef Rows deferred
 
     cdef bint defer(
-        self, Database database, const Row* row, object key_owner, object value_owner, object tag_owner) except -1
+        self, Database database, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive) except -1
     cdef Py_ssize_t write_rows(
         self, Database database, Rows rows, Py_ssize_t start, Py_ssize_t end, bint only_if_absent) except -1
     cdef long long need_of(self, const Row* row) noexcept

@@ -9,8 +9,8 @@ cimport cython
 
 from fastcache.engine.codecs.keys cimport decode_key
 from fastcache.engine.eviction.limit cimport cost_of_row
-from fastcache.engine.sqlite.connection cimport (
-    CELL_BLOB, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, STEP_ROW, Statement, cell_object)
+from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, cell_object
+from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
 
 from fastcache.engine.sqlite import sql
 
@@ -35,9 +35,9 @@ cdef class RowWrites(Participant):
     # -- as a part of transactions ------------------------------------------------------------------------------
 
     cdef bint defer(
-            self, Database database, const Row* row, object key_owner, object value_owner, object tag_owner) except -1:
+            self, Database database, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive) except -1:
         """Inside a transaction: leave it until the next read, or the end, since many at once are cheaper."""
-        self.deferred.add(row, key_owner, value_owner, tag_owner)
+        self.deferred.add(row, key_keepalive, value_keepalive, tag_keepalive)
         database.has_deferred = True
         if self.deferred.is_full():
             self.flush_deferred(database)

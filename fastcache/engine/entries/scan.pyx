@@ -10,7 +10,9 @@ from libc.string cimport memset
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shm.wal_clock cimport read, stands
 from fastcache.engine.spans cimport begin_span, end_span, spans
-from fastcache.engine.sqlite.connection cimport NEVER, STEP_DONE, STEP_ROW, BusyWait, Statement
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.cells cimport NEVER
+from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW, Statement
 
 from fastcache.engine.sqlite import sql
 

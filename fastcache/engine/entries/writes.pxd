@@ -8,7 +8,7 @@ from fastcache.engine.entries.reads cimport Reads
 from fastcache.engine.eviction.limit cimport Limit
 from fastcache.engine.eviction.room cimport Room
 from fastcache.engine.eviction.space cimport Space
-from fastcache.engine.sqlite.connection cimport Cell, Row
+from fastcache.engine.sqlite.cells cimport Cell, Row
 
 
 cdef class Writes:
@@ -21,8 +21,8 @@ cdef class Writes:
     cdef Expiry expiry
 
     cdef bint put_row(
-        self, Database database, const Row* row, bint only_if_absent, object name, object known, int known_codec) except -1
-    cdef int keep_own(self, Database database, const Row* row, object name, object known, int codec) except -1
+        self, Database database, const Row* row, bint only_if_absent, object name, object cached, int cached_codec) except -1
+    cdef int keep_own(self, Database database, const Row* row, object name, object cached, int codec) except -1
     cdef bint write_row(self, Database database, const Row* row, bint only_if_absent, str file) except -1
     cdef bint upsert(self, Database database, const Row* row, bint only_if_absent, str file) except -1
     cdef bint replace_row(self, Database database, const Row* row, bint only_if_absent, str file, long long now) except -1

@@ -14,8 +14,9 @@ from fastcache.engine.entries.entry cimport read_entry
 from fastcache.engine.eviction.limit cimport cost_of_row
 from fastcache.engine.memory.sieve cimport OBJECT, UNDECODED
 from fastcache.engine.spans cimport begin_span, end_span, spans
-from fastcache.engine.sqlite.connection cimport (
-    NEVER, STEP_DONE, STEP_ROW, BusyWait, Statement, cell_object, cell_of_plain)
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.cells cimport NEVER, cell_object, cell_of_plain
+from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW, Statement
 
 from fastcache.engine.sqlite import sql
 
@@ -54,7 +55,7 @@ cdef class Writes:
         self.expiry = expiry
 
     cdef bint put_row(
-            self, Database database, const Row* row, bint only_if_absent, object name, object known, int known_codec) except -1:
+            self, Database database, const Row* row, bint only_if_absent, object name, object cached, int cached_codec) except -1:
         """Store a value in its row."""
         cdef bint stored
         database.take_turn()
@@ -62,18 +63,18 @@ cdef class Writes:
             stored = self.write_row(database, row, only_if_absent, None)
             if database.depth == 0:
                 if stored:
-                    self.keep_own(database, row, name, known, known_codec)
+                    self.keep_own(database, row, name, cached, cached_codec)
                 database.settle()
         finally:
             database.turn.give()
         return stored
 
-    cdef int keep_own(self, Database database, const Row* row, object name, object known, int codec) except -1:
+    cdef int keep_own(self, Database database, const Row* row, object name, object cached, int codec) except -1:
         """Remember what our last commit has stored, if none has followed it. The turn is still held."""
-        if known is None and codec != CODEC_NATIVE:
+        if cached is None and codec != CODEC_NATIVE:
             return 0
         self.lookup.fill(
-            database.own_era, name, row.key.hashed, UNDECODED if codec >= CODEC_SERIALIZED else OBJECT, known, codec,
+            database.own_era, name, row.key.hashed, UNDECODED if codec >= CODEC_SERIALIZED else OBJECT, cached, codec,
             row.expire, self.limit.row_written(database))
         return 0
 

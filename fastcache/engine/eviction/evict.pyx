@@ -20,7 +20,8 @@ from fastcache.engine.codecs.keys cimport canonical_key, decode_key
 from fastcache.engine.database.database cimport TENDING_PATIENCE, know_main_thread, warn
 from fastcache.engine.eviction.policies cimport NO_ROW
 from fastcache.engine.spans cimport begin_span, end_span, spans
-from fastcache.engine.sqlite.connection cimport STEP_ROW, Cell, Statement
+from fastcache.engine.sqlite.cells cimport Cell
+from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
 
 from fastcache.engine.sqlite import sql
 from fastcache.errors import CacheError

@@ -5,7 +5,8 @@ from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.eviction.policies cimport Policy
 from fastcache.engine.memory.sieve cimport Node
 from fastcache.engine.shm.access_table cimport Recency, use_row
-from fastcache.engine.sqlite.connection cimport Cell, Statement
+from fastcache.engine.sqlite.cells cimport Cell
+from fastcache.engine.sqlite.connection cimport Statement
 
 # SQLite's pages, in bytes.
 cdef long long PAGE
@@ -83,7 +84,7 @@ cdef class Limit(Participant):
 
     cdef inline unsigned int row_written(self, Database database) noexcept:
         """What the tier is to know of the row that our last statement has written."""
-        return <unsigned int>database.writer.connection.witness.row if self.recency is not None else 0
+        return <unsigned int>database.writer.connection.hooks.last_row if self.recency is not None else 0
 
 
 

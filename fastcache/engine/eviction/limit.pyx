@@ -8,7 +8,7 @@ cimport cython
 from fastcache.engine.database.database cimport warn
 from fastcache.engine.eviction.policies cimport meaning_of, policy_of
 from fastcache.engine.shm.access_table cimport row_changed
-from fastcache.engine.sqlite.connection cimport CELL_BLOB, CELL_TEXT
+from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_TEXT
 
 from fastcache.engine.sqlite import sql
 from fastcache.errors import TooLargeError

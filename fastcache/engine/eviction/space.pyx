@@ -29,7 +29,7 @@ from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.eviction.limit cimport PAGE, check_limit
 from fastcache.engine.eviction.vacuum cimport lengthen, shorten, vacuum_some
 from fastcache.engine.shm.wal_clock cimport load
-from fastcache.engine.sqlite.connection cimport BusyWait
+from fastcache.engine.sqlite.busy cimport BusyWait
 
 from fastcache.engine.sqlite import sql
 from fastcache.errors import CacheFullError, TransactionError

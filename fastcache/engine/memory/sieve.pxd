@@ -79,4 +79,3 @@ cdef class Sieve:
 
 cdef unsigned long long cost_of(object value) noexcept
 cdef unsigned long long cost_of_utf8(object key) noexcept
-cdef bint is_immutable(object value, int depth) noexcept

@@ -19,6 +19,8 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 
+from fastcache.engine.codecs.plainness cimport NOT_PLAIN, plainness_of
+
 cdef extern from "Python.h":
     int PyObject_RichCompareBool(object one, object other, int operation) except -1
     int Py_EQ
@@ -182,7 +184,7 @@ cdef class Sieve:
 
     cdef void become(self, object key, unsigned long long hashed, object encoded, object value) noexcept:
         """Put a decoded value in the place of the bytes that it came from, if it cannot be changed."""
-        cdef bint immutable = is_immutable(value, 0)
+        cdef bint immutable = plainness_of(value, DEEPEST) != NOT_PLAIN
         cdef unsigned long long before = cost_of(encoded)
         cdef unsigned long long after = cost_of(value)
         cdef Node* node = self.find(key, hashed)
@@ -505,16 +507,3 @@ cdef unsigned long long cost_of_utf8(object key) noexcept:
     if type(key) is not str or PyUnicode_IS_COMPACT_ASCII(key):
         return 0
     return allocated(1 + 3 * <unsigned long long>PyUnicode_GET_LENGTH(key))
-
-
-cdef bint is_immutable(object value, int depth) noexcept:
-    """Whether nobody can change a value: str, bytes, int, float, bool, None, tuples and frozensets of these."""
-    kind = type(value)
-    if kind is str or kind is int or kind is float or kind is bytes or kind is bool or value is None:
-        return True
-    if depth < DEEPEST and (kind is tuple or kind is frozenset):
-        for part in value:
-            if not is_immutable(part, depth + 1):
-                return False
-        return True
-    return False

@@ -26,7 +26,7 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 
 from fastcache.engine.shm.wal_clock cimport load, replace, store
-from fastcache.engine.sqlite.connection cimport ROW_DELETED, ROW_INSERTED
+from fastcache.engine.sqlite.cells cimport ROW_DELETED, ROW_INSERTED
 
 from fastcache.engine.shm.change_log import map_shared, replace_shared
 

@@ -185,9 +185,9 @@ cdef void announce_nothing(Commit* commit) noexcept nogil:
     commit.left = 0
 
 
-cdef void before_commit(void* witness) noexcept nogil:
+cdef void before_commit(void* argument) noexcept nogil:
     """SQLite's commit hook: the write lock is held, and nobody sees the commit yet."""
-    cdef Commit* commit = <Commit*>witness
+    cdef Commit* commit = <Commit*>argument
     cdef unsigned long long* records
     cdef unsigned long long head, size, count, index
     commit.frames = 0
@@ -222,9 +222,9 @@ cdef void before_commit(void* witness) noexcept nogil:
     store(&commit.ring[HEAD], commit.head)
 
 
-cdef void after_commit(void* witness, int frames) noexcept nogil:
+cdef void after_commit(void* argument, int frames) noexcept nogil:
     """SQLite's WAL hook: the commit is visible, and the write lock is free again."""
-    cdef Commit* commit = <Commit*>witness
+    cdef Commit* commit = <Commit*>argument
     cdef Tick now
     commit.frames = <unsigned int>frames
     if commit.header == NULL:

@@ -1,64 +1,9 @@
-# One sqlite3*: open, pragmas, prepared statements, errors, busy waiting. Every call of SQLite's C API is made
-# in connection.pyx; other modules reach it through these methods alone.
+# One sqlite3*: open, pragmas, prepared statements, errors, checkpoints. Other rooms reach SQLite's C API through these
+# methods alone.
 
+from fastcache.engine.sqlite.cells cimport Cell, Row
 from fastcache.engine.sqlite.handles cimport sqlite3, sqlite3_stmt
-
-
-cdef enum CellKind:
-    # SQLite's own numbers for its storage classes.
-    CELL_INTEGER = 1
-    CELL_REAL = 2
-    CELL_TEXT = 3
-    CELL_BLOB = 4
-    CELL_NULL = 5
-
-
-ctypedef struct Cell:
-    # One value as SQLite knows it. `data` is borrowed from whoever filled the cell.
-    CellKind kind
-    long long integer
-    double real
-    const char* data
-    Py_ssize_t size
-    # Of a key, the hash that is the same in every process.
-    unsigned long long hashed
-
-
-cdef enum RowKind:
-    ROW_SET = 0
-    ROW_DELETE = 1
-    # Withdrawn.
-    ROW_NOTHING = 2
-
-
-# One entry to be written, on its way through the engine and as the batch hands it out. What its cells borrow belongs to
-# whoever made it.
-ctypedef struct Row:
-    Cell key
-    # NULL where the value is in a file.
-    Cell value
-    Cell tag
-    int codec
-    # Bytes of the value, wherever it is.
-    long long size
-    # In ms since the epoch, or NEVER.
-    long long expire
-    RowKind kind
-
-
-cdef enum RowChange:
-    # SQLite's own numbers for what a statement has done to a row.
-    ROW_DELETED = 9
-    ROW_INSERTED = 18
-    ROW_UPDATED = 23
-
-
-# Milliseconds since the epoch that stand for "never expires".
-cdef extern from *:
-    """
-    #define FASTCACHE_NEVER 0x7FFFFFFFFFFFFFFFLL
-    """
-    const long long NEVER "FASTCACHE_NEVER"
+from fastcache.engine.sqlite.row_source cimport RowSource
 
 
 cdef enum Step:
@@ -69,36 +14,23 @@ cdef enum Step:
 
 # Called by SQLite in the middle of a step: with the write lock held, just before a commit becomes visible; and just after
 # it has, with the number of frames that the WAL then holds.
-ctypedef void (*BeforeCommit)(void* witness) noexcept nogil
-ctypedef void (*AfterCommit)(void* witness, int frames) noexcept nogil
+ctypedef void (*BeforeCommit)(void* argument) noexcept nogil
+ctypedef void (*AfterCommit)(void* argument, int frames) noexcept nogil
 # Called for each row that is inserted, changed or deleted.
-ctypedef void (*RowChanged)(void* place, int change, long long row) noexcept nogil
+ctypedef void (*RowChanged)(void* argument, int change, long long row) noexcept nogil
 
 
-cdef struct Witness:
-    BeforeCommit before
-    AfterCommit after
-    void* itself
+# What is called in the middle of a step, with what, and what was seen there.
+cdef struct Hooks:
+    BeforeCommit before_commit
+    AfterCommit after_commit
+    void* commit_argument
+    RowChanged row_changed
+    void* row_argument
+    # How many the WAL held after the last commit.
     int frames
-    RowChanged changed
-    void* place
     # The one that was inserted or changed last.
-    long long row
-
-
-cdef struct Offer:
-    const Row* rows
-    Py_ssize_t count
-
-
-cdef class BusyWait:
-    cdef double timeout
-    cdef double started
-    # How long, when it was last asked to pause, in seconds.
-    cdef double waited
-    cdef object doing
-
-    cdef int pause(self) except -1
+    long long last_row
 
 
 cdef class Connection:
@@ -110,17 +42,17 @@ cdef class Connection:
     # The ReadLock of its file (read_lock.pxd), if that is known; else NULL.
     cdef void* read_lock
     # What the system said last when a step had failed.
-    cdef int seen_errno
-    cdef Witness witness
-    # The key that the feed hands out, and the rows of the batch.
-    cdef Cell asked
-    cdef Offer offered
+    cdef int step_errno
+    cdef Hooks hooks
+    # The one row of the feed, whose key is what `step_for` looks for.
+    cdef Row asked
+    cdef RowSource feed
+    cdef RowSource batch
 
     cdef int make_tables(self) except -1
     cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept
     cdef int busy_or_raise(self, int code, object doing) except -1
     cdef int system_errno(self, int primary) noexcept
-    cdef int count_closed(self) except -1
     cdef int close(self, bint checkpoint=*) except -1
     cdef void abandon(self) noexcept
     cdef int refuse_read_only(self) except -1
@@ -129,11 +61,11 @@ cdef class Connection:
     cdef int total_changes(self) noexcept
     cdef int checkpoint(self, bint restart=*) except -1
     cdef const unsigned long long* wal_index(self) noexcept
-    cdef void know_read_lock(self) noexcept
+    cdef void track_read_lock(self) noexcept
     cdef bint has_no_snapshot(self) noexcept
-    cdef bint give_read_lock_back(self) noexcept
-    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* witness) noexcept
-    cdef void watch_rows(self, RowChanged changed, void* place) noexcept
+    cdef bint release_read_lock(self) noexcept
+    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* argument) noexcept
+    cdef void watch_rows(self, RowChanged changed, void* argument) noexcept
     cdef int execute(self, str text) except -1
     cpdef list query(self, str text, tuple parameters=*, bint release_gil=*)
     cdef list rows_of(self, str text, tuple parameters, bint release_gil)
@@ -164,9 +96,3 @@ cdef class Statement:
     cdef bint column_is_null(self, int index) noexcept
     cdef bint column_is_integer(self, int index) noexcept
     cdef object column_object(self, int index)
-
-
-cdef object cell_object(const Cell* cell)
-cdef object cell_of_plain(object value, Cell* cell)
-cdef int begin_free_call(bint waits=*) except -1
-cdef void end_free_call() noexcept

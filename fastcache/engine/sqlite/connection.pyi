@@ -1,15 +1,10 @@
 from typing import Any, Final, final
 
-from typing_extensions import Self, disjoint_base
+from typing_extensions import Self
 
 OLDEST_SQLITE: Final[tuple[int, int, int]]
 sqlite_version: str
 sqlite_version_info: tuple[int, ...]
-inherited: set[tuple[int, int]]
-
-@disjoint_base
-class BusyWait:
-    def __new__(cls, timeout: float, doing: object) -> Self: ...
 
 @final
 class Connection:

@@ -1,7 +1,7 @@
-"""One connection to one database: open, prepared statements, errors, busy waiting, checkpoints.
+"""One connection to one database: open, prepared statements, errors, checkpoints.
 
-This is the only module that calls SQLite's C API, hence the only one that links it: a process holds one copy
-of SQLite, whichever was chosen when building.
+Of this room, it and row_source.pyx call SQLite's C API, and nobody else does. They share the one object that links it: so a
+process holds one copy of SQLite, whichever was chosen when building.
 
 A connection has no mutex of its own (SQLITE_OPEN_NOMUTEX). Who uses it makes sure that one thread at a time
 does: either the GIL is held from the first bind to the reset, with nothing in between that can run Python code
@@ -16,23 +16,22 @@ In all of the engine, locks are taken and given back by calls: the code that Cyt
 there was no memory for a traceback.
 """
 
-import _thread
 import os
-import time
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.pythread cimport PyThread_get_thread_ident
-from cpython.exc cimport PyErr_CheckSignals
-from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.string cimport memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from fastcache.engine.sqlite.read_lock cimport ReadLock, give_lock_back, know_lock
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.cells cimport (
+    CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, ROW_DELETED, Cell, CellKind, Row, cell_object,
+    cell_of_plain)
+from fastcache.engine.sqlite.fork_safety cimport begin_free_call, count_closed, count_opened, end_free_call
+from fastcache.engine.sqlite.read_lock cimport ReadLock, release_lock, track_lock
+from fastcache.engine.sqlite.row_source cimport attach_source, make_batch, make_feed
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.sqlite3 cimport *
 
 from fastcache.engine.sqlite import sql
-from fastcache.runtime import fork
 from fastcache.errors import (
     ClosedError,
     CorruptError,
@@ -41,7 +40,6 @@ from fastcache.errors import (
     OpenError,
     SQLiteError,
     StorageError,
-    Timeout,
     TooLargeError,
     system_error,
 )
@@ -49,12 +47,6 @@ from fastcache.errors import (
 cdef extern from "<errno.h>":
     int ENOENT
     int errno
-
-cdef extern from "Python.h":
-    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
-    Py_UCS4 PyUnicode_MAX_CHAR_VALUE(object text)
-    Py_ssize_t PyUnicode_GET_LENGTH(object text)
-    Py_UCS4 PyUnicode_READ_CHAR(object text, Py_ssize_t index)
 
 OLDEST_SQLITE = (3, 37, 0)
 sqlite_version = (<bytes>sqlite3_libversion()).decode()
@@ -70,11 +62,6 @@ if not sqlite3_threadsafe():
         "fastcache cannot use this SQLite: it was built without thread safety (SQLITE_THREADSAFE=0)"
     )
 
-# The naps of a waiter: a part of what it has waited already, from the first to the longest, in seconds.
-cdef double FIRST_NAP = 30e-6
-cdef double NAP_SHARE = 0.1
-cdef double LONGEST_NAP = 2e-3
-
 # How often a checkpoint that restarts the WAL asks for a lock that another holds, and how long it sleeps in between, in
 # microseconds.
 cdef int RESTART_TRIES = 50
@@ -82,100 +69,6 @@ cdef int RESTART_NAP = 100
 
 # The unit in which SQLite maps the wal-index, in bytes.
 cdef int WAL_INDEX_REGION = 32768
-
-# How many connections this process has open on each path. What is left of it when a fork comes is inherited.
-cdef dict opened = {}
-
-inherited = set()
-"""Database files (device, inode) that this process must not open: it was forked inside a transaction on them."""
-
-
-# Calls of SQLite that give up the GIL without a turn: opening, closing, long queries. A fork waits for them, and keeps
-# others from beginning: SQLite's own mutexes, locked by a thread that the child does not have, would stay locked there for
-# ever, and a connection that is made meanwhile would be both's.
-cdef int free_calls = 0
-# The thread that forks; 0 if none does.
-cdef unsigned long forking = 0
-# How often who waits for that looks again, and how long a fork waits, in seconds.
-cdef double FORK_NAP = 0.0005
-cdef double FORK_PATIENCE = 10.0
-
-
-cdef extern from *:
-    """
-    #if defined(_MSC_VER)
-    static __declspec(thread) int fastcache_free_depth = 0;
-    #else
-    static __thread int fastcache_free_depth = 0;
-    #endif
-    """
-    # How deep this thread is in such calls.
-    int fastcache_free_depth
-
-
-cdef int begin_free_call(bint waits=True) except -1:
-    """Nested ones wait for no fork, nor does who has SQLite's lock, for which the one that forks may be waiting."""
-    global free_calls, fastcache_free_depth
-    if fastcache_free_depth == 0:
-        while waits and forking != 0 and forking != <unsigned long>PyThread_get_thread_ident():
-            time.sleep(FORK_NAP)
-        free_calls += 1
-    fastcache_free_depth += 1
-    return 0
-
-
-cdef void end_free_call() noexcept:
-    global free_calls, fastcache_free_depth
-    fastcache_free_depth -= 1
-    if fastcache_free_depth == 0:
-        free_calls -= 1
-
-
-def _hold_free_calls():
-    """Before a fork: let no call begin that gives up the GIL without a turn, and wait for those under way."""
-    global forking
-    deadline = time.monotonic() + FORK_PATIENCE
-    while forking != 0 and forking != <unsigned long>PyThread_get_thread_ident():
-        # Another thread forks, too.
-        time.sleep(FORK_NAP)
-    forking = <unsigned long>PyThread_get_thread_ident()
-    # Not for the one that this thread itself is in.
-    while free_calls > (fastcache_free_depth != 0) and time.monotonic() < deadline:
-        time.sleep(FORK_NAP)
-
-
-def _resume_free_calls():
-    """After a fork, in the process that has forked."""
-    global forking
-    if forking == <unsigned long>PyThread_get_thread_ident():
-        forking = 0
-
-
-def _renew_free_calls():
-    """After a fork, in the child: whoever was in such a call does not exist there."""
-    global forking, free_calls, fastcache_free_depth
-    forking = 0
-    free_calls = 0
-    fastcache_free_depth = 0
-
-
-def _inherit():
-    """In a child: what is open yet is the parent's."""
-    _renew_free_calls()
-    paths = list(opened)
-    opened.clear()
-    for path in paths:
-        try:
-            status = os.stat(path)
-        except OSError:
-            # Removed: then nobody can open it by this path.
-            continue
-        inherited.add((status.st_dev, status.st_ino))
-
-
-fork.CALLS.before, fork.CALLS.in_parent = _hold_free_calls, _resume_free_calls
-fork.CALLS.unnoticed, fork.CALLS.in_child = _renew_free_calls, _inherit
-
 
 cdef int errno_of_making(str path) except -1:
     """Why no file can be made beside another one (an errno); 0 if it can."""
@@ -188,264 +81,36 @@ cdef int errno_of_making(str path) except -1:
     return 0
 
 
-cdef class BusyWait:
-    """Waiting for a lock that another connection holds: back off, then give up with Timeout."""
-
-    def __cinit__(self, double timeout, doing, double started=0.0):
-        self.timeout = timeout
-        self.doing = doing
-        self.started = started
-
-    cdef int pause(self) except -1:
-        """Sleep a little without the GIL; raise Timeout once ``timeout`` seconds have gone by."""
-        cdef double now = time.monotonic()
-        cdef double left, nap
-        if self.started == 0.0:
-            self.started = now
-        self.waited = now - self.started
-        left = self.timeout - self.waited
-        if left <= 0.0:
-            raise Timeout(
-                f"{self.doing}: the database was locked by another writer for the whole timeout of "
-                f"{self.timeout:g} s"
-            )
-        nap = min(LONGEST_NAP, max(FIRST_NAP, self.waited * NAP_SHARE))
-        # A signal that comes in between two naps interrupts neither.
-        PyErr_CheckSignals()
-        # Waiters that woke in step would keep colliding: each its own part of it, by the last digits of its clock.
-        time.sleep(min(left, nap * (0.5 + 0.5 * (<long long>(now * 1e9) % 1000) / 1000.0)))
-        return 0
-
-
-cdef int commit_hook(void* witness) noexcept nogil:
-    cdef Witness* told = <Witness*>witness
-    if told.before != NULL:
-        told.before(told.itself)
+cdef int commit_hook(void* argument) noexcept nogil:
+    cdef Hooks* hooks = <Hooks*>argument
+    if hooks.before_commit != NULL:
+        hooks.before_commit(hooks.commit_argument)
     return 0
 
 
-cdef int wal_hook(void* witness, sqlite3* db, const char* name, int frames) noexcept nogil:
-    cdef Witness* told = <Witness*>witness
-    told.frames = frames
-    if told.after != NULL:
-        told.after(told.itself, frames)
+cdef int wal_hook(void* argument, sqlite3* db, const char* name, int frames) noexcept nogil:
+    cdef Hooks* hooks = <Hooks*>argument
+    hooks.frames = frames
+    if hooks.after_commit != NULL:
+        hooks.after_commit(hooks.commit_argument, frames)
     return SQLITE_OK
 
 
-cdef void update_hook(void* witness, int change, const char* base, const char* table, sqlite3_int64 row) noexcept nogil:
+cdef void update_hook(
+        void* argument, int change, const char* base, const char* table, sqlite3_int64 row) noexcept nogil:
     # Of our tables, SQLite tells of `entry` alone: the others have no rowids.
-    cdef Witness* told = <Witness*>witness
+    cdef Hooks* hooks = <Hooks*>argument
     if change != ROW_DELETED:
-        told.row = row
-    told.changed(told.place, change, row)
+        hooks.last_row = row
+    hooks.row_changed(hooks.row_argument, change, row)
 
 
-cdef int be_patient(void* nothing, int tries) noexcept nogil:
+cdef int restart_busy_handler(void* argument, int tries) noexcept nogil:
     cdef sqlite3_vfs* system = sqlite3_vfs_find(NULL)
     if tries >= RESTART_TRIES or system == NULL:
         return 0
     system.xSleep(system, RESTART_NAP)
     return 1
-
-
-# -- the feed: a virtual table of one row for ever, whose one column is the key that a connection is asked for next. Joined
-# with it, a statement that is never reset finds one key after the other: no parameter to bind, no cursor to open, no lock
-# to take. https://sqlite.org/vtab.html
-
-cdef struct Feed:
-    sqlite3_vtab base
-    const Cell* asked
-
-
-cdef int connect_feed(
-        sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
-        char** message) noexcept nogil:
-    cdef Feed* feed
-    cdef int code = sqlite3_declare_vtab(db, "CREATE TABLE feed (key)")
-    if code != SQLITE_OK:
-        return code
-    feed = <Feed*>sqlite3_malloc(sizeof(Feed))
-    if feed == NULL:
-        return SQLITE_NOMEM
-    memset(feed, 0, sizeof(Feed))
-    feed.asked = <const Cell*>aux
-    table[0] = <sqlite3_vtab*>feed
-    return SQLITE_OK
-
-
-cdef int plan_feed(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil:
-    info.estimatedCost = 1.0
-    info.estimatedRows = 1
-    return SQLITE_OK
-
-
-cdef int free_table(sqlite3_vtab* table) noexcept nogil:
-    sqlite3_free(table)
-    return SQLITE_OK
-
-
-cdef int open_feed(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept nogil:
-    cursor[0] = <sqlite3_vtab_cursor*>sqlite3_malloc(sizeof(sqlite3_vtab_cursor))
-    if cursor[0] == NULL:
-        return SQLITE_NOMEM
-    memset(cursor[0], 0, sizeof(sqlite3_vtab_cursor))
-    return SQLITE_OK
-
-
-cdef int free_cursor(sqlite3_vtab_cursor* cursor) noexcept nogil:
-    sqlite3_free(cursor)
-    return SQLITE_OK
-
-
-cdef int begin_feed(
-        sqlite3_vtab_cursor* cursor, int number, const char* text, int count, sqlite3_value** values) noexcept nogil:
-    return SQLITE_OK
-
-
-cdef int next_of_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
-    return SQLITE_OK
-
-
-cdef int end_of_feed(sqlite3_vtab_cursor* cursor) noexcept nogil:
-    return 0
-
-
-cdef int key_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) noexcept nogil:
-    result_of((<Feed*>cursor.pVtab).asked, context)
-    return SQLITE_OK
-
-
-cdef void result_of(const Cell* cell, sqlite3_context* context) noexcept nogil:
-    """Hand a cell to SQLite, which is done with what it borrows before the statement is reset."""
-    if cell.kind == CELL_TEXT:
-        sqlite3_result_text64(context, cell.data, <unsigned long long>cell.size, SQLITE_STATIC, SQLITE_UTF8)
-    elif cell.kind == CELL_BLOB:
-        sqlite3_result_blob64(context, cell.data, <unsigned long long>cell.size, SQLITE_STATIC)
-    elif cell.kind == CELL_INTEGER:
-        sqlite3_result_int64(context, cell.integer)
-    elif cell.kind == CELL_REAL:
-        sqlite3_result_double(context, cell.real)
-    else:
-        sqlite3_result_null(context)
-
-
-cdef int row_of_feed(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept nogil:
-    row[0] = 1
-    return SQLITE_OK
-
-
-cdef sqlite3_module feed_module
-memset(&feed_module, 0, sizeof(feed_module))
-# No xCreate: it exists in each connection that knows the module, and cannot be made in a file
-# (https://sqlite.org/vtab.html#eponymous_only_virtual_tables).
-feed_module.xConnect = connect_feed
-feed_module.xBestIndex = plan_feed
-feed_module.xDisconnect = free_table
-feed_module.xDestroy = free_table
-feed_module.xOpen = open_feed
-feed_module.xClose = free_cursor
-feed_module.xFilter = begin_feed
-feed_module.xNext = next_of_feed
-feed_module.xEof = end_of_feed
-feed_module.xColumn = key_of_feed
-feed_module.xRowid = row_of_feed
-
-
-# -- the batch: a virtual table of the rows that a connection is offered, so that one statement writes them all.
-
-cdef struct Batch:
-    sqlite3_vtab base
-    const Offer* offered
-
-
-cdef struct BatchCursor:
-    sqlite3_vtab_cursor base
-    Py_ssize_t index
-
-
-cdef int connect_batch(
-        sqlite3* db, void* aux, int count, const char* const* arguments, sqlite3_vtab** table,
-        char** message) noexcept nogil:
-    cdef Batch* batch
-    cdef int code = sqlite3_declare_vtab(db, "CREATE TABLE batch (key, codec, size, expire, tag, value)")
-    if code != SQLITE_OK:
-        return code
-    batch = <Batch*>sqlite3_malloc(sizeof(Batch))
-    if batch == NULL:
-        return SQLITE_NOMEM
-    memset(batch, 0, sizeof(Batch))
-    batch.offered = <const Offer*>aux
-    table[0] = <sqlite3_vtab*>batch
-    return SQLITE_OK
-
-
-cdef int plan_batch(sqlite3_vtab* table, sqlite3_index_info* info) noexcept nogil:
-    info.estimatedCost = 1000.0
-    info.estimatedRows = 1000
-    return SQLITE_OK
-
-
-cdef int open_batch(sqlite3_vtab* table, sqlite3_vtab_cursor** cursor) noexcept nogil:
-    cursor[0] = <sqlite3_vtab_cursor*>sqlite3_malloc(sizeof(BatchCursor))
-    if cursor[0] == NULL:
-        return SQLITE_NOMEM
-    memset(cursor[0], 0, sizeof(BatchCursor))
-    return SQLITE_OK
-
-
-cdef int begin_batch(
-        sqlite3_vtab_cursor* cursor, int number, const char* text, int count, sqlite3_value** values) noexcept nogil:
-    (<BatchCursor*>cursor).index = 0
-    return SQLITE_OK
-
-
-cdef int next_of_batch(sqlite3_vtab_cursor* cursor) noexcept nogil:
-    (<BatchCursor*>cursor).index += 1
-    return SQLITE_OK
-
-
-cdef int end_of_batch(sqlite3_vtab_cursor* cursor) noexcept nogil:
-    return (<BatchCursor*>cursor).index >= (<Batch*>cursor.pVtab).offered.count
-
-
-cdef int column_of_batch(sqlite3_vtab_cursor* cursor, sqlite3_context* context, int column) noexcept nogil:
-    cdef const Row* row = &(<Batch*>cursor.pVtab).offered.rows[(<BatchCursor*>cursor).index]
-    if column == 0:
-        result_of(&row.key, context)
-    elif column == 1:
-        sqlite3_result_int64(context, row.codec)
-    elif column == 2:
-        sqlite3_result_int64(context, row.value.size)
-    elif column == 3:
-        if row.expire == NEVER:
-            sqlite3_result_null(context)
-        else:
-            sqlite3_result_int64(context, row.expire)
-    elif column == 4:
-        result_of(&row.tag, context)
-    else:
-        result_of(&row.value, context)
-    return SQLITE_OK
-
-
-cdef int row_of_batch(sqlite3_vtab_cursor* cursor, sqlite3_int64* row) noexcept nogil:
-    row[0] = (<BatchCursor*>cursor).index
-    return SQLITE_OK
-
-
-cdef sqlite3_module batch_module
-memset(&batch_module, 0, sizeof(batch_module))
-batch_module.xConnect = connect_batch
-batch_module.xBestIndex = plan_batch
-batch_module.xDisconnect = free_table
-batch_module.xDestroy = free_table
-batch_module.xOpen = open_batch
-batch_module.xClose = free_cursor
-batch_module.xFilter = begin_batch
-batch_module.xNext = next_of_batch
-batch_module.xEof = end_of_batch
-batch_module.xColumn = column_of_batch
-batch_module.xRowid = row_of_batch
 
 
 cdef sqlite3_file* database_file(sqlite3* db) noexcept:
@@ -481,7 +146,7 @@ cdef class Connection:
             with nogil:
                 code = sqlite3_open_v2(filename, &self.db, flags, NULL)
             if code == SQLITE_OK:
-                opened[path] = opened.get(path, 0) + 1
+                count_opened(path)
         finally:
             end_free_call()
         if code != SQLITE_OK:
@@ -499,8 +164,8 @@ cdef class Connection:
         code = sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>(not lenient), <int*>NULL)
         if code != SQLITE_OK:
             self.busy_or_raise(code, "set up the connection")
-        sqlite3_wal_hook(self.db, wal_hook, &self.witness)
-        self.asked.kind = CELL_NULL
+        sqlite3_wal_hook(self.db, wal_hook, &self.hooks)
+        self.asked.key.kind = CELL_NULL
         # Before the database is first looked at: what cannot be had for oneself alone times out here.
         for pragma in (sql.EXCLUSIVE,) * exclusive + (sql.LENIENT,) * lenient + sql.PRAGMAS:
             self.execute(pragma)
@@ -509,17 +174,20 @@ cdef class Connection:
         """Make the feed and the batch: tables that exist without being created, in this connection alone."""
         cdef bytes feed = sql.FEED.encode()
         cdef bytes batch = sql.BATCH.encode()
-        cdef int code = sqlite3_create_module_v2(self.db, PyBytes_AS_STRING(feed), &feed_module, &self.asked, NULL)
+        cdef int code
+        make_feed(&self.feed, &self.asked)
+        make_batch(&self.batch)
+        code = attach_source(self.db, PyBytes_AS_STRING(feed), &self.feed)
         if code == SQLITE_OK:
-            code = sqlite3_create_module_v2(self.db, PyBytes_AS_STRING(batch), &batch_module, &self.offered, NULL)
+            code = attach_source(self.db, PyBytes_AS_STRING(batch), &self.batch)
         if code != SQLITE_OK:
             self.busy_or_raise(code, "set up the connection")
         return 0
 
     cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept:
         """Have the batch consist of these rows."""
-        self.offered.rows = rows
-        self.offered.count = count
+        self.batch.rows = rows
+        self.batch.count = count
 
     def __dealloc__(self):
         # Not close(): at this point nothing can be raised, and no method may be called on self.
@@ -531,15 +199,7 @@ cdef class Connection:
                 statement = sqlite3_next_stmt(self.db, NULL)
             # With the GIL, since nobody holds a lock that would keep a fork from coming in between.
             sqlite3_close(self.db)
-            self.count_closed()
-
-    cdef int count_closed(self) except -1:
-        left = opened.get(self.path, 0) - 1
-        if left > 0:
-            opened[self.path] = left
-        else:
-            opened.pop(self.path, None)
-        return 0
+            count_closed(self.path)
 
     cdef int close(self, bint checkpoint=True) except -1:
         """Finalize every statement and close. With ``checkpoint`` off the last connection of all leaves the
@@ -569,7 +229,7 @@ cdef class Connection:
                 # It goes with what uses it yet.
                 sqlite3_close_v2(db)
         end_free_call()
-        self.count_closed()
+        count_closed(self.path)
         if code != SQLITE_OK:
             raise StorageError(f"cannot close {self.path!r}: it is still in use")
         return 0
@@ -634,7 +294,7 @@ cdef class Connection:
                     journal.pMethods.xFileControl(journal, SQLITE_FCNTL_LAST_ERRNO, &number)
         if number == 0 and primary == SQLITE_IOERR:
             # Some versions of SQLite tell nobody why a commit has failed.
-            number = self.seen_errno
+            number = self.step_errno
         return number
 
     cdef int refuse_read_only(self) except -1:
@@ -665,7 +325,7 @@ cdef class Connection:
         cdef int mode = SQLITE_CHECKPOINT_RESTART if restart else SQLITE_CHECKPOINT_PASSIVE
         with nogil:
             if restart:
-                sqlite3_busy_handler(self.db, be_patient, NULL)
+                sqlite3_busy_handler(self.db, restart_busy_handler, NULL)
             code = sqlite3_wal_checkpoint_v2(self.db, NULL, mode, &frames, &copied)
             if restart:
                 sqlite3_busy_handler(self.db, NULL, NULL)
@@ -686,34 +346,34 @@ cdef class Connection:
             return NULL
         return <const unsigned long long*>region
 
-    cdef void know_read_lock(self) noexcept:
-        """From now on have its snapshots' lock known, if that can be; nothing is read from it just now."""
+    cdef void track_read_lock(self) noexcept:
+        """From now on keep track of its snapshots' lock, if that can be; nothing is read from it just now."""
         cdef sqlite3_file* file = database_file(self.db)
         if file != NULL and self.read_lock == NULL:
-            self.read_lock = know_lock(file)
+            self.read_lock = track_lock(file)
 
     cdef bint has_no_snapshot(self) noexcept:
         """Whether it is known that nothing is read from it just now."""
         return self.read_lock != NULL and (<ReadLock*>self.read_lock).held == 0
 
-    cdef bint give_read_lock_back(self) noexcept:
+    cdef bint release_read_lock(self) noexcept:
         """Unlock what its snapshot holds, which goes on; returns whether that could be done."""
-        return self.read_lock != NULL and give_lock_back(<ReadLock*>self.read_lock)
+        return self.read_lock != NULL and release_lock(<ReadLock*>self.read_lock)
 
-    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* witness) noexcept:
+    cdef void watch_commits(self, BeforeCommit before, AfterCommit after, void* argument) noexcept:
         """Have both called around each commit of this connection that changes something."""
-        self.witness.before = before
-        self.witness.after = after
-        self.witness.itself = witness
-        sqlite3_commit_hook(self.db, commit_hook, &self.witness)
+        self.hooks.before_commit = before
+        self.hooks.after_commit = after
+        self.hooks.commit_argument = argument
+        sqlite3_commit_hook(self.db, commit_hook, &self.hooks)
 
-    cdef void watch_rows(self, RowChanged changed, void* place) noexcept:
+    cdef void watch_rows(self, RowChanged changed, void* argument) noexcept:
         """Have it called for each row that this connection inserts, changes or deletes; for NULL, not any more."""
-        self.witness.changed = changed
-        self.witness.place = place
-        self.witness.row = 0
+        self.hooks.row_changed = changed
+        self.hooks.row_argument = argument
+        self.hooks.last_row = 0
         if changed != NULL:
-            sqlite3_update_hook(self.db, update_hook, &self.witness)
+            sqlite3_update_hook(self.db, update_hook, &self.hooks)
         else:
             sqlite3_update_hook(self.db, NULL, NULL)
 
@@ -900,7 +560,7 @@ cdef class Statement:
             return STEP_ROW
         if code == SQLITE_DONE:
             return STEP_DONE
-        self.connection.seen_errno = errno
+        self.connection.step_errno = errno
         # Reset first: building an exception runs Python code, and a reader may hold nothing but the GIL. The
         # reset repeats the step's code and leaves its message in place.
         sqlite3_reset(self.handle)
@@ -930,12 +590,12 @@ cdef class Statement:
     cdef int step_for(self, const Cell* key) except -1:
         """One step of a statement over the feed, with the row of this key or of nulls."""
         cdef int step
-        self.connection.asked = key[0]
+        self.connection.asked.key = key[0]
         try:
             step = self.step()
         finally:
             # What the cell borrows is not ours any more.
-            self.connection.asked.kind = CELL_NULL
+            self.connection.asked.key.kind = CELL_NULL
         return step
 
     cdef void reset(self) noexcept:
@@ -984,57 +644,3 @@ cdef class Statement:
         cdef Cell cell
         self.column(index, &cell)
         return cell_object(&cell)
-
-
-cdef bint has_surrogate(object text) noexcept:
-    cdef Py_ssize_t index
-    for index in range(PyUnicode_GET_LENGTH(text)):
-        if 0xD800 <= PyUnicode_READ_CHAR(text, index) <= 0xDFFF:
-            return True
-    return False
-
-
-cdef object cell_object(const Cell* cell):
-    """The Python object of a cell: str, bytes, int, float or None. None of these is a container."""
-    if cell.kind == CELL_TEXT:
-        if cell.data == NULL:
-            raise MemoryError()
-        # Not strictly: raising runs Python code. We only ever store valid UTF-8; what else a foreign program has
-        # planted comes out as bytes.
-        text = PyUnicode_DecodeUTF8(cell.data, cell.size, "surrogateescape")
-        if PyUnicode_MAX_CHAR_VALUE(text) > 0xFF and has_surrogate(text):
-            return PyBytes_FromStringAndSize(cell.data, cell.size)
-        return text
-    if cell.kind == CELL_BLOB:
-        if cell.size == 0:
-            return b""
-        if cell.data == NULL:
-            raise MemoryError()
-        return PyBytes_FromStringAndSize(cell.data, cell.size)
-    if cell.kind == CELL_INTEGER:
-        return cell.integer
-    if cell.kind == CELL_REAL:
-        return cell.real
-    return None
-
-
-cdef object cell_of_plain(object value, Cell* cell):
-    """Fill the cell from a str, bytes, int, float or None; returns the object that it borrows from."""
-    if value is None:
-        cell.kind = CELL_NULL
-    elif isinstance(value, int):
-        cell.kind = CELL_INTEGER
-        cell.integer = value
-    elif isinstance(value, float):
-        cell.kind = CELL_REAL
-        cell.real = value
-    elif isinstance(value, str):
-        cell.kind = CELL_TEXT
-        cell.data = PyUnicode_AsUTF8AndSize(value, &cell.size)
-    elif isinstance(value, bytes):
-        cell.kind = CELL_BLOB
-        cell.data = PyBytes_AS_STRING(value)
-        cell.size = PyBytes_GET_SIZE(value)
-    else:
-        raise TypeError(f"SQLite has no value of type {type(value).__name__}")
-    return value

@@ -44,26 +44,26 @@ cdef struct ReadLock:
     sqlite3_file* file
     # Which byte the connection has locked, 0 for none; and whether it only believes so.
     int held
-    bint given_back
+    bint released
 
 
-cdef inline int lock_known(sqlite3_file* file, int offset, int count, int flags) noexcept nogil:
+cdef inline int lock_tracked(sqlite3_file* file, int offset, int count, int flags) noexcept nogil:
     """xShmLock: what is given back is not given back again; all else is SQLite's own."""
     cdef ReadLock* lock = <ReadLock*>file.pMethods
     cdef int code
     if offset < FIRST_READ_LOCK or not flags & SQLITE_SHM_SHARED:
         return lock.below.xShmLock(file, offset, count, flags)
-    if flags & SQLITE_SHM_UNLOCK and lock.given_back and offset == lock.held:
+    if flags & SQLITE_SHM_UNLOCK and lock.released and offset == lock.held:
         code = SQLITE_OK
     else:
         code = lock.below.xShmLock(file, offset, count, flags)
     if code == SQLITE_OK:
         lock.held = 0 if flags & SQLITE_SHM_UNLOCK else offset
-        lock.given_back = False
+        lock.released = False
     return code
 
 
-cdef inline int close_known(sqlite3_file* file) noexcept nogil:
+cdef inline int close_tracked(sqlite3_file* file) noexcept nogil:
     """xClose: SQLite forgets the methods after it."""
     cdef ReadLock* lock = <ReadLock*>file.pMethods
     cdef int code
@@ -73,9 +73,9 @@ cdef inline int close_known(sqlite3_file* file) noexcept nogil:
     return code
 
 
-cdef inline ReadLock* know_lock(sqlite3_file* file) noexcept nogil:
-    """Have the read lock of a file known, as long as it is open and nobody reads from it just now; NULL if that is not to be
-    had, and nothing changes."""
+cdef inline ReadLock* track_lock(sqlite3_file* file) noexcept nogil:
+    """Keep track of the read lock of a file as long as it is open; nobody reads from it just now. NULL if that cannot be
+    done, and nothing changes."""
     cdef ReadLock* lock
     if file.pMethods.iVersion < 2 or file.pMethods.xShmLock == NULL:
         return NULL
@@ -84,19 +84,19 @@ cdef inline ReadLock* know_lock(sqlite3_file* file) noexcept nogil:
         return NULL
     memcpy(&lock.methods, file.pMethods, sizeof(sqlite3_io_methods))
     lock.methods.iVersion = min(lock.methods.iVersion, <int>KNOWN_METHODS)
-    lock.methods.xShmLock = lock_known
-    lock.methods.xClose = close_known
+    lock.methods.xShmLock = lock_tracked
+    lock.methods.xClose = close_tracked
     lock.below = file.pMethods
     lock.file = file
     lock.held = 0
-    lock.given_back = False
+    lock.released = False
     file.pMethods = &lock.methods
     return lock
 
 
-cdef inline bint give_lock_back(ReadLock* lock) noexcept nogil:
+cdef inline bint release_lock(ReadLock* lock) noexcept nogil:
     """Unlock what the snapshot holds; returns whether that could be done."""
     if lock.held == 0 or lock.below.xShmLock(lock.file, lock.held, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED) != SQLITE_OK:
         return False
-    lock.given_back = True
+    lock.released = True
     return True

@@ -97,7 +97,7 @@ LIVE = "(expire IS NULL OR expire > ?8)"
 GET = "SELECT codec, expire, value, file, size, tag, id FROM entry WHERE key = ?1"
 EXISTS = "SELECT NULL, expire, NULL, file, size FROM entry WHERE key = ?1"
 
-# The tables that are no tables (connection.pyx): a key asked for after the other, without end, and the rows of a batch.
+# The tables that are no tables (row_source.pyx): a key asked for after the other, without end, and the rows of a batch.
 # Nobody knows their names beforehand, so that no table in a planted file can stand for them.
 FEED = f"fastcache_feed_{os.urandom(8).hex()}"
 BATCH = f"fastcache_batch_{os.urandom(8).hex()}"

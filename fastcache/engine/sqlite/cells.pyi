@@ -1,0 +1,1 @@
+"""Values as SQLite knows them: declarations for compiled modules, none for Python."""

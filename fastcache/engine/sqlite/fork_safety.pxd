@@ -1,0 +1,6 @@
+# What keeps forks and SQLite apart.
+
+cdef int begin_free_call(bint waits=*) except -1
+cdef void end_free_call() noexcept
+cdef int count_opened(str path) except -1
+cdef int count_closed(str path) except -1

@@ -1,0 +1,1 @@
+inherited: set[tuple[int, int]]
