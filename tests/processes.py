@@ -1,4 +1,4 @@
-"""Start other processes, those of ``workers.py`` above all, and talk with them, one JSON line at a time."""
+"""Start other processes, those of ``workers`` above all, and talk with them, one JSON line at a time."""
 
 import contextlib
 import json
@@ -104,7 +104,7 @@ class Processes:
             process.end()
 
     def start(self, command, *arguments):
-        """Start a command of ``workers.py``."""
+        """Start a command of ``workers``."""
         return self._run(command, str(STARTS_WORKERS), command, json.dumps(arguments))
 
     def start_program(self, name, program, *arguments):

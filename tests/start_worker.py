@@ -1,4 +1,4 @@
-"""Run a command of ``workers.py``: imported, it is compiled once, not by each process that is started."""
+"""Run a command of ``workers``: imported, it is compiled once, not by each process that is started."""
 
 import json
 import sys
