@@ -4,7 +4,6 @@
 from fastcache import _compiled as _compiled  # isort: split
 
 from fastcache.cache import Cache
-from fastcache.engine.mapping import Stats
 from fastcache.engine.sqlite.connection import sqlite_version
 from fastcache.errors import (
     CacheError,
@@ -29,6 +28,7 @@ from fastcache.runtime.imports import load
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fastcache.check.check import CheckResult
+    from fastcache.engine.views import Stats
     from fastcache.fanout import FanoutCache, FanoutIndex
     from fastcache.index import Index
     from fastcache.serializers.messagepack import MsgspecSerializer, Serializer
@@ -86,6 +86,7 @@ _LAZY = {
     "PickleSerializer": "fastcache.serializers.pickling",
     "RLock": "fastcache.sync.locks",
     "Serializer": "fastcache.serializers.messagepack",
+    "Stats": "fastcache.engine.views",
     "barrier": "fastcache.sync.locks",
     "throttle": "fastcache.sync.locks",
 }

@@ -44,6 +44,8 @@ def temporary(kind, ending):
     say(store.directory)
     if ending == "close":
         store.close()
+    elif ending == "keep":
+        sys.kept = store
     elif ending == "collect":
         del store
     elif ending == "raise":
