@@ -11,6 +11,7 @@ COMMANDS = {}
 
 
 def command(function):
+    assert function.__name__ not in COMMANDS
     COMMANDS[function.__name__] = function
     return function
 
