@@ -4,7 +4,6 @@
 from fastcache import _compiled as _compiled  # isort: split
 
 from fastcache.cache import Cache
-from fastcache.engine.mapping import Stats
 from fastcache.engine.sqlite.connection import sqlite_version
 from fastcache.errors import (
     CacheError,
@@ -30,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fastcache.averager import Averager
     from fastcache.check.check import CheckResult
+    from fastcache.engine.views import Stats
     from fastcache.fanout import FanoutCache, FanoutIndex
     from fastcache.index import Index
     from fastcache.serializers.messagepack import MsgspecSerializer, Serializer
@@ -88,6 +88,7 @@ _LAZY = {
     "PickleSerializer": "fastcache.serializers.pickling",
     "RLock": "fastcache.sync.locks",
     "Serializer": "fastcache.serializers.messagepack",
+    "Stats": "fastcache.engine.views",
     "barrier": "fastcache.sync.throttle",
     "throttle": "fastcache.sync.throttle",
 }

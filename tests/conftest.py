@@ -85,7 +85,7 @@ def others(tmp_path_factory):
 
 @pytest.fixture
 def start(_others):
-    """Start a process that runs one of the commands of ``workers.py``."""
+    """Start a process that runs one of the commands of ``workers``."""
     return _others.start
 
 

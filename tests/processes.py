@@ -1,9 +1,11 @@
-"""Start other processes, those of ``workers.py`` above all, and talk with them, one JSON line at a time."""
+"""Start other processes, those of ``workers`` above all, and talk with them, one JSON line at a time."""
 
 import contextlib
+import importlib
 import json
 import os
 import pathlib
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,12 @@ import textwrap
 import threading
 
 import fastcache
+
+from . import workers
+from .workers.commands import COMMANDS
+
+for _module in pkgutil.iter_modules(workers.__path__, f"{workers.__name__}."):
+    importlib.import_module(_module.name)
 
 STARTS_WORKERS = pathlib.Path(__file__).with_name("start_worker.py")
 PATIENCE_SECONDS = 100
@@ -104,8 +112,9 @@ class Processes:
             process.end()
 
     def start(self, command, *arguments):
-        """Start a command of ``workers.py``."""
-        return self._run(command, str(STARTS_WORKERS), command, json.dumps(arguments))
+        """Start a command of ``workers``."""
+        module = COMMANDS[command].__module__.rpartition(".")[2]
+        return self._run(command, str(STARTS_WORKERS), module, command, json.dumps(arguments))
 
     def start_program(self, name, program, *arguments):
         """Start a program that has imported nothing yet, not even what an interpreter's ``site`` does: its text.

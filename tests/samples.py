@@ -239,7 +239,7 @@ OTHER_KEYS = [
 
 
 def same(one, other):
-    """Equal and of the same types all the way down; NaN is the same as NaN, and -0.0 is not 0.0."""
+    """Equal and of the same types all the way down, also those of numpy and pandas; NaN is NaN, and -0.0 is not 0.0."""
     if type(one) is not type(other):
         return False
     if isinstance(one, float):
@@ -248,9 +248,18 @@ def same(one, other):
         )
     if isinstance(one, (tuple, list)):
         return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, (set, frozenset)):
+        return one == other and {type(part) for part in one} == {type(part) for part in other}
     if isinstance(one, dict):
-        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
-    return one == other
+        return same(list(one), list(other)) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, BaseException):
+        return same(one.args, other.args)
+    if type(one).__module__.partition(".")[0] == "pandas":
+        return same(one.to_dict(), other.to_dict())
+    if type(one).__module__ == "numpy" and type(one).__name__ == "ndarray":
+        is_alike = one.dtype == other.dtype and one.shape == other.shape
+        return is_alike and one.flags.f_contiguous == other.flags.f_contiguous and same(one.tolist(), other.tolist())
+    return bool(one == other)
 
 
 def show(value):

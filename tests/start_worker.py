@@ -1,8 +1,8 @@
-"""Run a command of ``workers.py``: imported, it is compiled once, not by each process that is started."""
+"""Run a command of ``workers``: imported, it is compiled once, not by each process that is started."""
 
+import importlib
 import json
 import sys
 
-from workers import COMMANDS
-
-COMMANDS[sys.argv[1]](*json.loads(sys.argv[2]))
+module, command, arguments = sys.argv[1:]
+getattr(importlib.import_module(f"workers.{module}"), command)(*json.loads(arguments))

@@ -125,6 +125,12 @@ def test_compiled_classes_are_pickled_by_name():
     assert in_fresh_interpreter(code).strip() == "<class 'fastcache.engine.store.Store'>"
 
 
+def test_statistics_that_were_pickled_by_an_earlier_version_are_found():
+    earlier = pickle.dumps(fastcache.Stats(hits=1), 0).replace(b"fastcache.engine.views", b"fastcache.engine.mapping")
+
+    assert type(pickle.loads(earlier)) is fastcache.Stats
+
+
 def test_errors_are_named_as_they_are_imported():
     errors = [getattr(fastcache, name) for name in fastcache.__all__ if name.endswith("Error") or name == "Timeout"]
     assert len(errors) > 10

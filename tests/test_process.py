@@ -148,7 +148,7 @@ TAKING_PART = [
     "fastcache.runtime.background",
     "fastcache.sync.records",
     "fastcache.sync.single_flight",
-    "fastcache.engine.mapping",
+    "fastcache.engine.temporary",
     "fastcache.engine.database.database",
     "fastcache.engine.sqlite.connection",
     "fastcache.engine.shm.byte_locks",

@@ -1,18 +1,19 @@
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, final
 
-from typing_extensions import Self, disjoint_base
+from typing_extensions import Self
 
+from fastcache.engine.bulk import Parts
 from fastcache.engine.shards import Shards
 from fastcache.engine.store import Store
 
-@disjoint_base
+@final
 class Part:
     def __new__(cls, store: Store, max_seconds: float) -> Self: ...
 
-@disjoint_base
-class Batch:
+@final
+class Batch(Parts):
     @property
     def committed(self) -> int: ...
     def __new__(cls, shards: Shards, max_items: int, max_seconds: float) -> Self: ...

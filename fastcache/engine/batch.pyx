@@ -3,6 +3,9 @@
 
 import _thread
 
+cimport cython
+
+from fastcache.engine.bulk cimport Parts
 from fastcache.engine.sqlite.cells cimport NEVER, Cell, Row
 from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.entries.pending cimport Generation, Queue
@@ -14,6 +17,7 @@ from fastcache.engine.store cimport Store, begin_row
 from fastcache.errors import ClosedError, TransactionError
 
 
+@cython.final
 cdef class Part:
     """What waits for one shard."""
 
@@ -65,15 +69,14 @@ cdef class Part:
         return waiting
 
 
-cdef class Batch:
+@cython.final
+cdef class Batch(Parts):
     """The context manager of ``batch()``; see there.
 
     Attributes:
         committed: how many operations are committed (int).
     """
 
-    cdef Shards shards
-    cdef list parts
     cdef Py_ssize_t max_items
     cdef double max_seconds
     cdef bint open
@@ -88,10 +91,8 @@ cdef class Batch:
             raise ValueError(f"max_items must be between 1 and {1 << 30}, not {max_items}")
         if not max_seconds > 0:
             raise ValueError(f"max_seconds must be more than 0 seconds, not {max_seconds!r}")
-        self.shards = shards
         self.max_items = max_items
         self.max_seconds = max_seconds
-        self.parts = [None] * shards.count
 
     @property
     def committed(self):
@@ -155,16 +156,12 @@ cdef class Batch:
         return self.came_in(part)
 
     cdef Part part_of(self, object key):
-        cdef unsigned long long hashed = 0
         self.refuse_if_not_open()
-        return self.part_at(self.shards.index_of(key, &hashed))
+        return self.of(key)
 
-    cdef Part part_at(self, int index):
-        cdef Part part = self.parts[index]
-        if part is None:
-            part = Part(self.shards.at(index), self.max_seconds)
-            part.store.flusher.add_queue(part.store.database, part.queue)
-            self.parts[index] = part
+    cdef object make(self, Store store):
+        cdef Part part = Part(store, self.max_seconds)
+        store.flusher.add_queue(store.database, part.queue)
         return part
 
     cdef int came_in(self, Part part) except -1:

@@ -11,6 +11,7 @@ other. They are committed one after the other; what fails then leaves those befo
 
 from _collections_abc import Mapping
 
+cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 
 from fastcache.engine.sqlite.busy cimport BusyWait
@@ -31,6 +32,29 @@ from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
 cdef object NOTHING = object()
 
 
+cdef class Parts:
+    """What of one call, or of a batch, goes to each of the shards: a part is made when the first key of its shard comes."""
+
+    def __cinit__(self, Shards shards, *_):
+        self.shards = shards
+        self.parts = [None] * shards.count
+
+    cdef object make(self, Store store):
+        """The part of a shard of which nothing has come yet."""
+        raise NotImplementedError
+
+    cdef object of(self, object key):
+        cdef unsigned long long hashed = 0
+        return self.at(self.shards.index_of(key, &hashed))
+
+    cdef object at(self, int index):
+        part = self.parts[index]
+        if part is None:
+            part = self.parts[index] = self.make(self.shards.at(index))
+        return part
+
+
+@cython.final
 cdef class Writing:
     """The transaction of one call, begun when it is first needed."""
 
@@ -75,25 +99,18 @@ cdef class Writing:
         return 0
 
 
-cdef class Parts:
-    """What of one call goes to each of the shards."""
+@cython.final
+cdef class Writings(Parts):
+    """The transactions of one call."""
 
-    cdef Shards shards
-    cdef list parts
     cdef bint only_if_absent
     cdef bint begun
 
     def __cinit__(self, Shards shards, bint only_if_absent):
-        self.shards = shards
         self.only_if_absent = only_if_absent
-        self.parts = [None] * shards.count
 
-    cdef Writing of(self, object key):
-        cdef unsigned long long hashed = 0
-        cdef int index = self.shards.index_of(key, &hashed)
-        if self.parts[index] is None:
-            self.parts[index] = Writing(self.shards.at(index), self.only_if_absent)
-        return self.parts[index]
+    cdef object make(self, Store store):
+        return Writing(store, self.only_if_absent)
 
     cdef int came_in(self, Writing part) except -1:
         """A row was added to one of them."""
@@ -109,10 +126,9 @@ cdef class Parts:
         self.begun = True
         # Inside of transact(key), there is but one part; to lock others would not be in the order.
         if self.shards.count > 1 and not self.shards.is_inside():
-            for index, store in enumerate(self.shards.to_write()):
-                if self.parts[index] is None:
-                    self.parts[index] = Writing(store, self.only_if_absent)
-                part = self.parts[index]
+            # All are opened before the first is locked.
+            for index in range(len(self.shards.to_write())):
+                part = self.at(index)
                 part.begin()
         return 0
 
@@ -120,8 +136,7 @@ cdef class Parts:
         """Write what is left, and commit; returns how many entries that has changed, all in all."""
         cdef Py_ssize_t changed = 0
         cdef Writing part
-        for found in self.parts:
-            part = found
+        for part in self.parts:
             if part is not None:
                 part.finish()
                 changed += part.changed
@@ -163,7 +178,7 @@ cdef int name_item(Py_ssize_t position, object error) except -1:
 
 cdef Py_ssize_t put_many(Shards shards, object given, long long expire, object tag, bint only_if_absent) except -1:
     """Set (or add) all pairs; returns how many that has stored."""
-    cdef Parts parts = Parts(shards, only_if_absent)
+    cdef Writings parts = Writings(shards, only_if_absent)
     cdef Writing part
     cdef Py_ssize_t position = 0, changed
     cdef Cell tag_cell
@@ -188,7 +203,7 @@ cdef Py_ssize_t put_many(Shards shards, object given, long long expire, object t
 
 cdef Py_ssize_t delete_many(Shards shards, object keys) except -1:
     """Delete the live entries of all keys; returns how many there were."""
-    cdef Parts parts = Parts(shards, False)
+    cdef Writings parts = Writings(shards, False)
     cdef Writing part
     cdef Py_ssize_t position = 0
     try:
@@ -247,6 +262,7 @@ cdef struct Question:
     unsigned int row
 
 
+@cython.final
 cdef class Reading:
     """The keys of one call, and what was found: the value itself where it was as plain as can be, an Entry, or NOTHING."""
 

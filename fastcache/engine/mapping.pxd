@@ -8,7 +8,8 @@ cdef class StoreMapping:
     # Of all shards, and the first of them.
     cdef readonly Shards stores
     cdef readonly Store store
-    cdef object temporary
+    # Whether its directory goes with it.
+    cdef bint temporary
     cdef object __weakref__
 
     cdef Store store_of(self, object key)

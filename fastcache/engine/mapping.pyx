@@ -8,11 +8,10 @@ belongs to (`store_of`), what is done with all entries by each of the stores (sh
 An entry that has expired is no entry for any method, except that its row still takes space until `expire()`.
 """
 
-import os
 from itertools import islice
 
 # What collections.abc shows; the interpreter has loaded it, but not the rest of collections.
-from _collections_abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
+from _collections_abc import Mapping, MutableMapping
 
 from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
@@ -23,12 +22,9 @@ from fastcache.engine.store cimport Store
 from fastcache.engine.database.transaction cimport Transaction
 
 from fastcache.errors import ClosedError, DecodeError, UntrustedValueError
-from fastcache.runtime import fork
-from fastcache.runtime.imports import load, warn
+from fastcache.runtime.imports import load
 
 cdef object MISSING = object()
-# What removes each temporary directory, by its path.
-cdef dict temporaries = {}
 _COUNTERS = ("hits", "misses", "memory_hits", "evictions", "expirations")
 cdef Py_ssize_t UPDATE_CHUNK = 1000
 
@@ -54,18 +50,14 @@ cdef class StoreMapping:
         """Open the stores; called once, by the subclass's ``__init__``."""
         temporary = directory is None
         if temporary:
-            directory = load("tempfile").mkdtemp(prefix="fastcache-")
+            directory = load("fastcache.engine.temporary").make()
         self.stores = Shards(directory, shards, {"keeper": _attend, **options})
         self.store = self.stores.first
         if temporary:
-            weakref = load("weakref")
-            # Of what an iterator holds, which may outlive the mapping.
+            # With what an iterator holds, which may outlive the mapping.
             opened = self.store if self.stores.count == 1 else self.stores
-            self.temporary = weakref.finalize(
-                opened, _discard, weakref.ref(opened), self.store.directory, os.getpid())
-            # In the order that fork.py says, not in that of the imports.
-            self.temporary.atexit = False
-            temporaries[self.store.directory] = self.temporary
+            load("fastcache.engine.temporary").remove_with(opened, self.store.directory)
+            self.temporary = True
 
     def _compute_once(self, key, compute):
         """The value of a key that was found absent: what ``compute`` returns after it has stored it. A subclass sees to it that
@@ -82,8 +74,8 @@ cdef class StoreMapping:
                 cache stays open.
         """
         self.stores.close()
-        if self.temporary is not None:
-            self.temporary()
+        if self.temporary:
+            load("fastcache.engine.temporary").remove(self.store.directory)
 
     def __enter__(self):
         if self.store.closed:
@@ -149,6 +141,10 @@ cdef class StoreMapping:
         store = self.store
         return store.items(backward) if items else store.keys(backward)
 
+    def _pairs(self, bint backward):
+        """Iterate over the (key, value) pairs, for views.py."""
+        return self.walk(True, backward)
+
     def __eq__(self, other):
         if other is self:
             return True
@@ -160,15 +156,15 @@ cdef class StoreMapping:
 
     def keys(self):
         """A view of the keys in order of insertion."""
-        return KeysOfStore(self)
+        return load("fastcache.engine.views").KeysOfStore(self)
 
     def values(self):
         """A view of the values in order of insertion."""
-        return ValuesOfStore(self)
+        return load("fastcache.engine.views").ValuesOfStore(self)
 
     def items(self):
         """A view of the (key, value) pairs in order of insertion."""
-        return ItemsOfStore(self)
+        return load("fastcache.engine.views").ItemsOfStore(self)
 
     def update(self, other=(), /, **items):
         """Store all items of a mapping, of an iterable of pairs, and of the keywords.
@@ -586,7 +582,8 @@ cdef class CacheMapping(StoreMapping):
         ({'hits': 1, 'misses': 1, 'memory_hits': 1, 'evictions': 0, 'expirations': 0}, 1)
         """
         stores = self.stores.opened()
-        return Stats({counter: sum([getattr(store, counter) for store in stores]) for counter in _COUNTERS})
+        return load("fastcache.engine.views").Stats(
+            {counter: sum([getattr(store, counter) for store in stores]) for counter in _COUNTERS})
 
     def reset_stats(self):
         """Count from zero."""
@@ -638,39 +635,6 @@ def _reopen(kind, directory, options):
 def _attend(store, seconds):
     """Call maintenance, which is loaded when somebody first does; see there."""
     return load("fastcache.runtime.background").attend(store, seconds)
-
-
-def _discard(reference, directory, owner):
-    """Remove a temporary directory, in the process that made it."""
-    temporaries.pop(directory, None)
-    if os.getpid() == owner:
-        opened = reference()
-        if opened is not None:
-            opened.close_if_idle()
-        load("shutil").rmtree(directory, ignore_errors=True)
-
-
-def _discard_all():
-    """At the exit: remove what is left, the newest first."""
-    while temporaries:
-        directory, discard = temporaries.popitem()
-        try:
-            discard()
-        except Exception as error:
-            warn("the temporary directory %r stays: %s", directory, error)
-
-
-fork.TEMPORARY.at_exit = _discard_all
-
-
-class Stats(dict):
-    """Counters, as a dict and as attributes."""
-
-    def __getattr__(self, name):
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"there is no counter {name!r}") from None
 
 
 cdef ReadMode wanted(bint copy, bint buffer) except? VALUE:
@@ -751,34 +715,11 @@ def now_of(StoreMapping mapping not None, key):
     return mapping.store_of(key).database.now() / 1000.0
 
 
-class KeysOfStore(KeysView):
-    """The keys of a mapping, read when they are asked for."""
-
-    def __reversed__(self):
-        return reversed(self._mapping)
-
-
-class ValuesOfStore(ValuesView):
-    """The values of a mapping, read together with their keys rather than one by one."""
-
-    def __iter__(self):
-        return (value for _, value in (<StoreMapping>self._mapping).walk(True, False))
-
-    def __reversed__(self):
-        return (value for _, value in (<StoreMapping>self._mapping).walk(True, True))
-
-    def __contains__(self, value):
-        return any(found is value or found == value for found in self)
-
-
-class ItemsOfStore(ItemsView):
-    """The items of a mapping, read in batches rather than one by one."""
-
-    def __iter__(self):
-        return (<StoreMapping>self._mapping).walk(True, False)
-
-    def __reversed__(self):
-        return (<StoreMapping>self._mapping).walk(True, True)
+def __getattr__(name):
+    # Before views.py was there, this was the place that pickles name.
+    if name == "Stats":
+        return load("fastcache.engine.views").Stats
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 MutableMapping.register(StoreMapping)

@@ -12,7 +12,7 @@ import pytest
 import fastcache
 
 from ..together import in_a_thread, together
-from ..workers import generation
+from ..workers.described import generation
 from .bulk import IN_A_FILE, REFUSALS
 from .concurrency import all_at_once
 from .store import StoreContract, in_order, keys_in_order, value_files

@@ -164,7 +164,7 @@ WRITES = {
 @contextlib.contextmanager
 def another_process(start, kind, directory, **options):
     """A function that asks a process with a store of its own."""
-    process = start("answer_with", kind, str(directory), options)
+    process = start("answer", kind, str(directory), options)
 
     def ask(*question):
         process.tell(question)

@@ -13,7 +13,7 @@ import fastcache
 from .. import samples
 from ..samples import same, show
 from ..together import in_a_thread, together
-from ..workers import described, generation
+from ..workers.described import described, generation
 from .concurrency import all_at_once
 from .mapping import Lookup
 from .store import StoreContract, in_order, keys_in_order, value_files, values_in_order

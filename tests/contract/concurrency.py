@@ -10,7 +10,8 @@ import pytest
 import fastcache
 
 from ..together import together
-from ..workers import REFUSED, SIZES, described, is_whole
+from ..workers.described import SIZES, described, is_whole
+from ..workers.forks import REFUSED
 from .store import StoreContract, in_order, keys_in_order, values_in_order
 
 

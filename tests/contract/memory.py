@@ -16,7 +16,7 @@ import fastcache
 from fastcache.engine.shm import change_log
 
 from ..together import in_a_thread
-from ..workers import described, is_whole
+from ..workers.described import described, is_whole
 from .store import StoreContract, in_order
 
 PATIENCE_SECONDS = 60

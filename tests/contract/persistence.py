@@ -225,7 +225,7 @@ class PersistenceContract(StoreContract):
             assert process.exitcode == 0
             assert store == {"a": 1, "b": 2}
 
-    @pytest.mark.parametrize("ending", ["close", "forget", "collect", "raise"])
+    @pytest.mark.parametrize("ending", ["close", "forget", "keep", "collect", "raise"])
     def test_a_temporary_directory_is_gone_after_the_process(self, start, ending):
         directory = start("temporary", self.kind, ending).finish()
         assert not os.path.exists(directory)

@@ -9,7 +9,7 @@ import pytest
 import fastcache
 
 from ..together import in_a_thread, together
-from ..workers import WAITS
+from ..workers.interruption import WAITS
 from .store import StoreContract, in_order, value_files
 
 BIG = b"big!" * 1_000_000
@@ -483,7 +483,7 @@ class TransactionContract(StoreContract):
 
     def test_processes_exclude_each_other(self, store, directory, start):
         store["n"] = 0
-        others = [start("count_in_transactions", self.kind, str(directory), 150) for _ in range(2)]
+        others = [start("transact_on", self.kind, str(directory), "n", 150) for _ in range(2)]
         for other in others:
             assert other.hear() == "ready"
         for other in others:

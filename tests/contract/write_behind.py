@@ -12,7 +12,7 @@ import pytest
 import fastcache
 
 from ..together import in_a_thread, together
-from ..workers import is_whole
+from ..workers.described import is_whole
 from .batch import wait_until
 from .bulk import IN_A_FILE, REFUSALS
 from .store import StoreContract, in_order, keys_in_order, value_files, values_in_order

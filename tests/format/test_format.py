@@ -7,7 +7,6 @@ them: each test has a copy.
 import contextlib
 import hashlib
 import json
-import math
 import pathlib
 import shutil
 import sqlite3
@@ -24,6 +23,7 @@ from fastcache.memoize.content_hash import digest
 from fastcache.migrate import reshard
 from fastcache.sync.single_flight import number_of
 
+from ..samples import same
 from . import calls, entries, write
 from .directories import KINDS, SETTINGS, open_store
 
@@ -55,30 +55,6 @@ def written_by(directory, request):
 
 def writers(generation):
     return json.loads((generation / write.WRITTEN_BY).read_text("utf-8"))
-
-
-def same(one, other):
-    """Equal, and of the same types all the way down, NaN and what numpy and pandas have included."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, float):
-        return math.copysign(1, one) == math.copysign(1, other) and (
-            one == other or (math.isnan(one) and math.isnan(other))
-        )
-    if isinstance(one, (tuple, list)):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, (set, frozenset)):
-        return one == other and {type(part) for part in one} == {type(part) for part in other}
-    if isinstance(one, dict):
-        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, BaseException):
-        return same(one.args, other.args)
-    if type(one).__module__.partition(".")[0] == "pandas":
-        return same(one.to_dict(), other.to_dict())
-    if type(one).__module__ == "numpy" and type(one).__name__ == "ndarray":
-        is_alike = one.dtype == other.dtype and one.shape == other.shape
-        return is_alike and one.flags.f_contiguous == other.flags.f_contiguous and same(one.tolist(), other.tolist())
-    return bool(one == other)
 
 
 def differing(found, expected):

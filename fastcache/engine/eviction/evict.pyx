@@ -15,7 +15,7 @@ from _collections import deque
 
 cimport cython
 
-from fastcache.engine.blobs.files cimport is_ours
+from fastcache.engine.blobs.writers cimport is_ours
 from fastcache.engine.codecs.keys cimport canonical_key, decode_key
 from fastcache.engine.database.database cimport TENDING_PATIENCE, know_main_thread, warn
 from fastcache.engine.eviction.policies cimport NO_ROW

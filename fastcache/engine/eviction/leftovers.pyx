@@ -2,7 +2,7 @@
 """What the dead have left: temporary files, files without a row, rows without their file, and reservations.
 
 It is given back by whoever notices (`look_around`): at opening, in maintenance (about once a second, as long as files are
-written), and when room is needed. blobs/files.pyx tells how a death is known.
+written), and when room is needed. blobs/writers.pyx tells how a death is known.
 """
 
 from time import monotonic
@@ -10,7 +10,7 @@ from time import monotonic
 cimport cython
 from cpython.pythread cimport PyThread_get_thread_ident
 
-from fastcache.engine.blobs.files cimport is_ours
+from fastcache.engine.blobs.writers cimport is_ours
 from fastcache.engine.database.database cimport TENDING_PATIENCE, warn
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.trash cimport empty_trash

@@ -1,0 +1,54 @@
+"""Private temporary directories: each is made for one mapping, and removed with it, or at the exit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+
+from fastcache.runtime import fork
+from fastcache.runtime.imports import warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["make", "remove", "remove_with"]
+
+# What is open in each of them, by its path, and the process that made it. (At the exit, weakref.finalize has been at it
+# before, and then does nothing any more.)
+_made: dict[str, tuple[weakref.ref[Any], int]] = {}
+
+
+def make() -> str:
+    """Make a directory, and return its path."""
+    return tempfile.mkdtemp(prefix="fastcache-")
+
+
+def remove_with(opened: Any, directory: str) -> None:
+    """Have a directory removed when the store or the shards in it are collected, and at the exit."""
+    _made[directory] = (weakref.ref(opened, lambda _: remove(directory)), os.getpid())
+
+
+def remove(directory: str) -> None:
+    """Remove a directory, unless that was done, or is another process's to do."""
+    reference, owner = _made.pop(directory, (None, None))
+    if reference is None or owner != os.getpid():
+        return
+    opened = reference()
+    if opened is not None:
+        opened.close_if_idle()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remove_all() -> None:
+    """At the exit: remove what is left, the newest first."""
+    for directory in reversed(list(_made)):
+        try:
+            remove(directory)
+        except Exception as error:
+            warn("the temporary directory %r stays: %s", directory, error)
+
+
+fork.TEMPORARY.at_exit = _remove_all
