@@ -10,19 +10,23 @@ cdef enum Plainness:
 cdef inline Plainness plainness_of(object value, int levels) noexcept:
     """Plain are str, bytes, int, float, bool and None, and no subclasses; and so many levels of tuples and frozensets of
     these."""
-    cdef Plainness least, part_plainness
     kind = type(value)
     if kind is str or kind is int or kind is bytes or kind is bool or value is None:
         return PLAIN_KEY
     if kind is float:
         return PLAIN_KEY if value == value else PLAIN_VALUE
-    if levels == 0 or not (kind is tuple or kind is frozenset):
-        return NOT_PLAIN
-    least = PLAIN_KEY
-    for part in value:
-        part_plainness = plainness_of(part, levels - 1)
-        if part_plainness == NOT_PLAIN:
-            return NOT_PLAIN
-        if part_plainness < least:
-            least = part_plainness
+    if levels > 0 and (kind is tuple or kind is frozenset):
+        return plainness_of_parts(value, levels - 1)
+    return NOT_PLAIN
+
+
+cdef inline Plainness plainness_of_parts(object parts, int levels) noexcept:
+    """The plainness of the one that is least plain."""
+    cdef Plainness found, least = PLAIN_KEY
+    for part in parts:
+        found = plainness_of(part, levels)
+        if found < least:
+            least = found
+            if found == NOT_PLAIN:
+                break
     return least
