@@ -8,7 +8,7 @@ cimport cython
 from fastcache.engine.bulk cimport Parts
 from fastcache.engine.sqlite.cells cimport NEVER, Cell, Row
 from fastcache.engine.codecs.keys cimport encode_key
-from fastcache.engine.entries.pending cimport Generation, Queue
+from fastcache.engine.entries.pending cimport Generation, WriteBuffer
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.entries.entry cimport check_tag
 from fastcache.engine.entries.expiry cimport expiry
@@ -22,11 +22,11 @@ cdef class Part:
     """What waits for one shard."""
 
     cdef Store store
-    cdef Queue queue
+    cdef WriteBuffer queue
 
     def __cinit__(self, Store store, double max_seconds):
         self.store = store
-        self.queue = Queue(max_seconds)
+        self.queue = WriteBuffer(max_seconds)
 
     cdef int put(self, object key, object value, long long expire, object tag) except -1:
         cdef Row row
@@ -46,26 +46,26 @@ cdef class Part:
         return self.queue.remove(None, &cell, keepalive)
 
     cdef int finish(self) except -1:
-        self.store.database.turn.take(self.store.database.timeout)
+        self.store.database.writer_lock.acquire(self.store.database.timeout)
         try:
             self.store.flusher.flush_queue(self.store.database, self.queue)
         finally:
-            self.store.database.turn.give()
+            self.store.database.writer_lock.release()
         return 0
 
     cdef Py_ssize_t drop(self) except -1:
         """What waits is not to be written any more; returns how many operations that were."""
-        cdef Py_ssize_t waiting = self.queue.filling.count
-        if self.queue.writing is not None and not self.queue.flushing:
-            waiting += self.queue.writing.count - self.queue.writing.written
-        elif self.queue.writing is not None:
+        cdef Py_ssize_t waiting = self.queue.active.count
+        if self.queue.flushing is not None and not self.queue.is_flushing:
+            waiting += self.queue.flushing.count - self.queue.flushing.written
+        elif self.queue.flushing is not None:
             # Maintenance is at it, and ends by itself.
-            self.queue.filling = Generation()
-            self.store.database.turn.take(_thread.TIMEOUT_MAX)
-            self.store.database.turn.give()
-            if self.queue.writing is not None:
-                waiting += self.queue.writing.count - self.queue.writing.written
-        self.queue.forsake()
+            self.queue.active = Generation()
+            self.store.database.writer_lock.acquire(_thread.TIMEOUT_MAX)
+            self.store.database.writer_lock.release()
+            if self.queue.flushing is not None:
+                waiting += self.queue.flushing.count - self.queue.flushing.written
+        self.queue.discard()
         return waiting
 
 
@@ -169,14 +169,14 @@ cdef class Batch(Parts):
         cdef Py_ssize_t waiting = 0
         for each in self.parts:
             if each is not None:
-                waiting += (<Part>each).queue.filling.count
+                waiting += (<Part>each).queue.active.count
         if waiting >= self.max_items:
             self.flush()
         elif part.queue.is_full():
             part.store.flusher.flush_queue(part.store.database, part.queue)
-        elif not part.queue.attended:
-            part.queue.attended = part.store.database.call_keeper(part.queue.delay)
-            if not part.queue.attended:
+        elif not part.queue.scheduled:
+            part.queue.scheduled = part.store.database.schedule(part.queue.delay)
+            if not part.queue.scheduled:
                 part.store.flusher.flush_queue(part.store.database, part.queue)
         return 0
 

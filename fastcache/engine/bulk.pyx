@@ -20,7 +20,7 @@ from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
 from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.entries.entry cimport Entry, check_tag, entry_of, read_entry
 from fastcache.engine.entries.lookup cimport CONTENT, PENDING, Finding, Lookup
-from fastcache.engine.entries.pending cimport Place, Rows
+from fastcache.engine.entries.pending cimport PendingWrite, Rows
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.spans cimport begin_span, end_span, spans
@@ -310,12 +310,12 @@ cdef class Reading:
             self.found = [NOTHING] * len(self.keys)
             # In this order, as for a single read: the snapshot must not be older than the era.
             self.era = self.store.lookup.era(self.store.database)
-            session = self.store.database.lingering()
+            session = self.store.database.reading_snapshot()
             self.committed = self.store.flusher.behind is not None and self.store.flusher.behind.is_committed()
             if self.committed:
                 # The snapshot that is kept may be older.
-                session.let_go()
-            if session.lingers:
+                session.release_snapshot()
+            if session.has_snapshot:
                 try:
                     done = self.read_all(session.get_next)
                 except Exception:
@@ -324,8 +324,8 @@ cdef class Reading:
                         raise
                 finally:
                     if not done or not session.is_sound(self.store.database.clock):
-                        session.let_go()
-                if session.lingers:
+                        session.release_snapshot()
+                if session.has_snapshot:
                     return 0
                 # Lost, or torn: then not all were found.
                 done = False
@@ -354,7 +354,7 @@ cdef class Reading:
                 self.names[index], self.questions[index].key.hashed, CONTENT, usable, self.committed, &found)
             if self.questions[index].recalled:
                 if found.source == PENDING:
-                    entry = entry_of(<Place>found.place)
+                    entry = entry_of(<PendingWrite>found.place)
                     self.found[index] = NOTHING if entry is None else entry
                 else:
                     begin_span(spans)

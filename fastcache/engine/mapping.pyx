@@ -51,7 +51,7 @@ cdef class StoreMapping:
         temporary = directory is None
         if temporary:
             directory = load("fastcache.engine.temporary").make()
-        self.stores = Shards(directory, shards, {"keeper": _attend, **options})
+        self.stores = Shards(directory, shards, {"scheduler": _schedule, **options})
         self.store = self.stores.first
         if temporary:
             # With what an iterator holds, which may outlive the mapping.
@@ -632,9 +632,9 @@ def _reopen(kind, directory, options):
     return kind(directory, **options)
 
 
-def _attend(store, seconds):
+def _schedule(store, seconds):
     """Call maintenance, which is loaded when somebody first does; see there."""
-    return load("fastcache.runtime.background").attend(store, seconds)
+    return load("fastcache.runtime.background").schedule(store, seconds)
 
 
 cdef ReadMode wanted(bint copy, bint buffer) except? VALUE:
@@ -707,7 +707,7 @@ def find_again(StoreMapping mapping not None, key, missing):
 
 def is_inside(StoreMapping mapping not None, key):
     """Whether this thread is inside of a transaction on the store of a key (bool)."""
-    return mapping.store_of(key).is_mine()
+    return mapping.store_of(key).held_by_me()
 
 
 def now_of(StoreMapping mapping not None, key):

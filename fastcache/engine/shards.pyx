@@ -199,7 +199,7 @@ cdef class Shards:
             store.close()
 
     def close_if_idle(self):
-        """Close those in which no thread has the turn."""
+        """Close those in which no thread has the writer lock."""
         for store in reversed(self.opened()):
             store.close_if_idle()
 
@@ -217,7 +217,7 @@ cdef class Shards:
 
     cdef int leave(self, Store store) except -1:
         """It has ended one, maybe not the outermost."""
-        if store.database.depth == 0 or not store.database.turn.is_mine():
+        if store.database.depth == 0 or not store.database.writer_lock.held_by_me():
             self.blocks.pop(PyThread_get_thread_ident(), None)
         return 0
 
@@ -226,7 +226,7 @@ cdef class Shards:
         cdef Store inside = self.blocks.get(PyThread_get_thread_ident())
         if inside is None:
             return False
-        if inside.database.depth == 0 or not inside.database.turn.is_mine():
+        if inside.database.depth == 0 or not inside.database.writer_lock.held_by_me():
             # It was rolled back together with one around it.
             self.blocks.pop(PyThread_get_thread_ident(), None)
             return False

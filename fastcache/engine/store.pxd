@@ -15,7 +15,7 @@ from fastcache.engine.entries.file_writes cimport FileWrites
 from fastcache.engine.entries.flusher cimport Flusher
 from fastcache.engine.entries.group_commit cimport GroupCommit
 from fastcache.engine.entries.lookup cimport Lookup
-from fastcache.engine.entries.pending cimport Queue, Rows
+from fastcache.engine.entries.pending cimport WriteBuffer, Rows
 from fastcache.engine.entries.reads cimport Reads
 from fastcache.engine.entries.row_writes cimport RowWrites
 from fastcache.engine.entries.scan cimport Count
@@ -83,7 +83,7 @@ cdef class Store:
     cdef bint change_keyed(self, str text, object key, long long expire) except -1
     cdef Entry take_entry(self, object key)
     cdef object increment(self, object key, object delta, object default)
-    cdef object do_tend(self)
+    cdef object do_maintain(self)
 
 
 cdef unsigned long long check_memory(object memory) except? 0

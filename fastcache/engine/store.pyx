@@ -22,7 +22,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from fastcache.engine.codecs.keys cimport canonical_key, decode_key, encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
 from fastcache.engine.database.checkpoints cimport SHORTENING_PERIOD
-from fastcache.engine.database.database cimport CLOSED, TENDING_PATIENCE, warn
+from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE, warn
 from fastcache.engine.database.trash cimport empty_trash, tidy, tidy_at_opening
 from fastcache.engine.entries.entry cimport VALUE, check_tag
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
@@ -56,7 +56,7 @@ cdef class Store:
         timeout: how long to wait for another writer, in seconds.
         timer: called for the time in seconds since the epoch; None for the system's clock.
         memory: how many bytes of what was read may stay in this process; 0 for none.
-        keeper: called with the store and a number of seconds, to have ``tend`` called within that time, by a thread of
+        scheduler: called with the store and a number of seconds, to have `maintain` called within that time, by a thread of
             its own; returns whether it will be. Without one, each does its own tidying.
         write_behind: for how many seconds a set or delete may wait to be written; None or 0 for not at all.
         durability: "normal", or "full" to have each commit synced to the disk before it returns.
@@ -71,21 +71,21 @@ cdef class Store:
     """
 
     def __init__(
-            self, directory, *, serializer, timeout=60.0, timer=None, memory=0, keeper=None, write_behind=None,
+            self, directory, *, serializer, timeout=60.0, timer=None, memory=0, scheduler=None, write_behind=None,
             durability="normal", compression=None, on_evict=None, keeps_limit=True, settings=None, shards=1, inherited=None):
-        cdef Queue behind = None
+        cdef WriteBuffer behind = None
         self.serializer = check_serializer(serializer)
         self.write_behind = check_delay(write_behind)
         self.format = ValueFormat(serializer, compression)
         self.compression = compression
         self.database = Database(
-            directory, ref(self), timeout=timeout, timer=timer, keeper=keeper, durability=durability,
+            directory, ref(self), timeout=timeout, timer=timer, scheduler=scheduler, durability=durability,
             settings={
                 "format": sql.FORMAT, "serializer": serializer.name, "shards": shards, "max_size": 0, "eviction": "lru",
                 **(inherited or {})})
         if self.write_behind:
             # Half of it is for the writing.
-            behind = Queue(self.write_behind / 2)
+            behind = WriteBuffer(self.write_behind / 2)
             behind.commit = &self.database.commit
             self.database.has_write_behind = True
         self.memory = Memory(memory if isinstance(memory, Budget) else Budget(check_memory(memory)))
@@ -117,7 +117,7 @@ cdef class Store:
             participants += (self.group,)
         self.database.participants = participants
         self.open(settings or {})
-        if keeper is not None and timer is None and self.database.writer is not None:
+        if scheduler is not None and timer is None and self.database.writer is not None:
             self.expiry.begin(self.database)
 
     cdef int open(self, dict asked) except -1:
@@ -141,14 +141,14 @@ cdef class Store:
         if any(asked.get(name) is not None for name in ("max_size", "eviction")):
             database.tell_settings()
         # Maintenance may be called, and must not begin before this is done.
-        database.turn.take(database.timeout)
+        database.writer_lock.acquire(database.timeout)
         try:
             self.space.take_over(database, {})
             if database.writer is not None:
                 self.leftovers.begin(database)
                 self.space.room.left_at = 0
         finally:
-            database.turn.give()
+            database.writer_lock.release()
         return 0
 
     def __reduce__(self):
@@ -330,13 +330,13 @@ cdef class Store:
         if not only_if_absent:
             while self.flusher.can_wait(self.database):
                 expired = self.flusher.has_expired_waiting(self.database, name)
-                if self.flusher.let_in(self.database):
+                if self.flusher.wait_for_space(self.database):
                     self.flusher.behind.put(&row, key_keepalive, value_keepalive, tag_keepalive, name, cached, cached_codec, expired)
-                    self.flusher.came_in(self.database, row.key.hashed)
+                    self.flusher.on_enqueued(self.database, row.key.hashed)
                     return True
-            if self.group is not None and self.database.turn.owner != 0 and not self.database.turn.is_mine():
+            if self.group is not None and self.database.writer_lock.owner != 0 and not self.database.writer_lock.held_by_me():
                 return self.group.put(self.database, &row, key_keepalive, value_keepalive, tag_keepalive)
-            if not large and self.database.depth != 0 and self.database.turn.is_mine():
+            if not large and self.database.depth != 0 and self.database.writer_lock.held_by_me():
                 return self.rows.defer(self.database, &row, key_keepalive, value_keepalive, tag_keepalive)
             if large:
                 return self.filed.put_file(self.database, &row, False, parts, name, cached, cached_codec)
@@ -402,12 +402,12 @@ cdef class Store:
             if not self.reads.contains(self.database, key):
                 return False
             # Looking may have let other threads in, one of which may have removed it: then look anew.
-            if (self.flusher.let_in(self.database) and self.flusher.behind.entered == entered
+            if (self.flusher.wait_for_space(self.database) and self.flusher.behind.entered == entered
                     and self.database.commit.number == commit):
                 self.flusher.behind.remove(name, &cell, keepalive)
-                self.flusher.came_in(self.database, cell.hashed)
+                self.flusher.on_enqueued(self.database, cell.hashed)
                 return True
-        self.database.take_turn()
+        self.database.acquire_writer_lock()
         try:
             changed = self.writes.run_keyed(self.database, text, &cell, expire, now) > 0
             if self.database.depth == 0:
@@ -415,7 +415,7 @@ cdef class Store:
                     self.lookup.fill(self.database.own_era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
                 self.database.settle()
         finally:
-            self.database.turn.give()
+            self.database.writer_lock.release()
         return changed
 
     cdef Entry take_entry(self, object key):
@@ -427,7 +427,7 @@ cdef class Store:
         keepalive = encode_key(key, self.serializer, &cell)
         name = self.reads.name_of(key, keepalive, &cell)
         cdef long long now = self.database.now()
-        self.database.take_turn()
+        self.database.acquire_writer_lock()
         try:
             entry = self.writes.pop_native(self.database, &cell, now)
             if entry is not None:
@@ -453,7 +453,7 @@ cdef class Store:
             self.database.leave(True)
             return entry
         finally:
-            self.database.turn.give()
+            self.database.writer_lock.release()
 
     def take_end(self, bint last):
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
@@ -493,7 +493,7 @@ cdef class Store:
         self.reads.name_of(key, keepalive, &cell)
         self.limit.refuse_too_large(self.database, &cell, 8)
         cdef long long now = self.database.now()
-        self.database.take_turn()
+        self.database.acquire_writer_lock()
         try:
             if self.limit.max_size:
                 self.writes.make_room_for_number(self.database, &cell)
@@ -521,7 +521,7 @@ cdef class Store:
             self.database.leave(True)
             return value
         finally:
-            self.database.turn.give()
+            self.database.writer_lock.release()
 
     def clear(self):
         """Delete every entry; returns how many live ones that were."""
@@ -634,53 +634,53 @@ cdef class Store:
 
     # -- maintenance --------------------------------------------------------------------------------------------
 
-    def tend(self):
+    def maintain(self):
         """Do what there is to do beside the callers; returns in how many seconds (float) there will be more, or None.
 
         Called by maintenance alone. An error is raised when all the rest is done."""
-        self.database.tended_by = <unsigned long>PyThread_get_thread_ident()
+        self.database.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
         try:
-            return self.do_tend()
+            return self.do_maintain()
         finally:
-            self.database.tended_by = 0
+            self.database.maintenance_thread = 0
 
-    cdef object do_tend(self):
+    cdef object do_maintain(self):
         cdef double soonest = INFINITY
         cdef double due
         failure = None
-        self.checkpoints.called = False
+        self.checkpoints.maintenance_requested = False
         if self.database.life == CLOSED:
             return None
         for queue in list(self.flusher.queues):
             try:
-                due = self.flusher.tend(self.database, queue)
+                due = self.flusher.maintain(self.database, queue)
                 if due >= 0.0:
                     soonest = min(soonest, due)
             except (CacheError, OSError) as error:
                 failure = error
         try:
             if self.database.has_trash:
-                empty_trash(self.database, TENDING_PATIENCE)
+                empty_trash(self.database, MAINTENANCE_PATIENCE)
             if self.checkpoints.checkpoint_due:
                 self.checkpoints.checkpoint_due = False
                 self.checkpoints.checkpoint_beside(self.database)
             if self.checkpoints.shorten_wal(self.database):
                 soonest = min(soonest, SHORTENING_PERIOD)
-            self.space.tend(self.database)
-            soonest = min(soonest, self.leftovers.tend(self.database))
-            soonest = min(soonest, self.expiry.tend(self.database))
+            self.space.maintain(self.database)
+            soonest = min(soonest, self.leftovers.maintain(self.database))
+            soonest = min(soonest, self.expiry.maintain(self.database))
         except ClosedError:
             return None
         except Timeout:
-            # Somebody has the turn for long.
-            soonest = min(soonest, TENDING_PATIENCE)
+            # Somebody has the writer lock for long.
+            soonest = min(soonest, MAINTENANCE_PATIENCE)
         except (CacheError, OSError) as error:
             # Of what was closed meanwhile, the directory may be gone.
             if self.database.life == CLOSED:
                 return None
             self.database.has_trash = True
             failure = failure or error
-        self.evictor.tell(self.database)
+        self.evictor.notify(self.database)
         if failure is not None:
             raise failure
         return None if soonest == INFINITY else soonest
@@ -699,10 +699,10 @@ cdef class Store:
             Timeout: another thread is inside one, for longer than ``timeout``.
         """
         self.database.close()
-        self.evictor.tell(self.database)
+        self.evictor.notify(self.database)
 
     def close_if_idle(self, patience=None):
-        """Close, unless a thread has the turn; if something waits to be written, unless it has it for so many seconds."""
+        """Close, unless a thread has the writer lock; if something waits to be written, unless it has it for so many seconds."""
         self.database.close_if_idle(patience)
 
     # -- forks (database/forks.py) ------------------------------------------------------------------------------
@@ -711,9 +711,9 @@ cdef class Store:
         """Keep all other threads from writing and from opening connections; returns whether that was possible."""
         return self.database.hold(timeout)
 
-    def is_mine(self):
-        """Whether this thread has the turn."""
-        return self.database.turn.is_mine()
+    def held_by_me(self):
+        """Whether this thread has the writer lock."""
+        return self.database.writer_lock.held_by_me()
 
     def quiesce(self):
         """Write what waits, and close the connections; they reopen on next use."""
@@ -727,9 +727,9 @@ cdef class Store:
         """In a child that was forked without notice: close the connections that came with it; returns whether all could be."""
         return self.database.drop_inherited()
 
-    def renew(self):
+    def after_fork_in_child(self):
         """Start in the child with free locks and no connection; what waits is the parent's."""
-        self.database.renew()
+        self.database.after_fork_in_child()
 
     # -- for the check ------------------------------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
 """Maintenance: the one background thread of a process, whatever the number of caches.
 
-It does for each store what callers should not wait for (``Store.tend``): checkpoints, the trash, what has expired, and
-what waits to be written. A store calls it when there is something to do, and says how soon; from then on ``tend`` says
-when there will be more. Otherwise the thread sleeps, and nothing wakes it. It begins with the first call and ends when
-the last store is closed. A fork and the exit of the interpreter stop it first; after a fork either side starts its own
-when it needs one.
+It does for each store what callers should not wait for (``Store.maintain``): checkpoints, the trash, what has expired,
+and what waits to be written. A store calls it when there is something to do, and says how soon; from then on
+``maintain`` says when there will be more. Otherwise the thread sleeps, and nothing wakes it. It begins with the first
+call and ends when the last store is closed. A fork and the exit of the interpreter stop it first; after a fork either
+side starts its own when it needs one.
 
 Before Python 3.13, threading takes the thread that imports it first for the main thread, and the exit waits for that.
 If it was this one (``on_evict`` may import anything, and so may a finalizer), another one goes on in its place.
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
         def directory(self) -> str:
             """What it is called in warnings."""
 
-        def tend(self) -> float | None:
+        def maintain(self) -> float | None:
             """Do what there is to do; returns in how many seconds there will be more, if it is known."""
 
 
-__all__ = ["attend"]
+__all__ = ["schedule"]
 
 _NEVER = float("inf")
 # How long a fork or the exit waits for the thread to end, in seconds.
@@ -51,9 +51,9 @@ _FIRST_RETRY, _LAST_RETRY = 0.25, 60.0
 class _Maintenance:
     def __init__(self) -> None:
         self.over = False
-        self.renew()
+        self.after_fork_in_child()
 
-    def renew(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Begin without a thread, as a forked child does."""
         # By identity. Plain dicts, because copying one cannot be interrupted.
         self.stores: dict[int, ref[_Store]] = {}
@@ -73,7 +73,7 @@ class _Maintenance:
         # Whether another thread has taken over from one that threading takes for the main thread.
         self.replaced = False
 
-    def attend(self, store: _Store, seconds: float) -> bool:
+    def schedule(self, store: _Store, seconds: float) -> bool:
         identity = id(store)
         if store.closed:
             self.forget(identity)
@@ -160,15 +160,15 @@ class _Maintenance:
             reference = self.stores.get(identity)
             store = None if reference is None else reference()
             if store is not None:
-                again = self.tend(store)
+                again = self.maintain(store)
                 if again is not None:
                     self.due[identity] = min(monotonic() + again, self.due.get(identity, _NEVER))
             del store
 
-    def tend(self, store: _Store) -> float | None:
+    def maintain(self, store: _Store) -> float | None:
         identity = id(store)
         try:
-            again = store.tend()
+            again = store.maintain()
         except Exception as error:
             retry = self.retries.get(identity, _FIRST_RETRY)
             self.retries[identity] = min(2 * retry, _LAST_RETRY)
@@ -211,11 +211,11 @@ def is_taken_for_main() -> bool:
 _maintenance = _Maintenance()
 
 
-def attend(store: _Store, seconds: float) -> bool:
-    """Have ``store.tend()`` called within so many seconds; returns whether it will be."""
-    return _maintenance.attend(store, seconds)
+def schedule(store: _Store, seconds: float) -> bool:
+    """Have ``store.maintain()`` called within so many seconds; returns whether it will be."""
+    return _maintenance.schedule(store, seconds)
 
 
 fork.BACKGROUND.before, fork.BACKGROUND.in_parent = _maintenance.stop, _maintenance.resume
-fork.BACKGROUND.in_child = _maintenance.renew
+fork.BACKGROUND.in_child = _maintenance.after_fork_in_child
 fork.BACKGROUND.at_exit = _maintenance.end

@@ -140,7 +140,7 @@ cdef class ValueFiles:
             raise ClosedError(f"the cache in {self.directory!r} is closed")
         if self.number and self.process != fastcache_process():
             # Forked by something that tells nobody.
-            self.renew()
+            self.after_fork_in_child()
         for tries in range(2):
             self.announce()
             pending = PendingFile.__new__(PendingFile)
@@ -372,7 +372,7 @@ cdef class ValueFiles:
                 self.writers.claims = None
         return 0
 
-    cdef int renew(self) except -1:
+    cdef int after_fork_in_child(self) except -1:
         """In a child: the number is the parent's."""
         self.number = 0
         self.folders.close()

@@ -9,7 +9,7 @@ cdef double SHORTENING_PERIOD
 
 cdef class Checkpoints(Participant):
     # Whether maintenance was called and is to come, and for what.
-    cdef bint called
+    cdef bint maintenance_requested
     cdef bint checkpoint_due
     cdef bint restart_due
     # WAL frames at which to call it next, and to see to it oneself; and those after our last commit.

@@ -8,7 +8,7 @@ the writers out for the last of it, and should it be late, the writer does so it
 
 cimport cython
 
-from fastcache.engine.database.database cimport CLOSED, TENDING_PATIENCE, TRASH_PERIOD, warn
+from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE, TRASH_PERIOD, warn
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.shm.wal_clock cimport Tick, is_backfilled, read, wal_frames
@@ -40,11 +40,11 @@ cdef class Checkpoints(Participant):
 
     cdef int after_fork_in_child(self, Database database) except -1:
         # Who was called is in the parent.
-        self.called = False
+        self.maintenance_requested = False
         return 0
 
     cdef int settle(self, Database database) except -1:
-        """After a commit, the turn still held: call for maintenance if there is something to do, and keep the WAL short.
+        """After a commit, the writer lock still held: call for maintenance if there is something to do, and keep the WAL short.
 
         Maintenance alone would not: while it copies, steady writers append, so that the WAL never starts over. Who has the
         turn completes what it has left, which waits for the disk but is little, and rare."""
@@ -64,16 +64,16 @@ cdef class Checkpoints(Participant):
             self.restart_due = frames >= (
                 CONTENDED_RESTART_FRAMES if database.contended or database.fills_fast else RESTART_FRAMES)
             call = True
-        if call and (self.checkpoint_due or not self.called):
-            self.called = True
+        if call and (self.checkpoint_due or not self.maintenance_requested):
+            self.maintenance_requested = True
             try:
-                attended = database.call_keeper(0.0 if self.checkpoint_due else TRASH_PERIOD)
+                scheduled = database.schedule(0.0 if self.checkpoint_due else TRASH_PERIOD)
             except BaseException:
                 # It has been said again, if it could be; to say it once more with the next commit costs little.
-                self.called = False
+                self.maintenance_requested = False
                 raise
-            if not attended:
-                self.called = False
+            if not scheduled:
+                self.maintenance_requested = False
                 self.tidy_up(database, session)
         if frames >= self.own_checkpoint_at:
             self.own_checkpoint_at = frames + OWN_CHECKPOINT_STEP
@@ -97,12 +97,12 @@ cdef class Checkpoints(Participant):
         """Copy what is left of the WAL while nobody in this process appends to it, so that the next commit starts it over."""
         try:
             # If maintenance is at it, its work is most of ours.
-            tending = database.tending
-            tending.acquire()
+            checkpoint_lock = database.checkpoint_lock
+            checkpoint_lock.acquire()
             try:
                 session.connection.checkpoint(True)
             finally:
-                tending.release()
+                checkpoint_lock.release()
         except CacheError as error:
             warn("a checkpoint of %r has to wait: %s", database.directory, error)
         return 0
@@ -117,45 +117,45 @@ cdef class Checkpoints(Participant):
             return 0
         database.begin_opening()
         try:
-            if database.tender is not None and database.tender.read_only:
-                tending = database.tending
-                tending.acquire()
+            if database.checkpoint_connection is not None and database.checkpoint_connection.read_only:
+                checkpoint_lock = database.checkpoint_lock
+                checkpoint_lock.acquire()
                 try:
-                    connection, database.tender = database.tender, None
+                    connection, database.checkpoint_connection = database.checkpoint_connection, None
                     connection.close(False)
                 finally:
-                    tending.release()
-            if database.tender is None:
+                    checkpoint_lock.release()
+            if database.checkpoint_connection is None:
                 connection = database.open_connection(False)
-                tending = database.tending
-                tending.acquire()
+                checkpoint_lock = database.checkpoint_lock
+                checkpoint_lock.acquire()
                 try:
                     # Opening takes a while, in which the store may have been closed.
                     if database.life == CLOSED:
                         connection.close(False)
                         return 0
-                    database.tender = connection
+                    database.checkpoint_connection = connection
                 finally:
-                    tending.release()
+                    checkpoint_lock.release()
         finally:
             database.end_opening()
-        tending = database.tending
-        tending.acquire()
+        checkpoint_lock = database.checkpoint_lock
+        checkpoint_lock.acquire()
         try:
-            if database.tender is not None:
-                database.tender.checkpoint()
+            if database.checkpoint_connection is not None:
+                database.checkpoint_connection.checkpoint()
         finally:
-            tending.release()
+            checkpoint_lock.release()
         if self.restart_due:
             self.restart_due = False
             # Nobody writes while it copies the rest, which is little by now.
-            tending = database.tending
-            tending.acquire()
+            checkpoint_lock = database.checkpoint_lock
+            checkpoint_lock.acquire()
             try:
-                if database.tender is not None:
-                    database.tender.checkpoint(True)
+                if database.checkpoint_connection is not None:
+                    database.checkpoint_connection.checkpoint(True)
             finally:
-                tending.release()
+                checkpoint_lock.release()
         return 0
 
     cdef bint shorten_wal(self, Database database) except -1:
@@ -166,16 +166,16 @@ cdef class Checkpoints(Participant):
         cdef Tick now
         if database.clock == NULL or not read(database.clock, &now) or <long long>wal_frames(&now) * 4096 <= LARGEST_WAL:
             return False
-        database.turn.take(TENDING_PATIENCE)
+        database.writer_lock.acquire(MAINTENANCE_PATIENCE)
         try:
             if database.depth:
                 return True
-            tending = database.tending
-            tending.acquire()
+            checkpoint_lock = database.checkpoint_lock
+            checkpoint_lock.acquire()
             try:
                 database.writing().connection.checkpoint(True)
             finally:
-                tending.release()
+                checkpoint_lock.release()
             if not is_backfilled(database.clock):
                 return True
             database.enter()
@@ -187,4 +187,4 @@ cdef class Checkpoints(Participant):
             database.leave(True)
             return read(database.clock, &now) and <long long>wal_frames(&now) * 4096 > LARGEST_WAL
         finally:
-            database.turn.give()
+            database.writer_lock.release()

@@ -2,7 +2,7 @@
 
 from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.sessions cimport Session
-from fastcache.engine.database.writer_lock cimport Turn
+from fastcache.engine.database.writer_lock cimport WriterLock
 from fastcache.engine.shm.change_log cimport ChangeLog, Commit
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport Cell
@@ -10,8 +10,8 @@ from fastcache.engine.sqlite.connection cimport Connection, Statement
 
 
 cdef double SOON
-# How long maintenance waits for the turn, or for another process, in seconds.
-cdef double TENDING_PATIENCE
+# How long maintenance waits for the writer lock, or for another process, in seconds.
+cdef double MAINTENANCE_PATIENCE
 cdef double TRASH_PERIOD
 
 
@@ -50,20 +50,20 @@ cdef class Database:
     # The number of forks (writer_lock.pyx) in which its connections are.
     cdef unsigned long born
 
-    # Connections. `opening` is a lock, `tending` one on `tender`, on which maintenance checkpoints.
+    # Connections. `opening` is a lock, `checkpoint_lock` one on `checkpoint_connection`, on which maintenance checkpoints.
     cdef Session writer
     cdef Session reader
-    cdef Connection tender
+    cdef Connection checkpoint_connection
     cdef object opening
-    cdef object tending
+    cdef object checkpoint_lock
 
     # Who is called for maintenance, and what for: a weak reference.
-    cdef object keeper
+    cdef object scheduler
     cdef object keepalive
     # Whether a fork has come before what waited could be written.
     cdef bint flush_after_fork
     # The thread that tends it just now; 0 if none does.
-    cdef unsigned long tended_by
+    cdef unsigned long maintenance_thread
     # Whether another process has been in the way since the WAL last started over.
     cdef bint contended
     # Whether what is evicted goes into the WAL, too, so that it starts over twice as often.
@@ -72,9 +72,9 @@ cdef class Database:
     cdef bint has_trash
 
     # Among threads; and which of the waiting processes this is (24 bits), and whether it has asked to come first.
-    cdef Turn turn
+    cdef WriterLock writer_lock
     cdef unsigned long long token
-    cdef bint starving
+    cdef bint has_priority_request
 
     # The wal-index header of the writer's connection; NULL while there is none.
     cdef const unsigned long long* clock
@@ -115,12 +115,12 @@ cdef class Database:
     cdef bint has_waiting(self) noexcept
     cdef int flush(self) except -1
     cdef int flush_first(self) except -1
-    cdef int take_turn(self) except -1
+    cdef int acquire_writer_lock(self) except -1
     cdef int shut(self) except -1
     cdef int drop_sessions(self, bint checkpoint) except -1
     cdef Session choose_session(self)
     cdef Session reading(self)
-    cdef Session lingering(self)
+    cdef Session reading_snapshot(self)
     cdef Session writing(self)
     cdef int follow_settings(self) except -1
     cdef int notice_settings(self) except -1
@@ -128,8 +128,8 @@ cdef class Database:
     cdef BusyWait pause(self, BusyWait wait)
     cdef list read_rows(self, str text)
     cdef bint is_maintenance(self) noexcept
-    cdef int stand_back(self) except -1
-    cdef void be_served(self) noexcept
+    cdef int yield_to_waiter(self) except -1
+    cdef void clear_priority(self) noexcept
     cdef long long now(self) except? -1
     cdef int will_change(self, const Cell* key) except -1
     cdef int will_change_all(self) except -1
@@ -151,7 +151,7 @@ cdef class Database:
     cdef int roll_back(self, Session session) except -1
     cdef int undo_files(self, Py_ssize_t mark) except -1
     cdef int remove_later(self) except -1
-    cdef bint call_keeper(self, double seconds) except -1
+    cdef bint schedule(self, double seconds) except -1
 
 
 cdef int know_main_thread() except -1

@@ -3,24 +3,24 @@
 
 What is always true, and who keeps it so:
 
-- **Two sessions at most.** All writes go through the session `writer`, by the thread that holds the `turn`. A read
-  uses the writer too while nobody holds the turn, since one connection keeps one warm page cache; while another
+- **Two sessions at most.** All writes go through the session `writer`, by the thread that holds the `writer_lock`. A read
+  uses the writer too while nobody holds the writer lock, since one connection keeps one warm page cache; while another
   thread holds it, reads use the session `reader`, opened on first need. So a read neither waits for this process's
-  writers nor sees what they have not committed. Maintenance has a connection of its own, `tender`, for checkpoints.
+  writers nor sees what they have not committed. Maintenance has a connection of its own, `checkpoint_connection`, for checkpoints.
 - **Every commit announces the keys that it changes** (change_log.pyx): `will_change` comes before the statement, or
-  `will_change_all`; and whoever commits brings all parts up to it (`follow_commit`) with the turn still in hand.
+  `will_change_all`; and whoever commits brings all parts up to it (`follow_commit`) with the writer lock still in hand.
 - **The parts are called in one order**, that of `participants`: each says in its `Participant` methods what it does when a
   transaction begins, reads, is undone or commits (`enter`, `writing`, `end_block`, `leave`). A single write in autocommit is
   followed by `follow_commit` and `settle`, too.
-- **The GIL is a reader's lock.** A thread without the turn holds the GIL from the first bind to the last column, and does
-  nothing in between that runs Python code. A snapshot may linger on its session (sessions.pyx), until the session is used for
-  something else. The GIL is given up only with the turn in hand (waiting, bulk work, large
+- **The GIL is a reader's lock.** A thread without the writer lock holds the GIL from the first bind to the last column, and does
+  nothing in between that runs Python code. A snapshot may stay pinned on its session (sessions.pyx), until the session is used for
+  something else. The GIL is given up only with the writer lock in hand (waiting, bulk work, large
   values, checkpoints, files), when every other thread stays away from the writer.
 - **Files follow rows.** files.pyx tells their life; here `created` lists the files that the open transaction has renamed
   into place, so that a rollback removes them, and `has_trash` says that a trigger has put names into the trash (trash.pyx).
 - **What follows a commit cannot undo it.** Once SQLite has committed, the files in `created` stay, and `committed_last` says
   which block that was, before anything runs that may raise (maintenance is called, a signal handler comes in).
-- **Who waits gets its turn.** A thread that has waited for a millisecond is handed the turn (writer_lock.pyx); a process that has
+- **Who waits gets its turn.** A thread that has waited for a millisecond is handed the writer lock (writer_lock.pyx); a process that has
   waited as long says so in the change log (change_log.pyx), and the others stand back.
 - **A fork leaves nothing shared.** forks.py closes all connections before it, and until it is done none is opened (the
   lock `opening`); both sides reopen on first use.
@@ -37,8 +37,8 @@ from fastcache.engine.blobs.files cimport PendingFile, ValueFiles
 from fastcache.engine.database.opening cimport connect, initialize, make_directory, open_log, take_settings, use_wal
 from fastcache.engine.database.writer_lock cimport fork_count
 from fastcache.engine.shm.change_log cimport (
-    after_commit, announce, announce_nothing, before_commit, is_anyone_starving, settings_changed, settings_version, starve,
-    starve_no_more)
+    after_commit, announce, announce_nothing, before_commit, is_priority_requested, settings_changed, settings_version, request_priority,
+    withdraw_priority)
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
 from fastcache.engine.sqlite.fork_safety cimport begin_free_call, end_free_call
@@ -68,11 +68,11 @@ cdef extern from *:
     bint fastcache_is_main_thread()
 
 # How long a writer waits for another process before it asks to come first, in seconds.
-cdef double STARVED = 0.001
+cdef double PATIENT_SECONDS = 0.001
 # How soon maintenance comes for what had to wait, in seconds.
 SOON = 0.025
-# How long it waits for the turn, or for another process, in seconds.
-TENDING_PATIENCE = 0.5
+# How long it waits for the writer lock, or for another process, in seconds.
+MAINTENANCE_PATIENCE = 0.5
 # How often maintenance is called that is interrupted while it listens.
 cdef int MOST_CALLS = 5
 # How long a file that was replaced may stay, in seconds: many are unlinked in one go.
@@ -122,7 +122,7 @@ cdef class Participant:
         return 0
 
     cdef int block_left(self, Database database, long long block, bint kept) except -1:
-        """A block has ended; the turn is still held."""
+        """A block has ended; the writer lock is still held."""
         return 0
 
     cdef int files_counted(self, long long size) except -1:
@@ -151,12 +151,12 @@ cdef class Database:
         keepalive: a weak reference to what maintenance is called for.
         timeout: how long to wait for another writer, in seconds.
         timer: called for the time in seconds since the epoch; None for the system's clock.
-        keeper: called with the keepalive and a number of seconds, to have it maintained within that time.
+        scheduler: called with the keepalive and a number of seconds, to have it maintained within that time.
         durability: "normal", or "full" to have each commit synced to the disk before it returns.
         settings: of a new database; those that are stored replace them.
     """
 
-    def __init__(self, directory, keepalive, *, timeout, timer, keeper, durability, settings):
+    def __init__(self, directory, keepalive, *, timeout, timer, scheduler, durability, settings):
         self.directory = os.path.abspath(os.fspath(directory))
         self.keepalive = keepalive
         self.timeout = check_timeout(timeout)
@@ -165,15 +165,15 @@ cdef class Database:
         self.timer = timer
         if timer is not None:
             know_main_thread()
-        self.keeper = keeper
+        self.scheduler = scheduler
         self.durability = check_durability(durability)
         self.syncs = durability == "full"
         self.token = int.from_bytes(os.urandom(3), "little") or 1
         self.files = ValueFiles(self.directory)
-        self.turn = Turn()
+        self.writer_lock = WriterLock()
         self.born = fork_count()
         self.opening = imports.new_lock(_thread.RLock)
-        self.tending = imports.new_lock()
+        self.checkpoint_lock = imports.new_lock()
         self.participants = ()
         self.created = []
         self.marks = []
@@ -326,9 +326,9 @@ cdef class Database:
         """
         if self.life == CLOSED:
             return
-        self.turn.take(self.timeout)
+        self.writer_lock.acquire(self.timeout)
         try:
-            if self.depth or self.turn.depth > 1:
+            if self.depth or self.writer_lock.depth > 1:
                 raise TransactionError(
                     "a cache cannot be closed inside its own transaction, or by what interrupts one of its operations")
             # Nothing is put off any more, so that all of it is written.
@@ -340,24 +340,24 @@ cdef class Database:
                 raise
             self.shut()
         finally:
-            self.turn.give()
-        self.call_keeper(0.0)
+            self.writer_lock.release()
+        self.schedule(0.0)
 
     def close_if_idle(self, patience=None):
-        """Close, unless a thread has the turn; if something waits to be written, unless it has it for so many seconds.
+        """Close, unless a thread has the writer lock; if something waits to be written, unless it has it for so many seconds.
 
         Without patience nobody minds what waits: a temporary directory is about to be removed."""
         if self.life == CLOSED:
             return
         waits = patience is not None and self.has_waiting()
         try:
-            self.turn.take(patience if waits else 0.0)
+            self.writer_lock.acquire(patience if waits else 0.0)
         except Timeout as error:
             if waits:
                 warn("%r is left open, and what waited to be written is lost: %s", self.directory, error)
         else:
             try:
-                if not self.depth and self.turn.depth == 1:
+                if not self.depth and self.writer_lock.depth == 1:
                     self.life = CLOSING
                     try:
                         self.flush()
@@ -365,7 +365,7 @@ cdef class Database:
                         warn("%r is closed, and what waited to be written is lost: %s", self.directory, error)
                     self.shut()
             finally:
-                self.turn.give()
+                self.writer_lock.release()
 
     cdef bint has_waiting(self) noexcept:
         """Whether something waits to be written."""
@@ -387,19 +387,19 @@ cdef class Database:
                 (<Participant>each).before_transaction(self)
         return 0
 
-    cdef int take_turn(self) except -1:
-        """Take the turn for something atomic."""
-        self.turn.take(self.timeout)
+    cdef int acquire_writer_lock(self) except -1:
+        """Take the writer lock for something atomic."""
+        self.writer_lock.acquire(self.timeout)
         if self.has_write_behind:
             try:
                 self.flush_first()
             except BaseException:
-                self.turn.give()
+                self.writer_lock.release()
                 raise
         return 0
 
     cdef int shut(self) except -1:
-        """Be closed from now on. The turn is held, and nothing waits to be written."""
+        """Be closed from now on. The writer lock is held, and nothing waits to be written."""
         self.life = CLOSED
         try:
             self.drop_sessions(True)
@@ -408,7 +408,7 @@ cdef class Database:
         return 0
 
     cdef int drop_sessions(self, bint checkpoint) except -1:
-        """Close both connections, to be reopened on next use unless the store is closed. The turn is held."""
+        """Close both connections, to be reopened on next use unless the store is closed. The writer lock is held."""
         # Forgotten before they are closed: closing gives up the GIL, and other threads must not find them.
         cdef Session reader = self.reader
         cdef Session writer = self.writer
@@ -416,14 +416,14 @@ cdef class Database:
         self.writer = None
         self.forget_clock()
         # Maintenance may be at work on it.
-        tending = self.tending
-        tending.acquire()
+        checkpoint_lock = self.checkpoint_lock
+        checkpoint_lock.acquire()
         try:
-            tender, self.tender = self.tender, None
-            if tender is not None:
-                (<Connection>tender).close(False)
+            checkpoint_connection, self.checkpoint_connection = self.checkpoint_connection, None
+            if checkpoint_connection is not None:
+                (<Connection>checkpoint_connection).close(False)
         finally:
-            tending.release()
+            checkpoint_lock.release()
         if reader is not None:
             reader.connection.close(checkpoint)
         if writer is not None:
@@ -433,11 +433,11 @@ cdef class Database:
     def hold(self, timeout):
         """Keep all other threads from writing and from opening connections; returns whether that was possible."""
         try:
-            self.turn.take(timeout)
+            self.writer_lock.acquire(timeout)
         except Timeout:
             return False
-        if self.depth or self.turn.depth > 1 or not self.opening.acquire(True, timeout):
-            self.turn.give()
+        if self.depth or self.writer_lock.depth > 1 or not self.opening.acquire(True, timeout):
+            self.writer_lock.release()
             return False
         return True
 
@@ -448,26 +448,26 @@ cdef class Database:
         for the end of the fork."""
         if self.life == CLOSED:
             return
-        self.tended_by = <unsigned long>PyThread_get_thread_ident()
+        self.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
         try:
             self.flush()
         except Timeout:
             self.flush_after_fork = True
         finally:
-            self.tended_by = 0
+            self.maintenance_thread = 0
             self.drop_sessions(False)
 
-    def is_mine(self):
-        """Whether this thread has the turn."""
-        return self.turn.is_mine()
+    def held_by_me(self):
+        """Whether this thread has the writer lock."""
+        return self.writer_lock.held_by_me()
 
     def resume(self):
         """Let the other threads go on."""
         self.opening.release()
-        self.turn.give()
+        self.writer_lock.release()
         if self.flush_after_fork:
             self.flush_after_fork = False
-            self.call_keeper(SOON)
+            self.schedule(SOON)
 
     def drop_inherited(self):
         """In a child that was forked without notice: close the connections that came with it; returns whether all could be.
@@ -479,9 +479,9 @@ cdef class Database:
         cdef bint all_closed = True
         for session in (self.reader, self.writer):
             if session is not None:
-                session.let_go()
+                session.release_snapshot()
         for connection in [session.connection for session in (self.reader, self.writer) if session is not None] + (
-                [self.tender] if self.tender is not None else []):
+                [self.checkpoint_connection] if self.checkpoint_connection is not None else []):
             if connection.in_transaction():
                 all_closed = False
             else:
@@ -491,29 +491,29 @@ cdef class Database:
                     all_closed = False
         return all_closed
 
-    def renew(self):
+    def after_fork_in_child(self):
         """Start in the child with free locks and no connection; never touch the parent's."""
         self.born = fork_count()
-        self.turn = Turn()
+        self.writer_lock = WriterLock()
         self.opening = imports.new_lock(_thread.RLock)
-        self.tending = imports.new_lock()
+        self.checkpoint_lock = imports.new_lock()
         for session in (self.writer, self.reader):
             if session is not None:
                 (<Session>session).abandon()
-        if self.tender is not None:
-            self.tender.abandon()
+        if self.checkpoint_connection is not None:
+            self.checkpoint_connection.abandon()
         self.writer = None
         self.reader = None
-        self.tender = None
+        self.checkpoint_connection = None
         self.forget_clock()
-        self.files.renew()
+        self.files.after_fork_in_child()
         self.flush_after_fork = False
         self.depth = 0
         self.entering = 0
         self.has_deferred = False
         if self.life == CLOSING:
             self.life = OPEN
-        self.tended_by = 0
+        self.maintenance_thread = 0
         self.created = []
         self.marks = []
         self.blocks = []
@@ -526,12 +526,12 @@ cdef class Database:
         """The session to read from now, until the GIL is given up."""
         if self.born != fork_count():
             fork.notice_fork()
-        if self.has_deferred and self.turn.is_mine():
+        if self.has_deferred and self.writer_lock.held_by_me():
             self.flush_deferred()
         if self.writer is None:
             self.open_writer()
             return self.choose_session()
-        if self.turn.owner == 0 or self.turn.is_mine():
+        if self.writer_lock.owner == 0 or self.writer_lock.held_by_me():
             return self.writer
         if self.reader is None:
             self.open_reader()
@@ -542,20 +542,20 @@ cdef class Database:
     cdef Session reading(self):
         """The same, for a transaction of its own, or the one that is open."""
         cdef Session session = self.choose_session()
-        session.let_go()
+        session.release_snapshot()
         return session
 
-    cdef Session lingering(self):
-        """The same, for the reads that are worth a kept snapshot; whether there is one, it says itself (``lingers``)."""
+    cdef Session reading_snapshot(self):
+        """The same, for the reads that are worth a kept snapshot; whether there is one, it says itself (``has_snapshot``)."""
         cdef Session session = self.choose_session()
-        if self.clock == NULL or self.turn.is_mine():
-            session.let_go()
+        if self.clock == NULL or self.writer_lock.held_by_me():
+            session.release_snapshot()
         else:
-            session.linger(self.clock)
+            session.pin_snapshot(self.clock)
         return session
 
     cdef Session writing(self):
-        """The session to write to; the turn is held."""
+        """The session to write to; the writer lock is held."""
         if self.born != fork_count():
             fork.notice_fork()
         if self.depth == 0 and self.writer is not None and (
@@ -564,15 +564,15 @@ cdef class Database:
             self.drop_sessions(False)
         if self.writer is None:
             self.open_writer()
-        self.writer.let_go()
+        self.writer.release_snapshot()
         if self.depth and not self.writer.connection.in_transaction():
             raise TransactionError(
                 "an earlier error has rolled this transaction back: leave its block, and run it again")
         if self.has_deferred:
             self.flush_deferred()
         if self.commit.ring != NULL:
-            if self.depth == 0 and is_anyone_starving(self.commit.ring, self.token):
-                self.stand_back()
+            if self.depth == 0 and is_priority_requested(self.commit.ring, self.token):
+                self.yield_to_waiter()
             if settings_version(self.commit.ring) != self.settings_seen:
                 self.follow_settings()
         return self.writer
@@ -593,11 +593,11 @@ cdef class Database:
     cdef int notice_settings(self) except -1:
         """Before a read: what another object has changed decides on whether use is told."""
         if (self.commit.ring != NULL and settings_version(self.commit.ring) != self.settings_seen
-                and self.turn.take_if_free()):
+                and self.writer_lock.try_acquire()):
             try:
                 self.writing()
             finally:
-                self.turn.give()
+                self.writer_lock.release()
         return 0
 
     cdef int tell_settings(self) except -1:
@@ -610,20 +610,20 @@ cdef class Database:
     cdef BusyWait pause(self, BusyWait wait):
         """Wait a little for another connection's lock. Signal handlers run here, and may use this store."""
         if wait is None:
-            # What was waited for the turn counts.
+            # What was waited for the writer lock counts.
             wait = BusyWait(
-                min(self.timeout, TENDING_PATIENCE) if self.is_maintenance() else self.timeout,
-                "waiting to use the cache", self.turn.began if self.turn.is_mine() else 0.0)
+                min(self.timeout, MAINTENANCE_PATIENCE) if self.is_maintenance() else self.timeout,
+                "waiting to use the cache", self.writer_lock.began if self.writer_lock.held_by_me() else 0.0)
         try:
             wait.pause()
         except BaseException:
-            self.be_served()
+            self.clear_priority()
             raise
-        if not self.tending.locked():
+        if not self.checkpoint_lock.locked():
             self.contended = True
-        if wait.waited > STARVED and self.turn.is_mine() and self.commit.ring != NULL:
-            self.starving = True
-            starve(self.commit.ring, self.token)
+        if wait.waited > PATIENT_SECONDS and self.writer_lock.held_by_me() and self.commit.ring != NULL:
+            self.has_priority_request = True
+            request_priority(self.commit.ring, self.token)
         return wait
 
     cdef list read_rows(self, str text):
@@ -638,21 +638,21 @@ cdef class Database:
 
     cdef bint is_maintenance(self) noexcept:
         """Whether this is the thread that tends this store, and others: it must not wait for long for one of them."""
-        return self.tended_by != 0 and self.tended_by == <unsigned long>PyThread_get_thread_ident()
+        return self.maintenance_thread != 0 and self.maintenance_thread == <unsigned long>PyThread_get_thread_ident()
 
-    cdef int stand_back(self) except -1:
+    cdef int yield_to_waiter(self) except -1:
         """Before writing: let another process come first that has waited for too long."""
         cdef BusyWait wait = None
-        while self.commit.ring != NULL and is_anyone_starving(self.commit.ring, self.token):
+        while self.commit.ring != NULL and is_priority_requested(self.commit.ring, self.token):
             wait = self.pause(wait)
         return 0
 
-    cdef void be_served(self) noexcept:
+    cdef void clear_priority(self) noexcept:
         """What was waited for is there, or given up."""
-        if self.starving:
-            self.starving = False
+        if self.has_priority_request:
+            self.has_priority_request = False
             if self.commit.ring != NULL:
-                starve_no_more(self.commit.ring, self.token)
+                withdraw_priority(self.commit.ring, self.token)
 
     cdef long long now(self) except? -1:
         """Milliseconds since the epoch."""
@@ -683,8 +683,8 @@ cdef class Database:
         return 0
 
     cdef int follow_commit(self) except -1:
-        """After a commit of ours, the turn still held: bring all parts up to it."""
-        self.be_served()
+        """After a commit of ours, the writer lock still held: bring all parts up to it."""
+        self.clear_priority()
         for each in self.participants:
             (<Participant>each).after_commit(self)
         return 0
@@ -740,10 +740,10 @@ cdef class Database:
     # -- transactions -------------------------------------------------------------------------------------------
 
     cdef int enter(self) except -1:
-        """Take the turn and begin a transaction, or a savepoint in the one that is open."""
+        """Take the writer lock and begin a transaction, or a savepoint in the one that is open."""
         cdef Session session
         cdef BusyWait wait = None
-        self.turn.take(min(self.timeout, TENDING_PATIENCE) if self.is_maintenance() else self.timeout)
+        self.writer_lock.acquire(min(self.timeout, MAINTENANCE_PATIENCE) if self.is_maintenance() else self.timeout)
         cdef bint entering = False
         # Made before the transaction begins, since it takes memory.
         cdef object mark, block
@@ -767,13 +767,13 @@ cdef class Database:
                     wait = self.pause(wait)
                     session = self.writing()
                 session.begin.reset()
-                self.be_served()
+                self.clear_priority()
                 announce_nothing(&self.commit)
             else:
                 session.savepoint.run()
         except BaseException:
             self.entering -= entering
-            self.turn.give()
+            self.writer_lock.release()
             raise
         self.marks[self.depth] = mark
         self.blocks[self.depth] = block
@@ -782,7 +782,7 @@ cdef class Database:
         return 0
 
     cdef int leave(self, bint keep) except -1:
-        """End what the last ``enter`` began, and give the turn back.
+        """End what the last ``enter`` began, and give the writer lock back.
 
         Until SQLite has ended it, ``depth`` says so: what interrupts this belongs to the transaction."""
         cdef long long block = self.block()
@@ -802,7 +802,7 @@ cdef class Database:
             for each in self.participants:
                 (<Participant>each).block_left(self, block, keep)
         finally:
-            self.turn.give()
+            self.writer_lock.release()
         return 0
 
     cdef bint end_block(self, bint keep) except -1:
@@ -877,7 +877,7 @@ cdef class Database:
         return 0
 
     cdef int settle(self) except -1:
-        """After a commit, the turn still held: what each part does then, whatever becomes of the others."""
+        """After a commit, the writer lock still held: what each part does then, whatever becomes of the others."""
         cdef Py_ssize_t next = 0, count = len(self.participants)
         interruption = None
         while next < count:
@@ -929,24 +929,24 @@ cdef class Database:
         """Have maintenance remove files that could not be removed just now."""
         if self.files.left:
             self.has_trash = True
-            self.call_keeper(TRASH_PERIOD)
+            self.schedule(TRASH_PERIOD)
         return 0
 
     # -- maintenance --------------------------------------------------------------------------------------------
 
-    cdef bint call_keeper(self, double seconds) except -1:
-        """Have ``tend`` called within so many seconds; returns whether it will be.
+    cdef bint schedule(self, double seconds) except -1:
+        """Have `maintain` called within so many seconds; returns whether it will be.
 
         A signal handler may raise in between, when nobody may have heard of it yet: then it is said again, and raised after."""
-        cdef bint attended = False
+        cdef bint scheduled = False
         cdef int tries
         interruption = None
         keepalive = self.keepalive()
-        if self.keeper is None or keepalive is None:
+        if self.scheduler is None or keepalive is None:
             return False
         for tries in range(MOST_CALLS):
             try:
-                attended = self.keeper(keepalive, seconds)
+                scheduled = self.scheduler(keepalive, seconds)
                 break
             except MemoryError:
                 # This comes after a commit, which stands. In vain, it is as if there was no maintenance.
@@ -955,7 +955,7 @@ cdef class Database:
                 interruption = error
         if interruption is not None:
             raise interruption
-        return attended
+        return scheduled
 
     # -- for the check ------------------------------------------------------------------------------------------
 
@@ -969,7 +969,7 @@ cdef class Database:
 
     def query(self, text, parameters=()):
         """All rows of one statement, run by the thread that is inside ``transact``."""
-        if not self.turn.is_mine() or not self.depth:
+        if not self.writer_lock.held_by_me() or not self.depth:
             raise TransactionError("query is for use inside transact()")
         self.will_change_all()
         return self.writing().connection.query(text, tuple(parameters))
@@ -978,9 +978,9 @@ cdef class Database:
         """Replace the whole database, however damaged, by another's content, which ``fill()`` completes under the
         write lock."""
         cdef Connection connection
-        self.turn.take(self.timeout)
+        self.writer_lock.acquire(self.timeout)
         try:
-            if self.depth or self.turn.depth > 1:
+            if self.depth or self.writer_lock.depth > 1:
                 raise TransactionError("the database cannot be replaced inside a transaction")
             connection = self.connect(True)
             connection.overwrite_with(source, fill)
@@ -988,7 +988,7 @@ cdef class Database:
             # What is cached of the old content goes.
             self.drop_sessions(True)
         finally:
-            self.turn.give()
+            self.writer_lock.release()
 
 
 cdef int know_main_thread() except -1:

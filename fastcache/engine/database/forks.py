@@ -22,11 +22,11 @@ if TYPE_CHECKING:
         """What a Database does for this; see there."""
 
         def hold(self, timeout: float) -> bool: ...
-        def is_mine(self) -> bool: ...
+        def held_by_me(self) -> bool: ...
         def quiesce(self) -> None: ...
         def resume(self) -> None: ...
         def drop_inherited(self) -> bool: ...
-        def renew(self) -> None: ...
+        def after_fork_in_child(self) -> None: ...
         def close_if_idle(self, patience: float | None = None) -> None: ...
 
 
@@ -66,7 +66,7 @@ def _hold() -> None:
         for store in _living():
             if store.hold(0.02 if patient else 0.0):
                 held.append(store)
-            elif not store.is_mine():
+            elif not store.held_by_me():
                 missed = True
                 if patient:
                     break
@@ -102,7 +102,7 @@ def _drop_inherited() -> None:
 def _begin_anew() -> None:
     _held.clear()
     for store in _living():
-        store.renew()
+        store.after_fork_in_child()
 
 
 def _close_idle() -> None:

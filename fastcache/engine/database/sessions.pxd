@@ -12,13 +12,13 @@ cdef class Session:
     cdef Statement begin, commit, rollback, savepoint, release, rollback_to
     cdef dict others
     cdef bint has_wal
-    # The lingering snapshot: whether one is kept, and of which reading of the clock.
-    cdef bint lingers
+    # The pinned snapshot: whether one is kept, and of which reading of the clock.
+    cdef bint has_snapshot
     cdef Tick seen
 
     cdef Statement statement(self, str text)
     cdef void abandon(self) noexcept
-    cdef bint linger(self, const unsigned long long* clock) except -1
+    cdef bint pin_snapshot(self, const unsigned long long* clock) except -1
     cdef bint find(self, const unsigned long long* clock, const Cell* key) except -1
     cdef bint is_sound(self, const unsigned long long* clock) noexcept
-    cdef void let_go(self) noexcept
+    cdef void release_snapshot(self) noexcept

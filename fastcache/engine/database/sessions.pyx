@@ -1,13 +1,13 @@
 # cython: nonecheck=True
 """A connection with its statements, and the snapshot that it may keep.
 
-**The lingering snapshot.** More than half of a single SELECT goes into setting up the statement, and taking and dropping
+**The pinned snapshot.** More than half of a single SELECT goes into setting up the statement, and taking and dropping
 the read lock. A session that is read from again, without a commit in between, keeps the statement `get_next` in the middle
 of its rows (row_source.pyx: the feed), and with it the read transaction. What is always true: *what is read from a kept snapshot is
 used only if the clock stands, before and after, where it stood when the snapshot was taken*. So it needs no lock, and has none
 (read_lock.pxd): it is in nobody's way, whatever becomes of its process, and may stay as long as it likes. Nothing else is read from
 the session meanwhile: it is let go of before that, before the session writes, and when the clock has moved. It is never taken
-by the thread that has the turn, so that there is none while the session writes.
+by the thread that has the writer lock, so that there is none while the session writes.
 """
 
 cimport cython
@@ -56,7 +56,7 @@ cdef class Session:
     cdef void abandon(self) noexcept:
         self.connection.abandon()
 
-    cdef bint linger(self, const unsigned long long* clock) except -1:
+    cdef bint pin_snapshot(self, const unsigned long long* clock) except -1:
         """Keep a snapshot, if the clock stands where it stood when this was last asked. Returns whether one is kept.
 
         Not while commits come one after the other: what is read only once in between would pay for taking it. The GIL is
@@ -64,10 +64,10 @@ cdef class Session:
         cdef Tick now
         cdef Cell nothing
         nothing.kind = CELL_NULL
-        if self.lingers:
+        if self.has_snapshot:
             if stands(clock, &self.seen):
                 return True
-            self.let_go()
+            self.release_snapshot()
         if not read(clock, &now):
             return False
         if not same(&now, &self.seen):
@@ -78,10 +78,10 @@ cdef class Session:
         if self.get_next.step_for(&nothing) != STEP_ROW:
             return False
         # If a commit came in between, the snapshot is newer than this reading.
-        self.lingers = self.connection.release_read_lock() and still_stands(clock, &now)
-        if not self.lingers:
+        self.has_snapshot = self.connection.release_read_lock() and still_stands(clock, &now)
+        if not self.has_snapshot:
             self.get_next.stop()
-        return self.lingers
+        return self.has_snapshot
 
     cdef bint find(self, const unsigned long long* clock, const Cell* key) except -1:
         """Have `get_next` stand on the row of a key, or one of nulls, in the snapshot that is kept. False if it is lost."""
@@ -91,22 +91,22 @@ cdef class Session:
             step = self.get_next.step_for(key)
         except BaseException as error:
             sound = still_stands(clock, &self.seen)
-            self.let_go()
+            self.release_snapshot()
             # Of what was torn, it says nothing.
             if sound or not isinstance(error, Exception):
                 raise
             return False
         if step == STEP_ROW and still_stands(clock, &self.seen):
             return True
-        self.let_go()
+        self.release_snapshot()
         return False
 
     cdef bint is_sound(self, const unsigned long long* clock) noexcept:
         """Whether what was read from the snapshot that is kept belongs to it."""
-        return self.lingers and still_stands(clock, &self.seen)
+        return self.has_snapshot and still_stands(clock, &self.seen)
 
-    cdef void let_go(self) noexcept:
+    cdef void release_snapshot(self) noexcept:
         """End the snapshot, if one is kept."""
-        if self.lingers:
-            self.lingers = False
+        if self.has_snapshot:
+            self.has_snapshot = False
             self.get_next.stop()

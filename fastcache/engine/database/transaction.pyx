@@ -40,7 +40,7 @@ cdef class Transaction:
         """Leave the block, which may have failed."""
         if self.state != STARTED:
             raise TransactionError("this transaction has not begun, or has ended already")
-        if self.thread != <unsigned long>PyThread_get_thread_ident() or not self.database.turn.is_mine():
+        if self.thread != <unsigned long>PyThread_get_thread_ident() or not self.database.writer_lock.held_by_me():
             if failed:
                 # Another thread, or a child forked inside the block, has nothing to undo: let the exception pass.
                 return 0

@@ -24,18 +24,18 @@ cdef int tidy_at_opening(Database database) except -1:
 
 
 cdef int empty_trash(Database database, double patience) except -1:
-    """Unlink the files in the trash, then forget them; no transaction is open. The turn is not needed to unlink."""
+    """Unlink the files in the trash, then forget them; no transaction is open. The writer lock is not needed to unlink."""
     cdef list names, gone
     cdef int changed = 1
     database.files.remove_left()
     try:
         while changed:
-            database.turn.take(patience)
+            database.writer_lock.acquire(patience)
             try:
                 database.has_trash = False
                 names = [row[0] for row in database.writing().connection.query(sql.LIST_TRASH, ())]
             finally:
-                database.turn.give()
+                database.writer_lock.release()
             gone = [name for name in names if database.files.unlink(name)]
             changed = forget_trash(database, gone, patience) if gone else 0
             if len(gone) < len(names):
@@ -52,7 +52,7 @@ cdef int forget_trash(Database database, list names, double patience) except -1:
     cdef Statement statement
     cdef int changed = 0
     cdef long long freed = 0
-    database.turn.take(patience)
+    database.writer_lock.acquire(patience)
     try:
         database.enter()
         try:
@@ -72,17 +72,17 @@ cdef int forget_trash(Database database, list names, double patience) except -1:
             raise
         database.leave(True)
     finally:
-        database.turn.give()
+        database.writer_lock.release()
     return changed
 
 
 cdef int tidy(Database database) except -1:
     """Unlink the files in the trash, unless a transaction is open, whose end will do it."""
-    database.turn.take(database.timeout)
+    database.writer_lock.acquire(database.timeout)
     try:
         database.has_trash = True
         if not database.depth:
             empty_trash(database, database.timeout)
     finally:
-        database.turn.give()
+        database.writer_lock.release()
     return 0

@@ -1,7 +1,7 @@
 # Whose turn it is to write, among the threads of a process.
 
 
-cdef class Turn:
+cdef class WriterLock:
     # The thread that has it; 0 if none. One that it was handed to, and that has not woken yet, has it at depth 0.
     cdef unsigned long owner
     cdef int depth
@@ -12,11 +12,11 @@ cdef class Turn:
     cdef unsigned long born
 
     cdef int notice_fork(self) except -1
-    cdef int take(self, double timeout) except -1
-    cdef bint take_if_free(self) except -1
-    cdef void give(self)
-    cdef void give_way(self)
-    cdef bint is_mine(self) noexcept
+    cdef int acquire(self, double timeout) except -1
+    cdef bint try_acquire(self) except -1
+    cdef void release(self)
+    cdef void release_to_waiter(self)
+    cdef bint held_by_me(self) noexcept
 
     cdef int wait(self, unsigned long me, double timeout) except -1
     cdef int pass_on(self, double patience) except -1

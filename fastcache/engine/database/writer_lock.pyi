@@ -1,7 +1,7 @@
 from typing_extensions import Self, disjoint_base
 
 @disjoint_base
-class Turn:
+class WriterLock:
     def __new__(cls) -> Self: ...
 
 @disjoint_base

@@ -1,8 +1,8 @@
 # cython: nonecheck=True
 """Whose turn it is to write, among the threads of a process.
 
-A thread that gives the turn back and wants it again at once is faster than any that has to wake up first: good for
-speed, since nothing is as quick as no switch between threads, and bad for who waits. So a turn that is given back is free for
+A thread that gives the writer lock back and wants it again at once is faster than any that has to wake up first: good for
+speed, since nothing is as quick as no switch between threads, and bad for who waits. So a writer lock that is given back is free for
 whoever comes first, unless the one that waits longest has waited for a millisecond: then it is handed over. (The same
 rule as the starvation mode of Go's sync.Mutex: https://go.dev/src/internal/sync/mutex.go.)
 
@@ -47,7 +47,7 @@ cdef unsigned long fork_count() noexcept nogil:
 
 
 cdef class Waiter:
-    """A thread that waits for the turn, asleep on a lock of its own."""
+    """A thread that waits for the writer lock, asleep on a lock of its own."""
 
     def __cinit__(self, unsigned long thread):
         self.lock = imports.new_lock()
@@ -57,15 +57,15 @@ cdef class Waiter:
         self.came = seconds()
 
 
-cdef class Turn:
+cdef class WriterLock:
     """Whose turn it is; re-entrant."""
 
     def __cinit__(self):
         self.waiters = []
         self.born = fork_count()
 
-    cdef int take(self, double timeout) except -1:
-        """Have the turn, within ``timeout`` seconds."""
+    cdef int acquire(self, double timeout) except -1:
+        """Have the writer lock, within ``timeout`` seconds."""
         cdef unsigned long me = <unsigned long>PyThread_get_thread_ident()
         self.notice_fork()
         if self.owner == 0:
@@ -76,7 +76,7 @@ cdef class Turn:
         self.depth += 1
         return 0
 
-    cdef bint take_if_free(self) except -1:
+    cdef bint try_acquire(self) except -1:
         cdef unsigned long me = <unsigned long>PyThread_get_thread_ident()
         self.notice_fork()
         if self.owner != 0 and self.owner != me:
@@ -88,7 +88,7 @@ cdef class Turn:
         return True
 
     cdef int notice_fork(self) except -1:
-        """In a child that was forked without Python's hooks: whoever has the turn, or waits for it, is in the parent."""
+        """In a child that was forked without Python's hooks: whoever has the writer lock, or waits for it, is in the parent."""
         if self.born != fork_count():
             self.born = fork_count()
             self.owner = 0
@@ -96,7 +96,7 @@ cdef class Turn:
             self.waiters = []
         return 0
 
-    cdef void give(self):
+    cdef void release(self):
         self.depth -= 1
         if self.depth == 0:
             if self.waiters:
@@ -104,7 +104,7 @@ cdef class Turn:
             else:
                 self.owner = 0
 
-    cdef void give_way(self):
+    cdef void release_to_waiter(self):
         """Give it back to whoever waits, for however long: what is done in the background comes in small pieces."""
         self.depth -= 1
         if self.depth == 0:
@@ -113,7 +113,7 @@ cdef class Turn:
             else:
                 self.owner = 0
 
-    cdef bint is_mine(self) noexcept:
+    cdef bint held_by_me(self) noexcept:
         return self.owner != 0 and self.owner == <unsigned long>PyThread_get_thread_ident()
 
     cdef int wait(self, unsigned long me, double timeout) except -1:
@@ -146,7 +146,7 @@ cdef class Turn:
         """Hand it to whoever has waited for so many seconds; else set it free, and wake the first one."""
         cdef Waiter first = self.waiters[0]
         cdef Waiter waiter
-        # By a clock that needs no memory: to give the turn back must not fail.
+        # By a clock that needs no memory: to give the writer lock back must not fail.
         self.owner = first.thread if seconds() - first.came >= patience else 0
         for waiter in self.waiters:
             # A thread that waits in a signal handler of its own stands here twice.

@@ -1,6 +1,6 @@
 # An entry as it was read, and how much of it is wanted.
 
-from fastcache.engine.entries.pending cimport Place
+from fastcache.engine.entries.pending cimport PendingWrite
 from fastcache.engine.sqlite.cells cimport Cell
 from fastcache.engine.sqlite.connection cimport Statement
 
@@ -23,5 +23,5 @@ cdef class Entry:
 
 
 cdef Entry read_entry(Statement statement)
-cdef Entry entry_of(Place place)
+cdef Entry entry_of(PendingWrite place)
 cdef object check_tag(object tag, Cell* cell)

@@ -29,7 +29,7 @@ cdef Entry read_entry(Statement statement):
     return entry
 
 
-cdef Entry entry_of(Place place):
+cdef Entry entry_of(PendingWrite place):
     """What waits to be written, as a row would have it; None for a key that is to be deleted."""
     cdef Entry entry
     if place.deleted:

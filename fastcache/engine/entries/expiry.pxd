@@ -12,7 +12,7 @@ cdef class Expiry:
 
     cdef int begin(self, Database database) except -1
     cdef int expect(self, Database database, long long expire) except -1
-    cdef double tend(self, Database database) except? -1.0
+    cdef double maintain(self, Database database) except? -1.0
     cdef int look(self, Database database) except -1
 
 

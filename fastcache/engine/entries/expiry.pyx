@@ -5,7 +5,7 @@ from time import monotonic
 
 cimport cython
 
-from fastcache.engine.database.database cimport TENDING_PATIENCE
+from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE
 from fastcache.engine.entries.removal cimport remove_many
 from fastcache.engine.sqlite.cells cimport NEVER
 
@@ -32,17 +32,17 @@ cdef class Expiry:
         """A store was opened: look when the first entry expires, and have it removed then."""
         self.look(database)
         if self.next != NEVER:
-            database.call_keeper(max(0.0, (self.next - database.now()) / 1000.0))
+            database.schedule(max(0.0, (self.next - database.now()) / 1000.0))
         return 0
 
     cdef int expect(self, Database database, long long expire) except -1:
         """An entry was stored that expires at this time."""
         if expire < self.next and database.timer is None:
             self.next = expire
-            database.call_keeper(max(0.0, (expire - database.now()) / 1000.0))
+            database.schedule(max(0.0, (expire - database.now()) / 1000.0))
         return 0
 
-    cdef double tend(self, Database database) except? -1.0:
+    cdef double maintain(self, Database database) except? -1.0:
         """Delete what has expired, if it is time; returns in how many seconds there will be more."""
         cdef double wait
         cdef int changed = EXPIRED_AT_ONCE
@@ -52,12 +52,12 @@ cdef class Expiry:
         if wait > 0.0:
             return wait
         while changed == EXPIRED_AT_ONCE:
-            database.turn.take(TENDING_PATIENCE)
+            database.writer_lock.acquire(MAINTENANCE_PATIENCE)
             try:
                 which = (database.now(), EXPIRED_AT_ONCE)
                 changed = remove_many(database, self.evictor, sql.KEYS_EXPIRED_FIRST, which, sql.EXPIRE_FIRST, which, "expired")
             finally:
-                database.turn.give()
+                database.writer_lock.release()
         self.removed_at = monotonic()
         self.look(database)
         if self.next == NEVER:
@@ -65,13 +65,13 @@ cdef class Expiry:
         return max(EXPIRY_PERIOD, (self.next - database.now()) / 1000.0)
 
     cdef int look(self, Database database) except -1:
-        """Look when the first entry expires. Under the turn, as is whoever stores one (`expect`)."""
-        database.turn.take(TENDING_PATIENCE)
+        """Look when the first entry expires. Under the writer lock, as is whoever stores one (`expect`)."""
+        database.writer_lock.acquire(MAINTENANCE_PATIENCE)
         try:
             first = database.writing().connection.query(sql.FIRST_EXPIRY)[0][0]
             self.next = first if type(first) is int else NEVER
         finally:
-            database.turn.give()
+            database.writer_lock.release()
         return 0
 
 

@@ -48,7 +48,7 @@ cdef class FileWrites:
         cdef PendingFile pending
         cdef Row filed
         cdef bint stored = False
-        cdef bint inside = database.depth != 0 and database.turn.is_mine()
+        cdef bint inside = database.depth != 0 and database.writer_lock.held_by_me()
         cdef bint reserved = self.limit.max_size != 0
         if inside and reserved:
             return self.put_file_inside(database, row, only_if_absent, parts)
@@ -60,7 +60,7 @@ cdef class FileWrites:
             if reserved:
                 self.space.reserve_file(database, pending.name, row.size)
             pending.write(parts)
-            database.take_turn()
+            database.acquire_writer_lock()
         except BaseException:
             self.abandon_file(database, pending, reserved)
             raise
@@ -84,13 +84,13 @@ cdef class FileWrites:
             finally:
                 self.files_stored += pending.committed
             if stored and database.depth == 0 and name is not None:
-                self.writes.keep_own(database, row, name, cached, cached_codec)
+                self.writes.fill_own(database, row, name, cached, cached_codec)
         except BaseException:
             if reserved and not pending.committed:
                 self.abandon_file(database, pending, True)
             raise
         finally:
-            database.turn.give()
+            database.writer_lock.release()
         if reserved and not stored:
             self.abandon_file(database, pending, True)
         return stored
@@ -136,5 +136,5 @@ cdef class FileWrites:
                 self.leftovers.release_dead(database)
             except (CacheError, OSError) as error:
                 warn("room that was reserved in %r is given back later: %s", database.directory, error)
-                database.call_keeper(SOON)
+                database.schedule(SOON)
         return 0

@@ -2,7 +2,7 @@
 
 from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.entries.file_writes cimport FileWrites
-from fastcache.engine.entries.pending cimport Generation, Queue
+from fastcache.engine.entries.pending cimport Generation, WriteBuffer
 from fastcache.engine.entries.row_writes cimport RowWrites
 from fastcache.engine.eviction.limit cimport Limit
 from fastcache.engine.eviction.space cimport Space
@@ -14,18 +14,18 @@ cdef class Flusher(Participant):
     cdef Limit limit
     cdef Space space
     # Of write-behind; and all that maintenance looks after.
-    cdef Queue behind
+    cdef WriteBuffer behind
     cdef list queues
 
     cdef bint can_wait(self, Database database) noexcept
     cdef bint must_refuse_soon(self, Database database) noexcept
-    cdef bint let_in(self, Database database) except -1
-    cdef int came_in(self, Database database, unsigned long long hashed) except -1
+    cdef bint wait_for_space(self, Database database) except -1
+    cdef int on_enqueued(self, Database database, unsigned long long hashed) except -1
     cdef bint has_expired_waiting(self, Database database, object name) except -1
-    cdef int raise_failure(self, Queue queue) except -1
-    cdef int add_queue(self, Database database, Queue queue) except -1
-    cdef int remove_queue(self, Queue queue) except -1
-    cdef double tend(self, Database database, Queue queue) except? -2.0
-    cdef int flush_queue(self, Database database, Queue queue) except -1
-    cdef int write_generation(self, Database database, Queue queue, Generation generation) except -1
+    cdef int raise_failure(self, WriteBuffer queue) except -1
+    cdef int add_queue(self, Database database, WriteBuffer queue) except -1
+    cdef int remove_queue(self, WriteBuffer queue) except -1
+    cdef double maintain(self, Database database, WriteBuffer queue) except? -2.0
+    cdef int flush_queue(self, Database database, WriteBuffer queue) except -1
+    cdef int write_generation(self, Database database, WriteBuffer queue, Generation generation) except -1
     cdef Py_ssize_t prepare_rows(self, Database database, Generation generation, Py_ssize_t end) except -1

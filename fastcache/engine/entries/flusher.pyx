@@ -8,8 +8,8 @@ from time import monotonic
 
 cimport cython
 
-from fastcache.engine.database.database cimport CLOSED, OPEN, SOON, TENDING_PATIENCE
-from fastcache.engine.entries.pending cimport Generation, Place, Queue
+from fastcache.engine.database.database cimport CLOSED, OPEN, SOON, MAINTENANCE_PATIENCE
+from fastcache.engine.entries.pending cimport Generation, PendingWrite, WriteBuffer
 from fastcache.engine.eviction.limit cimport cost_of_row
 from fastcache.engine.sqlite.cells cimport NEVER, ROW_SET, Row
 
@@ -32,7 +32,7 @@ cdef class Flusher(Participant):
         behind: what write-behind puts off; None without.
     """
 
-    def __cinit__(self, RowWrites rows, Queue behind):
+    def __cinit__(self, RowWrites rows, WriteBuffer behind):
         self.rows = rows
         self.filed = rows.filed
         self.limit = rows.limit
@@ -48,7 +48,7 @@ cdef class Flusher(Participant):
         Inside a transaction nothing waits, and the one that flushes is inside one."""
         if self.behind is None or self.behind.is_empty():
             return 0
-        if database.turn.is_mine() and (database.depth != 0 or self.behind.flushing):
+        if database.writer_lock.held_by_me() and (database.depth != 0 or self.behind.is_flushing):
             return 0
         return self.flush_queue(database, self.behind)
 
@@ -61,7 +61,7 @@ cdef class Flusher(Participant):
     cdef int after_fork_in_child(self, Database database) except -1:
         unwritten.pop(id(database), None)
         for queue in self.queues:
-            (<Queue>queue).forsake()
+            (<WriteBuffer>queue).discard()
         return 0
 
     # -- write-behind -------------------------------------------------------------------------------------------
@@ -69,58 +69,58 @@ cdef class Flusher(Participant):
     cdef bint can_wait(self, Database database) noexcept:
         """Whether a set or delete may be put off. Not past a transaction, which could not see it."""
         return (self.behind is not None and not database.entering and database.life == OPEN
-                and (database.depth == 0 or self.behind.flushing) and not self.must_refuse_soon(database))
+                and (database.depth == 0 or self.behind.is_flushing) and not self.must_refuse_soon(database))
 
     cdef bint must_refuse_soon(self, Database database) noexcept:
         """Whether nothing is evicted and little room is left, so that a set should know at once whether it fits."""
         return (self.limit.max_size != 0 and not self.limit.evicts
-                and self.space.room.left - self.behind.filling.size < self.limit.high)
+                and self.space.room.left - self.behind.active.size < self.limit.high)
 
-    cdef bint let_in(self, Database database) except -1:
+    cdef bint wait_for_space(self, Database database) except -1:
         """Before something is put off: raise what has gone wrong before, and wait if too much waits already.
 
         Returns whether something can be put off at once; else look anew, since others were let in."""
-        cdef Queue queue = self.behind
+        cdef WriteBuffer queue = self.behind
         if database.life == CLOSED:
             raise ClosedError(f"the cache in {database.directory!r} is closed")
         self.raise_failure(queue)
         if not queue.is_full():
             return self.can_wait(database)
-        # Maintenance has the turn while it writes.
-        database.turn.take(database.timeout)
+        # Maintenance has the writer lock while it writes.
+        database.writer_lock.acquire(database.timeout)
         try:
             queue.next_to_write()
         finally:
-            database.turn.give()
-        if queue.is_full() or not database.call_keeper(0.0):
+            database.writer_lock.release()
+        if queue.is_full() or not database.schedule(0.0):
             self.flush_queue(database, queue)
         return False
 
-    cdef int came_in(self, Database database, unsigned long long hashed) except -1:
+    cdef int on_enqueued(self, Database database, unsigned long long hashed) except -1:
         """After something was put off: the tier does not know it, and somebody has to write it."""
-        cdef Queue queue = self.behind
+        cdef WriteBuffer queue = self.behind
         self.rows.writes.lookup.tier.forget(hashed)
-        if not queue.attended:
-            queue.attended = True
+        if not queue.scheduled:
+            queue.scheduled = True
             try:
                 unwritten[id(database)] = database.keepalive()
-                if not database.call_keeper(queue.delay):
+                if not database.schedule(queue.delay):
                     self.flush_queue(database, queue)
             except BaseException:
                 # Or nobody would hear of it.
-                queue.attended = False
+                queue.scheduled = False
                 raise
-        elif not queue.called and queue.is_enough():
-            queue.called = True
-            database.call_keeper(0.0)
+        elif not queue.requested and queue.is_enough():
+            queue.requested = True
+            database.schedule(0.0)
         return 0
 
     cdef bint has_expired_waiting(self, Database database, object name) except -1:
         """Whether the key waits to be set to what has expired meanwhile: a set over it is an insertion."""
-        cdef Place place = self.behind.find(name)
+        cdef PendingWrite place = self.behind.find(name)
         return place is not None and place.expire != NEVER and place.expire <= database.now()
 
-    cdef int raise_failure(self, Queue queue) except -1:
+    cdef int raise_failure(self, WriteBuffer queue) except -1:
         if queue.failure is not None:
             failure, queue.failure = queue.failure, None
             raise failure
@@ -128,18 +128,18 @@ cdef class Flusher(Participant):
 
     # -- queues -------------------------------------------------------------------------------------------------
 
-    cdef int add_queue(self, Database database, Queue queue) except -1:
+    cdef int add_queue(self, Database database, WriteBuffer queue) except -1:
         """Have maintenance look after a queue."""
         if database.life == CLOSED:
             raise ClosedError(f"the cache in {database.directory!r} is closed")
         self.queues.append(queue)
         return 0
 
-    cdef int remove_queue(self, Queue queue) except -1:
+    cdef int remove_queue(self, WriteBuffer queue) except -1:
         self.queues.remove(queue)
         return 0
 
-    cdef double tend(self, Database database, Queue queue) except? -2.0:
+    cdef double maintain(self, Database database, WriteBuffer queue) except? -2.0:
         """Write a queue if it is time; returns in how many seconds it will be, or -1 if nothing waits."""
         cdef double due = queue.due_in(monotonic())
         if due == 0.0:
@@ -148,7 +148,7 @@ cdef class Flusher(Participant):
             except Timeout as error:
                 if queue.stuck_since == 0.0:
                     queue.stuck_since = monotonic()
-                if monotonic() - queue.stuck_since >= database.timeout - TENDING_PATIENCE:
+                if monotonic() - queue.stuck_since >= database.timeout - MAINTENANCE_PATIENCE:
                     queue.failure = error
                     raise
                 return SOON
@@ -158,11 +158,11 @@ cdef class Flusher(Participant):
             due = queue.due_in(monotonic())
         return due
 
-    cdef int flush_queue(self, Database database, Queue queue) except -1:
+    cdef int flush_queue(self, Database database, WriteBuffer queue) except -1:
         """Write all that has come in until now, and wait for it."""
         cdef int index
         cdef Generation generation
-        database.turn.take(min(database.timeout, TENDING_PATIENCE) if database.is_maintenance() else database.timeout)
+        database.writer_lock.acquire(min(database.timeout, MAINTENANCE_PATIENCE) if database.is_maintenance() else database.timeout)
         try:
             # What could not be written before, and what has come in since.
             for index in range(2):
@@ -176,17 +176,17 @@ cdef class Flusher(Participant):
         except BaseException:
             # Who had been called for it may have been here already.
             if database.life != CLOSED and not database.is_maintenance():
-                database.call_keeper(SOON)
+                database.schedule(SOON)
             raise
         finally:
-            database.turn.give()
+            database.writer_lock.release()
         return 0
 
-    cdef int write_generation(self, Database database, Queue queue, Generation generation) except -1:
+    cdef int write_generation(self, Database database, WriteBuffer queue, Generation generation) except -1:
         cdef Py_ssize_t end
         cdef long long block, stored
         cdef bint written
-        queue.flushing = True
+        queue.is_flushing = True
         try:
             while generation.written < generation.count:
                 end = min(generation.written + QUEUED_AT_ONCE, generation.count)
@@ -223,8 +223,8 @@ cdef class Flusher(Participant):
                         queue.committed += end - generation.written
                         generation.written = end
         finally:
-            queue.flushing = False
-        queue.writing = None
+            queue.is_flushing = False
+        queue.flushing = None
         return 0
 
     cdef Py_ssize_t prepare_rows(self, Database database, Generation generation, Py_ssize_t end) except -1:

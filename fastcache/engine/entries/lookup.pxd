@@ -3,7 +3,7 @@
 from cpython.ref cimport PyObject
 
 from fastcache.engine.database.database cimport Database, Participant
-from fastcache.engine.entries.pending cimport Queue
+from fastcache.engine.entries.pending cimport WriteBuffer
 from fastcache.engine.memory.sieve cimport Kind, Node
 from fastcache.engine.memory.tier cimport Memory
 from fastcache.engine.sqlite.cells cimport Cell
@@ -28,7 +28,7 @@ cdef enum Depth:
 
 cdef struct Finding:
     Source source
-    # PENDING: a Place. Borrowed, as the others are, until anything runs that may let others in.
+    # PENDING: a PendingWrite. Borrowed, as the others are, until anything runs that may let others in.
     PyObject* place
     # REMEMBERED
     Node* node
@@ -41,7 +41,7 @@ cdef struct Finding:
 cdef class Lookup(Participant):
     cdef Memory tier
     # What write-behind puts off; None without.
-    cdef Queue pending
+    cdef WriteBuffer pending
     cdef object serializer
 
     cdef unsigned long long era(self, Database database) noexcept

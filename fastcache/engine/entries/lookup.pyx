@@ -16,7 +16,7 @@ cimport cython
 
 from fastcache.engine.codecs.keys cimport canonical_key
 from fastcache.engine.database.sessions cimport Session
-from fastcache.engine.entries.pending cimport Place
+from fastcache.engine.entries.pending cimport PendingWrite
 from fastcache.engine.memory.sieve cimport PRESENT
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW
@@ -26,7 +26,7 @@ from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW
 cdef class Lookup(Participant):
     """Where entries are looked for; a store has one. As a part of transactions, it keeps the tier up with commits."""
 
-    def __cinit__(self, Memory tier, Queue pending, serializer):
+    def __cinit__(self, Memory tier, WriteBuffer pending, serializer):
         self.tier = tier
         self.pending = pending
         self.serializer = serializer
@@ -44,7 +44,7 @@ cdef class Lookup(Participant):
 
     cdef unsigned long long era(self, Database database) noexcept:
         """The tier's era, if this thread may use it now; else 0."""
-        if database.depth != 0 and database.turn.is_mine():
+        if database.depth != 0 and database.writer_lock.held_by_me():
             return 0
         return self.tier.catch_up()
 
@@ -68,8 +68,8 @@ cdef class Lookup(Participant):
     cdef bint find_aside(
             self, object name, unsigned long long hashed, Depth depth, bint usable, int committed, Finding* found) except -1:
         """Look for it where SQLite need not be asked: among what is pending, and in the tier if it is ``usable``. Returns
-        whether it is there. Runs no Python code. Of ``committed``, see Queue.find_as_of."""
-        cdef Place place
+        whether it is there. Runs no Python code. Of ``committed``, see WriteBuffer.find_as_of."""
+        cdef PendingWrite place
         cdef Node* node
         if self.pending is not None:
             place = self.pending.find_as_of(name, committed)
@@ -96,8 +96,8 @@ cdef class Lookup(Participant):
         while True:
             # In this order: the snapshot that is read must not be older than the era.
             found.era = self.era(database)
-            session = database.lingering()
-            if session.lingers:
+            session = database.reading_snapshot()
+            if session.has_snapshot:
                 if not session.find(database.clock, key):
                     continue
                 found.statement = <PyObject*>session.get_next

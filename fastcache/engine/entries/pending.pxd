@@ -20,7 +20,7 @@ cdef class Rows:
     cdef int clear(self) except -1
 
 
-cdef class Place:
+cdef class PendingWrite:
     # Where it waits, and what reads get: a value as it was given, or what it is decoded from.
     cdef Py_ssize_t index
     cdef bint deleted
@@ -40,21 +40,21 @@ cdef class Generation(Rows):
     cdef object failure
 
 
-cdef class Queue:
+cdef class WriteBuffer:
     # How long a row may wait, in seconds.
     cdef readonly double delay
-    cdef Generation filling
-    cdef Generation writing
-    # When the oldest row of `filling` came in, by time.monotonic.
+    cdef Generation active
+    cdef Generation flushing
+    # When the oldest row of `active` came in, by time.monotonic.
     cdef double since
     # What maintenance has run into, to be raised at the next call.
     cdef object failure
     # Since when maintenance has waited in vain to write it, by time.monotonic; else 0.
     cdef double stuck_since
-    cdef bint flushing
+    cdef bint is_flushing
     # Whether somebody was called to write it when it is time, and whether somebody was, because it is.
-    cdef bint attended
-    cdef bint called
+    cdef bint scheduled
+    cdef bint requested
     # Of the store that writes it; NULL if nothing is looked for in it.
     cdef const Commit* commit
     cdef readonly long long committed
@@ -68,9 +68,9 @@ cdef class Queue:
         self, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive, object name=*,
         object cached=*, int cached_codec=*, bint expired=*) except -1
     cdef int remove(self, object name, const Cell* key, object key_keepalive) except -1
-    cdef Place find(self, object name)
-    cdef Place find_as_of(self, object name, int committed)
+    cdef PendingWrite find(self, object name)
+    cdef PendingWrite find_as_of(self, object name, int committed)
     cdef bint is_committed(self) noexcept
     cdef Generation next_to_write(self)
-    cdef int forsake(self) except -1
+    cdef int discard(self) except -1
     cdef double due_in(self, double now) noexcept

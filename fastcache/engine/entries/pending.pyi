@@ -11,14 +11,14 @@ class Rows:
     def __new__(cls) -> Self: ...
 
 @final
-class Place: ...
+class PendingWrite: ...
 
 @disjoint_base
 class Generation(Rows):
     def __new__(cls) -> Self: ...
 
 @disjoint_base
-class Queue:
+class WriteBuffer:
     @property
     def delay(self) -> float: ...
     @property

@@ -1,17 +1,17 @@
 # cython: nonecheck=True
 """What waits to be written: what a bulk call has taken from its iterable, what a transaction has set (Rows); what
-write-behind and batches put off, and what threads commit together (Queue).
+write-behind and batches put off, and what threads commit together (WriteBuffer).
 
-A queue has two generations. New operations go into `filling`. Whoever flushes (Store.flush_queue) has the turn, makes it
-`writing`, and writes that in transactions of a few thousand, while another generation fills. What is always true:
+A queue has two generations. New operations go into `active`. Whoever flushes (Store.flush_queue) has the writer lock, makes it
+`flushing`, and writes that in transactions of a few thousand, while another generation fills. What is always true:
 
 - *Order.* A generation is written whole before the next one is begun.
-- *Nothing is dropped.* A generation goes away when all of it is committed. If writing fails, what is left stays `writing`,
+- *Nothing is dropped.* A generation goes away when all of it is committed. If writing fails, what is left stays `flushing`,
   is tried again first at the next flush, and the failure is raised at the next call. A queue that is not empty is kept
   alive by maintenance, and the exit of the interpreter flushes it.
 - *This process reads its own writes.* With write-behind, who reads asks the queue before SQLite. The memory tier knows
   nothing of a key that waits: it is made to forget it (Memory.forget), and Lookup.fill asks the queue.
-- *It is bounded.* `filling` has room for so much; who finds it full waits until what is `writing` is written.
+- *It is bounded.* `active` has room for so much; who finds it full waits until what is `flushing` is written.
 
 What is atomic flushes first (Store.flush_first), and so does what looks at the whole table.
 """
@@ -119,7 +119,7 @@ cdef class Rows:
 
 @cython.no_gc
 @cython.final
-cdef class Place:
+cdef class PendingWrite:
     """The last operation on a key. Not tracked by the garbage collector, so that making one runs nothing."""
 
 
@@ -130,22 +130,22 @@ cdef class Generation(Rows):
         self.places = {}
 
 
-cdef class Queue:
+cdef class WriteBuffer:
     """Operations that wait, for ``delay`` seconds at most."""
 
     def __cinit__(self, double delay):
         self.delay = delay
-        self.filling = Generation()
+        self.active = Generation()
 
     cdef bint is_empty(self) noexcept:
-        return self.filling.count == 0 and self.writing is None
+        return self.active.count == 0 and self.flushing is None
 
     cdef bint is_enough(self) noexcept:
         """Whether it is time to write, long waited or not."""
-        return self.filling.count >= ENOUGH_ROWS or self.filling.size >= ENOUGH_BYTES
+        return self.active.count >= ENOUGH_ROWS or self.active.size >= ENOUGH_BYTES
 
     cdef bint is_full(self) noexcept:
-        return self.filling.count >= MOST_ROWS or self.filling.size >= MOST_BYTES
+        return self.active.count >= MOST_ROWS or self.active.size >= MOST_BYTES
 
     cdef int put(
             self, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive, object name=None,
@@ -154,15 +154,15 @@ cdef class Queue:
 
         What waits for the same key is replaced, unless it is to be deleted, or has ``expired``: then this is an
         insertion, and goes to the end."""
-        cdef Place place
-        cdef Generation generation = self.filling
+        cdef PendingWrite place
+        cdef Generation generation = self.active
         cdef PyObject* found
         self.entered += 1
         if generation.count == 0:
             self.since = monotonic()
         if name is None:
             return generation.add(row, key_keepalive, value_keepalive, tag_keepalive)
-        place = Place.__new__(Place)
+        place = PendingWrite.__new__(PendingWrite)
         found = PyDict_GetItemWithError(generation.places, name)
         place.index = generation.count
         place.codec = cached_codec
@@ -170,8 +170,8 @@ cdef class Queue:
         place.size = row.size
         place.cached = cached
         place.tag = tag_keepalive
-        if found != NULL and not (<Place>found).deleted and not expired:
-            place.index = (<Place>found).index
+        if found != NULL and not (<PendingWrite>found).deleted and not expired:
+            place.index = (<PendingWrite>found).index
             generation.replace(place.index, row, value_keepalive, tag_keepalive)
         else:
             generation.add(row, key_keepalive, value_keepalive, tag_keepalive)
@@ -180,42 +180,42 @@ cdef class Queue:
 
     cdef int remove(self, object name, const Cell* key, object key_keepalive) except -1:
         """Have a key deleted."""
-        cdef Place place
-        cdef Generation generation = self.filling
+        cdef PendingWrite place
+        cdef Generation generation = self.active
         self.entered += 1
         if generation.count == 0:
             self.since = monotonic()
         if name is not None:
-            place = Place.__new__(Place)
+            place = PendingWrite.__new__(PendingWrite)
             place.index = generation.count
             place.deleted = True
             generation.places[name] = place
         return generation.add_deletion(key, key_keepalive)
 
-    cdef Place find(self, object name):
+    cdef PendingWrite find(self, object name):
         """The last operation on a key; None if none waits. Runs no Python code.
 
         Before a snapshot is chosen: it may be newer than this."""
         return self.find_as_of(name, -1)
 
-    cdef Place find_as_of(self, object name, int committed):
+    cdef PendingWrite find_as_of(self, object name, int committed):
         """The same for who has a snapshot: ``committed`` is what ``is_committed`` has said before that; -1 to ask it now."""
         cdef PyObject* found
-        cdef Generation generation = self.filling
+        cdef Generation generation = self.active
         if generation.count:
             found = PyDict_GetItemWithError(generation.places, name)
             if found != NULL:
-                return <Place>found
-        generation = self.writing
+                return <PendingWrite>found
+        generation = self.flushing
         if generation is not None:
             found = PyDict_GetItemWithError(generation.places, name)
             # What is committed may have been overwritten by others.
-            if found != NULL and (<Place>found).index >= generation.written:
-                if (<Place>found).index >= generation.ending:
-                    return <Place>found
+            if found != NULL and (<PendingWrite>found).index >= generation.written:
+                if (<PendingWrite>found).index >= generation.ending:
+                    return <PendingWrite>found
                 if committed < 0:
                     committed = self.is_committed()
-                return None if committed else <Place>found
+                return None if committed else <PendingWrite>found
         return None
 
     cdef bint is_committed(self) noexcept:
@@ -229,30 +229,30 @@ cdef class Queue:
         return commit_number(&now) != self.commit.coming - 1
 
     cdef Generation next_to_write(self):
-        """What is to be written next; None if nothing is. The turn is held."""
+        """What is to be written next; None if nothing is. The writer lock is held."""
         cdef Generation fresh
-        if self.writing is None and self.filling.count:
+        if self.flushing is None and self.active.count:
             fresh = Generation()
-            self.writing = self.filling
-            self.filling = fresh
-            self.attended = False
-            self.called = False
-        return self.writing
+            self.flushing = self.active
+            self.active = fresh
+            self.scheduled = False
+            self.requested = False
+        return self.flushing
 
-    cdef int forsake(self) except -1:
+    cdef int discard(self) except -1:
         """Forget what waits: because it is the parent's, in a child, or because its batch has failed."""
-        self.filling = Generation()
-        self.writing = None
+        self.active = Generation()
+        self.flushing = None
         self.failure = None
-        self.flushing = False
-        self.attended = False
-        self.called = False
+        self.is_flushing = False
+        self.scheduled = False
+        self.requested = False
         return 0
 
     cdef double due_in(self, double now) noexcept:
         """In how many seconds it is time to write; negative if nothing waits."""
-        if self.writing is not None:
+        if self.flushing is not None:
             return 0.0
-        if self.filling.count == 0:
+        if self.active.count == 0:
             return -1.0
         return 0.0 if self.is_enough() else max(0.0, self.since + self.delay - now)

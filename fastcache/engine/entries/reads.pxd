@@ -4,7 +4,7 @@ from fastcache.engine.database.database cimport Database
 from fastcache.engine.entries.content cimport Content
 from fastcache.engine.entries.entry cimport Entry, ReadMode
 from fastcache.engine.entries.lookup cimport Lookup
-from fastcache.engine.entries.pending cimport Place
+from fastcache.engine.entries.pending cimport PendingWrite
 from fastcache.engine.eviction.limit cimport Limit
 from fastcache.engine.memory.sieve cimport Node
 from fastcache.engine.memory.tier cimport Memory
@@ -25,7 +25,7 @@ cdef class Reads:
     cdef Node* in_memory(self, Database database, object key, unsigned long long* hashed) except? NULL
     cdef object recall(self, Database database, object name, unsigned long long hashed, Node* node, object missing)
     cdef object fetch_row(self, Database database, object key, object missing)
-    cdef object fetch_pending(self, Database database, Place place, object missing)
+    cdef object fetch_pending(self, Database database, PendingWrite place, object missing)
     cdef object name_of(self, object key, object keepalive, Cell* cell)
     cdef Entry fetch_entry(self, Database database, object key, ReadMode mode=*)
     cdef Entry find_entry(self, Database database, object key, ReadMode mode=*)

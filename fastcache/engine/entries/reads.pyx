@@ -49,7 +49,7 @@ cdef class Reads:
     cdef Node* in_memory(self, Database database, object key, unsigned long long* hashed) except? NULL:
         """What the tier knows of a plain key, if it can be used as it is; NULL if that has to be found out."""
         cdef Node* node = NULL
-        if (self.tier.is_current() and (database.depth == 0 or not database.turn.is_mine())
+        if (self.tier.is_current() and (database.depth == 0 or not database.writer_lock.held_by_me())
                 and (hashed[0] != 0 or hash_plain(key, 0, hashed))):
             node = self.tier.sieve.find(key, hashed[0])
             if node != NULL:
@@ -90,7 +90,7 @@ cdef class Reads:
         keepalive = encode_key(key, self.serializer, &cell)
         name = self.lookup.find(database, key, keepalive, &cell, CONTENT, &found)
         if found.source == PENDING:
-            return self.fetch_pending(database, <Place>found.place, missing)
+            return self.fetch_pending(database, <PendingWrite>found.place, missing)
         if found.source == REMEMBERED:
             return self.recall(database, name, cell.hashed, found.node, missing)
         if found.source == NOWHERE:
@@ -136,7 +136,7 @@ cdef class Reads:
         self.hits += 1
         return entry.stored
 
-    cdef object fetch_pending(self, Database database, Place place, object missing):
+    cdef object fetch_pending(self, Database database, PendingWrite place, object missing):
         """The live value of what waits to be written, or ``missing``."""
         cdef Entry entry = entry_of(place)
         if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
@@ -176,7 +176,7 @@ cdef class Reads:
             if found.source == NOWHERE:
                 return None
             if found.source == PENDING:
-                entry = entry_of(<Place>found.place)
+                entry = entry_of(<PendingWrite>found.place)
                 if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
                     return None
                 self.content.as_mode(entry, mode)
@@ -218,12 +218,12 @@ cdef class Reads:
         cdef Cell cell
         cdef Finding found
         cdef Statement statement
-        cdef Place place
+        cdef PendingWrite place
         cdef long long expire, size
         keepalive = encode_key(key, self.serializer, &cell)
         name = self.lookup.find(database, key, keepalive, &cell, PRESENCE, &found)
         if found.source == PENDING:
-            place = <Place>found.place
+            place = <PendingWrite>found.place
             return not place.deleted and (place.expire == NEVER or place.expire > database.now())
         if found.source == REMEMBERED:
             return self.recall_presence(database, found.node)
@@ -250,7 +250,7 @@ cdef class Reads:
     cdef int repair_dangling(self, Database database, Entry entry, const Cell* key) except -1:
         """Remove a row whose file is lost, unless that would mean to wait: this is a read."""
         cdef Statement statement
-        if not database.turn.take_if_free():
+        if not database.writer_lock.try_acquire():
             return 0
         try:
             statement = database.writing().statement(sql.DELETE_DANGLING)
@@ -262,5 +262,5 @@ cdef class Reads:
                 database.has_trash = True
                 database.follow_commit()
         finally:
-            database.turn.give()
+            database.writer_lock.release()
         return 0

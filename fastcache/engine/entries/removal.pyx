@@ -37,7 +37,7 @@ cdef int remove_many(
                 evictor.announce(database, stored)
         if rows:
             changed = change_many(database, text, parameters)
-        evictor.leave_together(database, changed, reason, rows)
+        evictor.record_removals(database, changed, reason, rows)
     except BaseException:
         database.leave(False)
         raise

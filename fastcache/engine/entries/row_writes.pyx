@@ -129,7 +129,7 @@ cdef class RowWrites(Participant):
         if count > 1:
             session.connection.offer(rows, count)
             try:
-                if not self.is_in_the_way(database, session, now):
+                if not self.has_conflict(database, session, now):
                     for index in range(count):
                         database.will_change(&rows[index].key)
                     statement = session.statement(sql.ADD_MANY if only_if_absent else sql.SET_MANY)
@@ -148,15 +148,15 @@ cdef class RowWrites(Participant):
                 changed += self.write_alone(database, &rows[index], only_if_absent)
         return changed
 
-    cdef bint is_in_the_way(self, Database database, Session session, long long now) except -1:
+    cdef bint has_conflict(self, Database database, Session session, long long now) except -1:
         """Whether any of the rows that are offered meets an entry that has expired, or is in a file."""
-        cdef Statement statement = session.statement(sql.MAY_BE_IN_THE_WAY)
+        cdef Statement statement = session.statement(sql.MAY_CONFLICT)
         cdef bint found
         statement.bind_integer(8, now)
         found = statement.run() == STEP_ROW and statement.column_integer(0) != 0
         statement.reset()
         if found:
-            statement = session.statement(sql.IN_THE_WAY)
+            statement = session.statement(sql.CONFLICT)
             statement.bind_integer(8, now)
             found = statement.run() == STEP_ROW
             statement.reset()
@@ -193,7 +193,7 @@ cdef class RowWrites(Participant):
         be unlinked before its end."""
         cdef long long size = 0
         cdef Py_ssize_t index
-        if self.limit.max_size == 0 or (database.depth != 0 and database.turn.is_mine()):
+        if self.limit.max_size == 0 or (database.depth != 0 and database.writer_lock.held_by_me()):
             return 0
         for index in range(rows.count):
             if rows.rows[index].kind == ROW_SET and self.is_large(&rows.rows[index].value):

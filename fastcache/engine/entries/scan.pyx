@@ -61,11 +61,11 @@ cdef list scan(Database database, bint items, bint backward, long long* last, in
 
 
 cdef object scalar(Database database, str text, tuple parameters):
-    """The single value of a statement that may walk the whole table: without the GIL where the turn is free."""
+    """The single value of a statement that may walk the whole table: without the GIL where the writer lock is free."""
     cdef Statement statement
     cdef BusyWait wait = None
     database.flush_first()
-    if not database.turn.take_if_free():
+    if not database.writer_lock.try_acquire():
         return scalar_beside(database, text, parameters)
     try:
         while True:
@@ -75,11 +75,11 @@ cdef object scalar(Database database, str text, tuple parameters):
                 return only_value(statement)
             wait = database.pause(wait)
     finally:
-        database.turn.give()
+        database.writer_lock.release()
 
 
 cdef object scalar_beside(Database database, str text, tuple parameters):
-    """The same with the GIL, while another thread has the turn."""
+    """The same with the GIL, while another thread has the writer lock."""
     cdef Statement statement
     cdef BusyWait wait = None
     while True:
@@ -111,7 +111,7 @@ cdef class Count(Participant):
         cdef long long now = database.now()
         cdef bint lasting
         database.flush_first()
-        if database.clock == NULL or (database.depth != 0 and database.turn.is_mine()):
+        if database.clock == NULL or (database.depth != 0 and database.writer_lock.held_by_me()):
             return scalar(database, sql.COUNT, (now,))
         if stands(database.clock, &self.counted_at) and self.counted_from <= now < self.counted_until:
             return self.counted

@@ -22,7 +22,7 @@ cdef class Writes:
 
     cdef bint put_row(
         self, Database database, const Row* row, bint only_if_absent, object name, object cached, int cached_codec) except -1
-    cdef int keep_own(self, Database database, const Row* row, object name, object cached, int codec) except -1
+    cdef int fill_own(self, Database database, const Row* row, object name, object cached, int codec) except -1
     cdef bint write_row(self, Database database, const Row* row, bint only_if_absent, str file) except -1
     cdef bint upsert(self, Database database, const Row* row, bint only_if_absent, str file) except -1
     cdef bint replace_row(self, Database database, const Row* row, bint only_if_absent, str file, long long now) except -1

@@ -58,19 +58,19 @@ cdef class Writes:
             self, Database database, const Row* row, bint only_if_absent, object name, object cached, int cached_codec) except -1:
         """Store a value in its row."""
         cdef bint stored
-        database.take_turn()
+        database.acquire_writer_lock()
         try:
             stored = self.write_row(database, row, only_if_absent, None)
             if database.depth == 0:
                 if stored:
-                    self.keep_own(database, row, name, cached, cached_codec)
+                    self.fill_own(database, row, name, cached, cached_codec)
                 database.settle()
         finally:
-            database.turn.give()
+            database.writer_lock.release()
         return stored
 
-    cdef int keep_own(self, Database database, const Row* row, object name, object cached, int codec) except -1:
-        """Remember what our last commit has stored, if none has followed it. The turn is still held."""
+    cdef int fill_own(self, Database database, const Row* row, object name, object cached, int codec) except -1:
+        """Remember what our last commit has stored, if none has followed it. The writer lock is still held."""
         if cached is None and codec != CODEC_NATIVE:
             return 0
         self.lookup.fill(

@@ -15,8 +15,8 @@ cdef class Evictor(Participant):
     cdef int fruitless
 
     # What the open transaction has evicted, and what is evicted and not told yet: (block, reason, key, how many).
-    cdef list leaving
-    cdef object gone
+    cdef list removed
+    cdef object undelivered
     # Rows that the open transaction has evicted, whose files are unlinked already: (block, row, file). And those of transactions
     # that were undone since: they are there again, without their files, and to be deleted.
     cdef list unlinked
@@ -34,6 +34,6 @@ cdef class Evictor(Participant):
     cdef int drop_dangling(self, Database database) except -1
     cdef bint empty_older_trash(self, Database database, Session session) except -1
     cdef int announce(self, Database database, object stored) except -1
-    cdef int leaves(self, Database database, object stored, str reason, int count=*) except -1
-    cdef int leave_together(self, Database database, int count, str reason, list rows) except -1
-    cdef int tell(self, Database database) except -1
+    cdef int record_removal(self, Database database, object stored, str reason, int count=*) except -1
+    cdef int record_removals(self, Database database, int count, str reason, list rows) except -1
+    cdef int notify(self, Database database) except -1

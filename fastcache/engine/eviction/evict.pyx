@@ -17,7 +17,7 @@ cimport cython
 
 from fastcache.engine.blobs.writers cimport is_ours
 from fastcache.engine.codecs.keys cimport canonical_key, decode_key
-from fastcache.engine.database.database cimport TENDING_PATIENCE, know_main_thread, warn
+from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE, know_main_thread, warn
 from fastcache.engine.eviction.policies cimport NO_ROW
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.cells cimport Cell
@@ -65,8 +65,8 @@ cdef class Evictor(Participant):
         self.limit = limit
         self.serializer = serializer
         self.on_evict = on_evict
-        self.leaving = []
-        self.gone = deque()
+        self.removed = []
+        self.undelivered = deque()
         self.unlinked = []
         self.dangling = []
 
@@ -75,18 +75,18 @@ cdef class Evictor(Participant):
     cdef int discard_deferred(self, Database database) except -1:
         """What the innermost block has evicted is there again."""
         cdef long long block
-        if not self.leaving:
+        if not self.removed:
             return 0
         block = database.block()
-        while self.leaving and self.leaving[len(self.leaving) - 1][0] >= block:
-            drop_last(self.leaving)
+        while self.removed and self.removed[len(self.removed) - 1][0] >= block:
+            drop_last(self.removed)
             self.limit.look_again()
         return 0
 
     cdef int roll_back(self, Database database) except -1:
-        if self.leaving:
+        if self.removed:
             self.limit.look_again()
-        self.leaving.clear()
+        self.removed.clear()
         if self.unlinked or self.emptied_by:
             # What was taken out of the trash is there again.
             database.has_trash = True
@@ -97,16 +97,16 @@ cdef class Evictor(Participant):
 
     cdef int settle(self, Database database) except -1:
         """Count what has gone, and have it told."""
-        if self.leaving:
-            leaving, self.leaving = self.leaving, []
-            for _, reason, _, count in leaving:
+        if self.removed:
+            removed, self.removed = self.removed, []
+            for _, reason, _, count in removed:
                 if reason == "expired":
                     self.expirations += count
                 elif reason == "evicted":
                     self.evictions += count
             if self.on_evict is not None:
-                self.gone.extend(leaving)
-                database.call_keeper(0.0)
+                self.undelivered.extend(removed)
+                database.schedule(0.0)
         self.unlinked.clear()
         return 0
 
@@ -121,8 +121,8 @@ cdef class Evictor(Participant):
 
     cdef int after_fork_in_child(self, Database database) except -1:
         # What was evicted is the parent's to tell.
-        self.leaving = []
-        self.gone = deque()
+        self.removed = []
+        self.undelivered = deque()
         self.unlinked = []
         self.dangling = []
         return 0
@@ -134,7 +134,7 @@ cdef class Evictor(Participant):
         EVICTED_AT_ONCE. Their files are unlinked ``at_once``, or go into the trash.
 
         Returns how many rows were named, some of which may have been gone; 0 also if all of them have been for too long (a
-        table of recency of another database, a trigger that keeps rows from going)."""
+        access table of another database, a trigger that keeps rows from going)."""
         cdef Py_ssize_t named = 0
         cdef long long freed = 0, row, now = database.now()
         cdef bint expired = True
@@ -186,7 +186,7 @@ cdef class Evictor(Participant):
             database.has_trash = True
             if at_once and is_ours(file):
                 self.unlink_at_once(database, session, row, file)
-        self.leaves(database, stored, reason)
+        self.record_removal(database, stored, reason)
         return freed
 
     cdef int unlink_at_once(self, Database database, Session session, long long row, str file) except -1:
@@ -224,7 +224,7 @@ cdef class Evictor(Participant):
         database.change_row(session, sql.DELETE_ROW, row)
         self.forget_file(database, session, file)
         if reason is not None:
-            self.leaves(database, stored, reason)
+            self.record_removal(database, stored, reason)
         return True
 
     cdef int drop_again(self, Database database, long long block) except -1:
@@ -259,7 +259,7 @@ cdef class Evictor(Participant):
             self.dangling = dangling + self.dangling
             if not isinstance(error, CacheError):
                 raise
-            database.call_keeper(TENDING_PATIENCE)
+            database.schedule(MAINTENANCE_PATIENCE)
         return 0
 
     cdef bint empty_older_trash(self, Database database, Session session) except -1:
@@ -272,7 +272,7 @@ cdef class Evictor(Participant):
         if database.reader is None:
             database.open_reader()
         # What is committed, as another connection sees it.
-        database.reader.let_go()
+        database.reader.release_snapshot()
         for (name,) in database.reader.connection.query(sql.ALL_TRASH):
             if type(name) is str and database.files.unlink(name):
                 self.forget_file(database, session, name)
@@ -293,27 +293,27 @@ cdef class Evictor(Participant):
             return database.will_change_all()
         return database.will_change(&cell)
 
-    cdef int leaves(self, Database database, object stored, str reason, int count=1) except -1:
+    cdef int record_removal(self, Database database, object stored, str reason, int count=1) except -1:
         """The open transaction has removed an entry, or so many that nobody is told of, to be counted if it commits."""
-        self.leaving.append((database.block(), reason, stored, count))
+        self.removed.append((database.block(), reason, stored, count))
         return 0
 
-    cdef int leave_together(self, Database database, int count, str reason, list rows) except -1:
+    cdef int record_removals(self, Database database, int count, str reason, list rows) except -1:
         """The same for the entries of these keys, which are so many that not all of the keys may be there."""
         if self.on_evict is None:
-            return self.leaves(database, None, reason, count)
+            return self.record_removal(database, None, reason, count)
         for (stored,) in rows:
-            self.leaves(database, stored, reason)
+            self.record_removal(database, stored, reason)
         return 0
 
-    cdef int tell(self, Database database) except -1:
+    cdef int notify(self, Database database) except -1:
         """Call ``on_evict`` with what has gone; without any lock."""
         if self.on_evict is None:
             return 0
         # What it evicts itself is for the next time.
-        for _ in range(len(self.gone)):
+        for _ in range(len(self.undelivered)):
             try:
-                _, reason, stored, _ = self.gone.popleft()
+                _, reason, stored, _ = self.undelivered.popleft()
             except IndexError:
                 break
             try:

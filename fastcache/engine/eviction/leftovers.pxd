@@ -13,7 +13,7 @@ cdef class Leftovers(Participant):
 
     cdef int begin(self, Database database) except -1
     cdef int look_out(self, Database database) except -1
-    cdef double tend(self, Database database) except? -1.0
+    cdef double maintain(self, Database database) except? -1.0
     cdef bint look_around(self, Database database) except -1
     cdef int reclaim(self, Database database, list dead) except -1
     cdef int drop_lost(self, Database database, list lost) except -1

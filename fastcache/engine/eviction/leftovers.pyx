@@ -11,7 +11,7 @@ cimport cython
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.blobs.writers cimport is_ours
-from fastcache.engine.database.database cimport TENDING_PATIENCE, warn
+from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE, warn
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.sqlite.connection cimport Connection
@@ -46,28 +46,28 @@ cdef class Leftovers(Participant):
     cdef int begin(self, Database database) except -1:
         """What cannot be done now is left to maintenance: neither a full disk nor a long transaction keeps anybody from
         opening."""
-        database.tended_by = <unsigned long>PyThread_get_thread_ident()
+        database.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
         try:
             # Those of writers that had no number, too.
             self.release_dead(database)
             self.look_around(database)
         except Timeout:
-            database.call_keeper(LOOK_PERIOD)
+            database.schedule(LOOK_PERIOD)
         except CacheError as error:
             warn("what others have left in %r stays for now: %s", database.directory, error)
         finally:
-            database.tended_by = 0
+            database.maintenance_thread = 0
         return 0
 
     cdef int look_out(self, Database database) except -1:
         """While files are written here, others may die: have somebody look around soon."""
         self.look_due = True
         try:
-            attended = database.call_keeper(LOOK_PERIOD)
+            scheduled = database.schedule(LOOK_PERIOD)
         except BaseException:
             self.look_due = False
             raise
-        if not attended:
+        if not scheduled:
             self.look_due = False
             if monotonic() - self.looked_at >= LOOK_PERIOD and database.depth == 0:
                 # Before anything that it commits has it look out, too.
@@ -78,7 +78,7 @@ cdef class Leftovers(Participant):
                     warn("what others have left in %r stays for now: %s", database.directory, error)
         return 0
 
-    cdef double tend(self, Database database) except? -1.0:
+    cdef double maintain(self, Database database) except? -1.0:
         """Look around if it is time, which is about once a second; returns in how many seconds it will be."""
         cdef double wait = self.looked_at + LOOK_PERIOD - monotonic()
         if wait <= 0.0 or self.owes_room or self.evictor.dangling:
@@ -92,7 +92,7 @@ cdef class Leftovers(Participant):
         cdef list dead = database.files.dead_writers()
         if dead:
             # What they were about to unlink, first.
-            empty_trash(database, TENDING_PATIENCE if database.is_maintenance() else database.timeout)
+            empty_trash(database, MAINTENANCE_PATIENCE if database.is_maintenance() else database.timeout)
             self.reclaim(database, dead)
             any = True
         if self.owes_room:
@@ -112,7 +112,7 @@ cdef class Leftovers(Participant):
         will, whoever is dead or alive, and the comparison itself keeps nobody waiting."""
         cdef Connection connection
         cdef int stay = 0
-        database.turn.take(min(database.timeout, TENDING_PATIENCE) if database.is_maintenance() else database.timeout)
+        database.writer_lock.acquire(min(database.timeout, MAINTENANCE_PATIENCE) if database.is_maintenance() else database.timeout)
         try:
             connection = database.connect()
             try:
@@ -138,7 +138,7 @@ cdef class Leftovers(Participant):
             for marker in dead:
                 database.files.forget_writer(marker)
         finally:
-            database.turn.give()
+            database.writer_lock.release()
         return 0
 
     cdef int drop_lost(self, Database database, list lost) except -1:
@@ -159,7 +159,7 @@ cdef class Leftovers(Participant):
     cdef bint release_dead(self, Database database) except -1:
         """Drop what the dead have reserved, and what we have and could not drop. Returns whether there was anything."""
         cdef bint any = False
-        database.turn.take(database.timeout)
+        database.writer_lock.acquire(database.timeout)
         try:
             if not database.writing().connection.query(sql.LIST_RESERVED):
                 self.owes_room = False
@@ -176,7 +176,7 @@ cdef class Leftovers(Participant):
             database.leave(True)
             self.owes_room = False
         finally:
-            database.turn.give()
+            database.writer_lock.release()
         return any
 
     cdef bint give_back(self, Database database, object name) except -1:

@@ -7,7 +7,7 @@ cimport cython
 
 from fastcache.engine.database.database cimport warn
 from fastcache.engine.eviction.policies cimport meaning_of, policy_of
-from fastcache.engine.shm.access_table cimport row_changed
+from fastcache.engine.shm.access_table cimport on_row_change
 from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_TEXT
 
 from fastcache.engine.sqlite import sql
@@ -46,8 +46,8 @@ cdef class Limit(Participant):
         self.page_size = PAGE
 
     cdef int attach(self, Database database, Session session) except -1:
-        if self.recency is not None:
-            session.connection.watch_rows(row_changed, <void*>&self.recency.table)
+        if self.access_table is not None:
+            session.connection.watch_rows(on_row_change, <void*>&self.access_table.table)
         return 0
 
     cdef int take_over(self, Database database) except -1:
@@ -64,56 +64,56 @@ cdef class Limit(Participant):
         self.low = min(max(limit // LOW_SHARE, self.reserve + PAGE), MOST_LOW)
         self.high = min(max(limit // HIGH_SHARE, self.reserve + 2 * PAGE), 2 * MOST_LOW)
         self.page_size = 4096
-        self.use_recency(database, self.eviction if limit else "none")
+        self.use_access_table(database, self.eviction if limit else "none")
         if database.writer is not None and limit:
             self.page_size = database.integer(database.writer, sql.PAGE_SIZE)
-            if self.recency is not None:
-                self.recency.begin_at(database.integer(database.writer, sql.NEWEST_ROW))
+            if self.access_table is not None:
+                self.access_table.begin_at(database.integer(database.writer, sql.NEWEST_ROW))
         self.largest = limit - self.high - EMPTY_PAGES * self.page_size
         self.largest -= self.table_size()
         return 0
 
-    cdef int use_recency(self, Database database, str name) except -1:
+    cdef int use_access_table(self, Database database, str name) except -1:
         """Begin with a policy, and with the table that it wants."""
         cdef int meaning = meaning_of(name)
-        cdef Recency before = self.recency
-        cdef Recency recency = before
+        cdef AccessTable before = self.access_table
+        cdef AccessTable access_table = before
         cdef Policy policy
         if meaning == 0:
-            recency = None
+            access_table = None
         elif before is None or <int>before.table.meaning != meaning:
-            recency = self.open_recency(database, os.path.join(database.directory, "cache.recency"), meaning)
-            if recency is None:
+            access_table = self.open_access_table(database, os.path.join(database.directory, "cache.recency"), meaning)
+            if access_table is None:
                 name = "fifo"
-        policy = policy_of(name, recency)
+        policy = policy_of(name, access_table)
         # Nothing fails from here on, so that the table that is told of rows does not go while it is.
-        self.recency = recency
+        self.access_table = access_table
         self.policy = policy
         self.evicts = name != "none"
-        if database.writer is not None and recency is not before:
+        if database.writer is not None and access_table is not before:
             database.writer.connection.watch_rows(NULL, NULL)
             self.attach(database, database.writer)
         return 0
 
-    cdef Recency open_recency(self, Database database, str path, int meaning):
-        """The table of recency; one that is damaged is replaced. None if there is none to be had."""
+    cdef AccessTable open_access_table(self, Database database, str path, int meaning):
+        """The access table; one that is damaged is replaced. None if there is none to be had."""
         try:
             try:
-                return Recency(path, meaning, self.max_size)
+                return AccessTable(path, meaning, self.max_size)
             except ValueError:
                 os.unlink(path)
-                return Recency(path, meaning, self.max_size)
+                return AccessTable(path, meaning, self.max_size)
         except (OSError, ValueError) as error:
-            warn("%r has no table of recency, and evicts what is oldest: %s", database.directory, error)
+            warn("%r has no access table, and evicts what is oldest: %s", database.directory, error)
             return None
 
     cdef int tidy(self, Database database) except -1:
-        """Before something is evicted: make the table of recency larger if it is crowded. SQLite's write lock is held."""
-        if self.recency is not None:
+        """Before something is evicted: make the access table larger if it is crowded. SQLite's write lock is held."""
+        if self.access_table is not None:
             try:
-                self.recency.tidy()
+                self.access_table.tidy()
             except OSError as error:
-                warn("the table of recency of %r cannot grow: %s", database.directory, error)
+                warn("the access table of %r cannot grow: %s", database.directory, error)
         return 0
 
     cdef int refuse_too_large(self, Database database, const Cell* key, long long size) except -1:

@@ -1,6 +1,6 @@
 # Who goes first: the policies.
 
-from fastcache.engine.shm.access_table cimport Recency, Use
+from fastcache.engine.shm.access_table cimport AccessTable, Use
 from fastcache.engine.database.sessions cimport Session
 
 
@@ -22,5 +22,5 @@ cdef class Policy:
     cdef int begin(self) except -1
 
 
-cdef Policy policy_of(str name, Recency recency)
+cdef Policy policy_of(str name, AccessTable access_table)
 cdef int meaning_of(str name) noexcept

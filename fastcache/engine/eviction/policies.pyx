@@ -1,7 +1,7 @@
-"""Who goes first: the policies of eviction. Each names one row after the other; eviction itself is bounded.pyx.
+"""Who goes first: the policies of eviction. Each names one row after the other; eviction itself is evict.pyx.
 
 None of them keeps an index, and none walks the whole table. What was never used is found in the order of rowids, which is
-the order of insertion, and what was used in the table of recency (access_table.pyx), which is in memory.
+the order of insertion, and what was used in the access table (access_table.pyx), which is in memory.
 
 - **lru** is exact. The *hand* stands at the rowid up to which every row is gone, or was used. The rows beyond it that have no
   slot, in their order, and the slots, in theirs, are two queues by age; the older head goes. The second one is a list of the
@@ -97,22 +97,22 @@ cdef class SoonestToExpire(Policy):
 
 
 cdef class Used(Policy):
-    """What those have in common that look at the table of recency."""
+    """What those have in common that look at the access table."""
 
-    cdef Recency recency
+    cdef AccessTable access_table
     # Where the hand stood when this last moved it.
     cdef long long seen
 
     cdef int begin(self) except -1:
         # While nobody else has moved it, what was read ahead still comes next.
-        if <long long>load(&self.recency.table.words[RECENCY_HAND]) != self.seen:
+        if <long long>load(&self.access_table.table.words[RECENCY_HAND]) != self.seen:
             self.count = self.next = 0
         return 0
 
     cdef int move_to(self, long long row) noexcept:
         """Move the hand."""
         self.seen = row
-        store(&self.recency.table.words[RECENCY_HAND], <unsigned long long>row)
+        store(&self.access_table.table.words[RECENCY_HAND], <unsigned long long>row)
         return 0
 
 
@@ -137,14 +137,14 @@ cdef class ByUse(Used):
     cdef const Use* next_used(self) noexcept:
         """The slot that goes first, as far as the list tells; NULL at its end."""
         while self.taken < self.listed:
-            if self.recency.stands(&self.uses[self.taken]):
+            if self.access_table.stands(&self.uses[self.taken]):
                 return &self.uses[self.taken]
             self.taken += 1
         return NULL
 
     cdef int make_list(self) except -1:
         """List the slots that go first."""
-        cdef Py_ssize_t wanted = max(FEWEST_LISTED, <Py_ssize_t>(self.recency.table.mask + 1) // LISTED_SHARE)
+        cdef Py_ssize_t wanted = max(FEWEST_LISTED, <Py_ssize_t>(self.access_table.table.mask + 1) // LISTED_SHARE)
         if self.room < 2 * wanted:
             PyMem_RawFree(self.uses)
             self.room = self.listed = self.taken = 0
@@ -152,8 +152,8 @@ cdef class ByUse(Used):
             if self.uses == NULL:
                 raise MemoryError()
             self.room = 2 * wanted
-        self.horizon = self.recency.now()
-        self.listed = self.recency.first(self.uses, wanted)
+        self.horizon = self.access_table.now()
+        self.listed = self.access_table.first(self.uses, wanted)
         self.taken = 0
         if self.listed >= wanted:
             self.horizon = <unsigned int>self.uses[self.listed - 1].slot
@@ -162,7 +162,7 @@ cdef class ByUse(Used):
     cdef int sweep(self, Session session) except -1:
         """Look for strays among the next rows up to where the hand stood when this round began: it would not end if it had
         to catch up with what is inserted meanwhile."""
-        cdef unsigned long long* words = self.recency.table.words
+        cdef unsigned long long* words = self.access_table.table.words
         cdef long long row = <long long>load(&words[RECENCY_SWEEP])
         cdef Py_ssize_t index
         if row == 0:
@@ -171,7 +171,7 @@ cdef class ByUse(Used):
         self.chosen = 0
         for index in range(self.count):
             row = self.rows[index]
-            if not self.recency.is_used(row):
+            if not self.access_table.is_used(row):
                 self.strays[self.stray_count] = row
                 self.stray_count += 1
         store(&words[RECENCY_SWEEP], <unsigned long long>(row if self.count == SWEPT_AT_ONCE else 0))
@@ -214,10 +214,10 @@ cdef class ByUse(Used):
         return self.rows[0]
 
     cdef long long take(self, const Use* use) noexcept:
-        cdef long long row = self.recency.row_of(use)
-        self.recency.went(use)
+        cdef long long row = self.access_table.row_of(use)
+        self.access_table.went(use)
         # Whether or not there is such a row.
-        self.recency.forget(row)
+        self.access_table.forget(row)
         self.taken += 1
         return row
 
@@ -226,7 +226,7 @@ cdef class LeastFrequentlyUsed(ByUse):
     """By the priority in the slots."""
 
     cdef long long choose(self, Session session) except? -1:
-        while self.stray_count == 0 and load(&self.recency.table.words[RECENCY_SWEPT]) == 0:
+        while self.stray_count == 0 and load(&self.access_table.table.words[RECENCY_SWEPT]) == 0:
             self.sweep(session)
         return ByUse.choose(self, session)
 
@@ -235,17 +235,17 @@ cdef class LeastRecentlyUsed(ByUse):
     """By the time in the slots, and the rowids of what has none."""
 
     cdef long long hand(self, Session session) except? -1:
-        return <long long>load(&self.recency.table.words[RECENCY_HAND])
+        return <long long>load(&self.access_table.table.words[RECENCY_HAND])
 
     cdef long long choose_by_use(self, Session session) except? -1:
         cdef long long row = self.next_unused(session)
         cdef const Use* use = self.next_used()
-        if use == NULL and (row == NO_ROW or not self.recency.is_older(row, self.horizon)):
+        if use == NULL and (row == NO_ROW or not self.access_table.is_older(row, self.horizon)):
             self.make_list()
             use = self.next_used()
         if row == NO_ROW and use == NULL:
             return self.first(session)
-        if row == NO_ROW or (use != NULL and not self.recency.is_older(row, <unsigned int>use.slot)):
+        if row == NO_ROW or (use != NULL and not self.access_table.is_older(row, <unsigned int>use.slot)):
             return self.take(use)
         self.move_to(row)
         self.next += 1
@@ -255,21 +255,21 @@ cdef class LeastRecentlyUsed(ByUse):
         """The first row beyond the hand that was never used; the hand moves up to it."""
         while True:
             while self.next < self.count:
-                if not self.recency.is_used(self.rows[self.next]):
+                if not self.access_table.is_used(self.rows[self.next]):
                     return self.rows[self.next]
                 self.move_to(self.rows[self.next])
                 self.next += 1
             self.look_ahead(
-                session, sql.ROWS_FROM, <long long>load(&self.recency.table.words[RECENCY_HAND]), LLONG_MAX, LOOK_AHEAD)
+                session, sql.ROWS_FROM, <long long>load(&self.access_table.table.words[RECENCY_HAND]), LLONG_MAX, LOOK_AHEAD)
             if self.count == 0:
                 return NO_ROW
 
 
-cdef class Sieve(Used):
+cdef class SievePolicy(Used):
     """By a hand that gives each row that was used another round."""
 
     cdef long long choose(self, Session session) except? -1:
-        cdef unsigned long long* words = self.recency.table.words
+        cdef unsigned long long* words = self.access_table.table.words
         cdef int passed = 0
         cdef long long row
         while True:
@@ -283,9 +283,9 @@ cdef class Sieve(Used):
             row = self.rows[self.next]
             self.next += 1
             self.move_to(row)
-            if not self.recency.is_used(row) or passed == MOST_PASSED:
+            if not self.access_table.is_used(row) or passed == MOST_PASSED:
                 return row
-            self.recency.forget(row)
+            self.access_table.forget(row)
             passed += 1
 
 
@@ -294,13 +294,13 @@ cdef int meaning_of(str name) noexcept:
     return USED_AT if name in ("lru", "sieve") else USED_OFTEN if name == "lfu" else 0
 
 
-cdef Policy policy_of(str name, Recency recency):
+cdef Policy policy_of(str name, AccessTable access_table):
     """The policy of this name."""
     cdef Used used
-    kinds = {"lru": LeastRecentlyUsed, "lfu": LeastFrequentlyUsed, "sieve": Sieve}
+    kinds = {"lru": LeastRecentlyUsed, "lfu": LeastFrequentlyUsed, "sieve": SievePolicy}
     if name in kinds:
         used = kinds[name]()
-        used.recency = recency
+        used.access_table = access_table
         return used
     if name == "ttl":
         return SoonestToExpire()

@@ -31,5 +31,5 @@ cdef class Space(Participant):
     cdef int reserve_file(self, Database database, str name, long long size) except -1
     cdef int look_before_evicting(self, Database database, long long size) except -1
     cdef bint tidy_for_room(self, Database database, bint strictly) except -1
-    cdef int tend(self, Database database) except -1
+    cdef int maintain(self, Database database) except -1
     cdef Py_ssize_t evict(self, Database database) except -1

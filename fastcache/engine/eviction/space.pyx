@@ -4,7 +4,7 @@
 What is always true, and who keeps it so:
 
 - **The directory occupies no more than max_size**: the pages of the database, the value files (those in the trash, until they
-  are unlinked, and those that are about to be written), and the table of recency; not the WAL and the change log. Who
+  are unlinked, and those that are about to be written), and the access table; not the WAL and the change log. Who
   writes knows before it does that there is room, or makes it in the same transaction. What may go beyond is what several
   processes write between their looks, and `reserve` is kept for that.
 - **Room is counted in O(1)** (room.pyx).
@@ -24,7 +24,7 @@ limit was lowered, pages go back to the file system (vacuum.pyx).
 
 cimport cython
 
-from fastcache.engine.database.database cimport TENDING_PATIENCE
+from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE
 from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.eviction.limit cimport PAGE, check_limit
 from fastcache.engine.eviction.vacuum cimport lengthen, shorten, vacuum_some
@@ -73,7 +73,7 @@ cdef class Space(Participant):
     cdef int settle(self, Database database) except -1:
         if self.limit.max_size and database.has_trash:
             # Until these are unlinked, there is less room.
-            database.call_keeper(0.0)
+            database.schedule(0.0)
         return 0
 
     cdef int after_fork_in_child(self, Database database) except -1:
@@ -83,7 +83,7 @@ cdef class Space(Participant):
     cdef int set_limit(self, Database database, object given) except -1:
         """Change the limit, for all processes; what is too much goes before this returns. 0 for none."""
         cdef long long max_size = check_limit(given, database.settings["shards"])
-        database.turn.take(database.timeout)
+        database.writer_lock.acquire(database.timeout)
         try:
             if database.depth:
                 raise TransactionError("max_size is not to be set inside transact()")
@@ -92,7 +92,7 @@ cdef class Space(Participant):
             database.tell_settings()
             self.take_over(database, {"max_size": max_size})
         finally:
-            database.turn.give()
+            database.writer_lock.release()
         self.evict(database)
         return 0
 
@@ -105,27 +105,27 @@ cdef class Space(Participant):
         """Keep to what ``stored_limit`` of another shard has said."""
         if limit == self.stored_limit(database):
             return 0
-        database.turn.take(database.timeout)
+        database.writer_lock.acquire(database.timeout)
         try:
             for name, value in limit.items():
                 database.writing().connection.query(sql.PUT_META, (name, value))
             database.tell_settings()
             self.take_over(database, limit)
         finally:
-            database.turn.give()
+            database.writer_lock.release()
         return 0
 
     # -- for rows -----------------------------------------------------------------------------------------------
 
     cdef bint fits(self, Database database, long long need) except -1:
         """Whether there is room for so many bytes in rows, also if others write as much at the same time; calls maintenance
-        if not for much more. The turn is held."""
+        if not for much more. The writer lock is held."""
         if (self.room.left_at == 0 or self.room.left - AT_THE_SAME_TIME * need < self.limit.reserve
                 or load(&database.clock[5]) != self.room.left_at):
             self.room.measure(database, database.writing())
         if self.room.left - need < self.limit.low and not self.called_for_room and self.limit.evicts:
             self.called_for_room = True
-            database.call_keeper(0.0)
+            database.schedule(0.0)
         return self.room.left - AT_THE_SAME_TIME * need >= self.limit.reserve
 
     cdef bint make_room(self, Database database, long long need, bint strictly) except -1:
@@ -237,12 +237,12 @@ cdef class Space(Participant):
         """Make room for a file, and keep it until it is written; without a name, only make it.
 
         What is waited for is a little while what others have reserved, and that the database file gets shorter: a reader of
-        another program may keep it from that for as long as it likes, and a thread of ours may need the turn."""
+        another program may keep it from that for as long as it likes, and a thread of ours may need the writer lock."""
         cdef BusyWait wait = BusyWait(database.timeout, "waiting for room that others have reserved")
         cdef bint done = False
         cdef bint looked = False
         while True:
-            database.turn.take(database.timeout)
+            database.writer_lock.acquire(database.timeout)
             try:
                 if not looked:
                     looked = True
@@ -261,13 +261,13 @@ cdef class Space(Participant):
                     return 0
                 done = self.tidy_for_room(database, wait.waited < TAIL_PATIENCE)
             finally:
-                database.turn.give()
+                database.writer_lock.release()
             if not done:
                 database.pause(wait)
 
     cdef int look_before_evicting(self, Database database, long long size) except -1:
         """If so many bytes have no room, and some are reserved: what the dead have reserved goes first. No transaction is open,
-        and the turn is held."""
+        and the writer lock is held."""
         cdef Session session = database.writing()
         self.room.measure(database, session)
         if (database.depth == 0 and self.room.shortage(size) > self.room.trash(database, session)
@@ -298,7 +298,7 @@ cdef class Space(Participant):
 
     # -- what people and maintenance ask for --------------------------------------------------------------------
 
-    cdef int tend(self, Database database) except -1:
+    cdef int maintain(self, Database database) except -1:
         """Evict ahead of need, if little room is left."""
         cdef Session session
         cdef Py_ssize_t named = 1
@@ -306,13 +306,13 @@ cdef class Space(Participant):
         self.called_for_room = False
         if self.limit.max_size == 0 or not self.limit.evicts:
             return 0
-        database.turn.take(TENDING_PATIENCE)
+        database.writer_lock.acquire(MAINTENANCE_PATIENCE)
         try:
             self.look_before_evicting(database, goal)
         finally:
-            database.turn.give_way()
+            database.writer_lock.release_to_waiter()
         while named:
-            database.turn.take(TENDING_PATIENCE)
+            database.writer_lock.acquire(MAINTENANCE_PATIENCE)
             try:
                 session = database.writing()
                 self.room.measure(database, session)
@@ -328,22 +328,22 @@ cdef class Space(Participant):
                     raise
                 database.leave(True)
             finally:
-                database.turn.give_way()
+                database.writer_lock.release_to_waiter()
             if database.has_trash:
-                empty_trash(database, TENDING_PATIENCE)
+                empty_trash(database, MAINTENANCE_PATIENCE)
             if self.checkpoints.checkpoint_due:
                 # Which must not wait until there is room for good.
-                database.call_keeper(0.0)
+                database.schedule(0.0)
                 return 0
         # Where the limit was lowered.
         while self.limit.max_size and self.room.shortage(0) > self.limit.reserve and self.room.free_pages:
-            database.turn.take(TENDING_PATIENCE)
+            database.writer_lock.acquire(MAINTENANCE_PATIENCE)
             try:
                 if not lengthen(database, self.room, True) or not vacuum_some(database, database.writing()):
                     break
                 shorten(database, self.room, True)
             finally:
-                database.turn.give()
+                database.writer_lock.release()
         return 0
 
     cdef Py_ssize_t evict(self, Database database) except -1:
@@ -351,7 +351,7 @@ cdef class Space(Participant):
         cdef Session session
         cdef Py_ssize_t named = 1, removed = 0, before
         while self.limit.max_size and named:
-            database.turn.take(database.timeout)
+            database.writer_lock.acquire(database.timeout)
             try:
                 session = database.writing()
                 self.room.measure(database, session)
@@ -359,9 +359,9 @@ cdef class Space(Participant):
                     break
                 database.enter()
                 try:
-                    before = len(self.evictor.leaving)
+                    before = len(self.evictor.removed)
                     named = self.evictor.evict_some(database, session, self.limit.reserve - self.room.left, database.depth > 1)
-                    removed += len(self.evictor.leaving) - before
+                    removed += len(self.evictor.removed) - before
                 except BaseException:
                     database.leave(False)
                     raise
@@ -369,14 +369,14 @@ cdef class Space(Participant):
                 if database.has_trash and database.depth == 0:
                     empty_trash(database, database.timeout)
             finally:
-                database.turn.give()
-        while self.limit.max_size and not database.turn.is_mine():
-            database.turn.take(database.timeout)
+                database.writer_lock.release()
+        while self.limit.max_size and not database.writer_lock.held_by_me():
+            database.writer_lock.acquire(database.timeout)
             try:
                 self.room.measure(database, database.writing())
                 if self.room.shortage(0) <= self.limit.reserve or not self.tidy_for_room(database, False):
                     shorten(database, self.room, True)
                     break
             finally:
-                database.turn.give()
+                database.writer_lock.release()
         return removed

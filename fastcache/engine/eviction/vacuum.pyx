@@ -14,7 +14,7 @@ from fastcache.errors import TransactionError
 
 cdef bint shorten(Database database, Room room, bint patiently) except -1:
     """Copy all of the WAL if the database file is longer than its pages, and so make it shorter. ``patiently``, wait a
-    little for readers. Returns whether it is shorter now. The turn is held."""
+    little for readers. Returns whether it is shorter now. The writer lock is held."""
     room.measure(database, database.writing())
     if room.tail(database) == 0:
         return False
@@ -25,7 +25,7 @@ cdef bint shorten(Database database, Room room, bint patiently) except -1:
 cdef bint lengthen(Database database, Room room, bint patiently) except -1:
     """Before free pages are given back, copy the WAL if the database file is shorter than its pages: or else a checkpoint
     that is under way makes it as long as that after somebody has looked at its ``tail``. Returns whether it is as long
-    now. The turn is held."""
+    now. The writer lock is held."""
     room.measure(database, database.writing())
     if room.length(database) < room.pages * room.limit.page_size:
         copy_wal(database, patiently)
@@ -35,12 +35,12 @@ cdef bint lengthen(Database database, Room room, bint patiently) except -1:
 cdef int copy_wal(Database database, bint patiently) except -1:
     cdef Session session = database.writing()
     # Maintenance may be at it.
-    tending = database.tending
-    tending.acquire()
+    checkpoint_lock = database.checkpoint_lock
+    checkpoint_lock.acquire()
     try:
         session.connection.checkpoint(patiently)
     finally:
-        tending.release()
+        checkpoint_lock.release()
     return 0
 
 
@@ -71,7 +71,7 @@ cdef long long vacuum(Database database, Room room) except -1:
     cdef long long before = -1
     cdef bint left = True
     while left:
-        database.turn.take(database.timeout)
+        database.writer_lock.acquire(database.timeout)
         try:
             if database.depth:
                 raise TransactionError("vacuum() is not for use inside transact()")
@@ -80,10 +80,10 @@ cdef long long vacuum(Database database, Room room) except -1:
             lengthen(database, room, True)
             left = vacuum_some(database, database.writing())
         finally:
-            database.turn.give()
-    database.turn.take(database.timeout)
+            database.writer_lock.release()
+    database.writer_lock.acquire(database.timeout)
     try:
         shorten(database, room, True)
         return (before - min(before, database.integer(database.writing(), sql.FREE_PAGES))) * room.limit.page_size
     finally:
-        database.turn.give()
+        database.writer_lock.release()

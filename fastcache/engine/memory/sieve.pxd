@@ -20,7 +20,7 @@ cdef struct Node:
     unsigned int newer
     # In units of 16 bytes.
     unsigned int cost
-    # Its row in the table of recency, or 0, and when that was last told.
+    # Its row in the access table, or 0, and when that was last told.
     unsigned int row
     unsigned int used_at
     unsigned short codec

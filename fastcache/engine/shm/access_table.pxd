@@ -30,7 +30,7 @@ cdef struct Use:
     unsigned int place
 
 
-cdef class Recency:
+cdef class AccessTable:
     cdef Table* table
     cdef list mappings
     cdef list tables
@@ -58,4 +58,4 @@ cdef class Recency:
 
 
 cdef void use_row(Table* table, unsigned int row) noexcept nogil
-cdef void row_changed(void* place, int change, long long row) noexcept nogil
+cdef void on_row_change(void* place, int change, long long row) noexcept nogil

@@ -37,7 +37,7 @@ cdef enum:
     MOST_COUNTED = 255
     PRIORITIES = 0x1000000
 
-cdef unsigned long long SIGNATURE = 0x31636E6372636166ULL
+cdef unsigned long long MAGIC_NUMBER = 0x31636E6372636166ULL
 # A table of this many slots or fewer is never too large for a limit.
 cdef unsigned long long LEAST_CAPACITY = 128
 # One that is made for a limit of any size has no more; who evicts makes a larger one when it is crowded.
@@ -46,7 +46,7 @@ cdef unsigned long long MOST_AT_FIRST = 1 << 20
 cdef unsigned long long LARGEST_SHARE = 16
 
 
-cdef class Recency:
+cdef class AccessTable:
     """The table of one directory.
 
     Args:
@@ -83,7 +83,7 @@ cdef class Recency:
         cdef Py_buffer view
         cdef Table* table
         cdef unsigned long long words[3]
-        words[0] = SIGNATURE
+        words[0] = MAGIC_NUMBER
         words[1] = capacity
         words[2] = meaning
         beginning = (<const char*>words)[:sizeof(words)]
@@ -94,7 +94,7 @@ cdef class Recency:
         capacity = (<unsigned long long*>view.buf)[RECENCY_CAPACITY]
         # Somebody may have changed it since it was looked at.
         if not fits(capacity, view.len):
-            raise ValueError("not a table of recency")
+            raise ValueError("not a access table")
         table = <Table*>PyMem_RawMalloc(sizeof(Table))
         if table == NULL:
             raise MemoryError()
@@ -250,7 +250,7 @@ cdef bint fits(unsigned long long capacity, unsigned long long size) noexcept:
 
 
 def is_table(unsigned long long size, beginning):
-    """Whether a file of this size and beginning can be a table of recency."""
+    """Whether a file of this size and beginning can be a access table."""
     return fits(int.from_bytes(beginning[8:16], sys.byteorder), size)
 
 
@@ -332,7 +332,7 @@ cdef void use_row(Table* table, unsigned int row) noexcept nogil:
         put_instead(table, (<unsigned long long>row << 32) | value)
 
 
-cdef void row_changed(void* place, int change, long long row) noexcept nogil:
+cdef void on_row_change(void* place, int change, long long row) noexcept nogil:
     """SQLite's update hook: a row of ours was inserted, changed or deleted."""
     cdef Table* table = (<Table**>place)[0]
     cdef unsigned long long* slot

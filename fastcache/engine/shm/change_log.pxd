@@ -51,6 +51,6 @@ cdef void before_commit(void* commit) noexcept nogil
 cdef void after_commit(void* commit, int frames) noexcept nogil
 cdef unsigned long long settings_version(unsigned long long* ring) noexcept nogil
 cdef void settings_changed(unsigned long long* ring) noexcept nogil
-cdef bint is_anyone_starving(unsigned long long* ring, unsigned long long token) noexcept
-cdef void starve(unsigned long long* ring, unsigned long long token) noexcept
-cdef void starve_no_more(unsigned long long* ring, unsigned long long token) noexcept
+cdef bint is_priority_requested(unsigned long long* ring, unsigned long long token) noexcept
+cdef void request_priority(unsigned long long* ring, unsigned long long token) noexcept
+cdef void withdraw_priority(unsigned long long* ring, unsigned long long token) noexcept

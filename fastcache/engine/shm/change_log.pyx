@@ -58,7 +58,7 @@ cdef enum:
 cdef unsigned int EVERYTHING = 0xFFFFFFFF
 # Of a record that was confirmed too late to know what it has left; no header has this checksum.
 cdef unsigned long long UNKNOWN = 1
-cdef unsigned long long SIGNATURE = 0x3230676F6C636166ULL
+cdef unsigned long long MAGIC_NUMBER = 0x3230676F6C636166ULL
 
 # Of a commit that changes more keys than this, the log says no more than that.
 cdef size_t MOST_ANNOUNCED = 8192
@@ -80,7 +80,7 @@ cdef class ChangeLog:
     def __init__(self, path):
         cdef Py_buffer view
         cdef unsigned long long beginning[2]
-        beginning[0] = SIGNATURE
+        beginning[0] = MAGIC_NUMBER
         beginning[1] = capacity
         content = (<const char*>beginning)[:sizeof(beginning)].ljust(8 * (RECORDS + capacity), b"\0")
         self.mapping = map_shared(path, content, is_change_log)
@@ -262,7 +262,7 @@ cdef unsigned long long starving_word(unsigned long long token) noexcept:
     return (now & ((1ULL << TIME_BITS) - 1)) | (token << TIME_BITS)
 
 
-cdef bint is_anyone_starving(unsigned long long* ring, unsigned long long token) noexcept:
+cdef bint is_priority_requested(unsigned long long* ring, unsigned long long token) noexcept:
     """Whether another than ``token`` (24 bits) has waited for long, and should come first."""
     cdef unsigned long long word = load(&ring[STARVING])
     cdef unsigned long long age
@@ -275,13 +275,13 @@ cdef bint is_anyone_starving(unsigned long long* ring, unsigned long long token)
     return True
 
 
-cdef void starve(unsigned long long* ring, unsigned long long token) noexcept:
+cdef void request_priority(unsigned long long* ring, unsigned long long token) noexcept:
     """Say that this one has waited for long, unless another does."""
-    if not is_anyone_starving(ring, token):
+    if not is_priority_requested(ring, token):
         store(&ring[STARVING], starving_word(token))
 
 
-cdef void starve_no_more(unsigned long long* ring, unsigned long long token) noexcept:
+cdef void withdraw_priority(unsigned long long* ring, unsigned long long token) noexcept:
     cdef unsigned long long word = load(&ring[STARVING])
     if word >> TIME_BITS == token:
         replace(&ring[STARVING], word, 0)

@@ -25,7 +25,7 @@ cdef struct Hooks:
     BeforeCommit before_commit
     AfterCommit after_commit
     void* commit_argument
-    RowChanged row_changed
+    RowChanged on_row_change
     void* row_argument
     # How many the WAL held after the last commit.
     int frames

@@ -102,7 +102,7 @@ cdef void update_hook(
     cdef Hooks* hooks = <Hooks*>argument
     if change != ROW_DELETED:
         hooks.last_row = row
-    hooks.row_changed(hooks.row_argument, change, row)
+    hooks.on_row_change(hooks.row_argument, change, row)
 
 
 cdef int restart_busy_handler(void* argument, int tries) noexcept nogil:
@@ -369,7 +369,7 @@ cdef class Connection:
 
     cdef void watch_rows(self, RowChanged changed, void* argument) noexcept:
         """Have it called for each row that this connection inserts, changes or deletes; for NULL, not any more."""
-        self.hooks.row_changed = changed
+        self.hooks.on_row_change = changed
         self.hooks.row_argument = argument
         self.hooks.last_row = 0
         if changed != NULL:
@@ -379,7 +379,7 @@ cdef class Connection:
 
     cdef int execute(self, str text) except -1:
         """Run one statement whose results do not matter, without the GIL. The connection is the caller's alone, or the caller
-        holds the turn."""
+        holds the writer lock."""
         cdef Statement statement = Statement(self, text)
         begin_free_call(not self.in_transaction())
         try:
@@ -393,7 +393,7 @@ cdef class Connection:
         """Run one statement and return all its rows, as tuples of SQLite's own values.
 
         For what is rare. Parameters are str, bytes, int, float or None. Tuples are made between steps, so the
-        connection must be one that is never used without the GIL, or the caller holds the turn. With
+        connection must be one that is never used without the GIL, or the caller holds the writer lock. With
         ``release_gil`` it must be the caller's alone.
         """
         if not release_gil:
@@ -498,7 +498,7 @@ cdef class Statement:
         return 0
 
     cdef int prepare(self) except -1:
-        """Compile the statement, waiting for locks; the caller holds the turn."""
+        """Compile the statement, waiting for locks; the caller holds the writer lock."""
         cdef BusyWait wait = BusyWait(self.connection.timeout, "reading the schema")
         while not self.ready():
             wait.pause()

@@ -1,6 +1,6 @@
 """What keeps forks and SQLite apart: free calls, and the databases that a child inherits.
 
-A free call is one of SQLite's that gives up the GIL without a turn: opening, closing, a long query. A fork waits for those
+A free call is one of SQLite's that gives up the GIL without a writer lock: opening, closing, a long query. A fork waits for those
 under way, and keeps others from beginning: SQLite's own mutexes, locked by a thread that the child does not have, would
 stay locked there for ever, and a connection that is made meanwhile would be both's. What a fork finds open yet belongs to
 the parent, and the child must not open it.
@@ -60,7 +60,7 @@ cdef void end_free_call() noexcept:
 
 
 def _hold_free_calls():
-    """Before a fork: let no call begin that gives up the GIL without a turn, and wait for those under way."""
+    """Before a fork: let no call begin that gives up the GIL without a writer lock, and wait for those under way."""
     global forking
     deadline = time.monotonic() + FORK_PATIENCE
     while forking != 0 and forking != <unsigned long>PyThread_get_thread_ident():

@@ -147,7 +147,7 @@ INCR = f"""
 
 # Writes: the rows of a batch in one statement. Measured: a third of what one
 # statement for each row costs, since its cursors are opened once. They are used where no row is in the way that SET and
-# ADD would leave to the store; where MAY_BE_IN_THE_WAY is false, there can be none.
+# ADD would leave to the store; where MAY_CONFLICT is false, there can be none.
 SET_MANY = f"""
     INSERT INTO main.entry (key, codec, size, expire, tag, value)
     SELECT key, codec, size, expire, tag, value FROM {BATCH} WHERE true
@@ -162,11 +162,11 @@ ADD_MANY = f"""
     ON CONFLICT (key) DO NOTHING
 """
 DELETE_MANY = f"DELETE FROM main.entry WHERE key IN (SELECT key FROM {BATCH}) AND {LIVE}"
-MAY_BE_IN_THE_WAY = """
+MAY_CONFLICT = """
     SELECT EXISTS (SELECT 1 FROM entry WHERE expire IS NOT NULL AND expire <= ?8)
         OR coalesce((SELECT value FROM meta WHERE name = 'file_bytes'), 1) <> 0
 """
-IN_THE_WAY = f"""
+CONFLICT = f"""
     SELECT 1 FROM {BATCH} AS batch CROSS JOIN main.entry ON entry.key = batch.key
     WHERE entry.expire <= ?8 OR entry.file IS NOT NULL LIMIT 1
 """
