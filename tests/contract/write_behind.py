@@ -687,6 +687,10 @@ class WriteBehindContract(StoreContract):
     def test_a_fork_waits_for_nobody_who_waits_for_it(self, directory, start):
         assert start("fork_beside_a_writer", self.kind, str(directory)).finish() == [0, "v", "v", 1]
 
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    def test_a_fork_waits_for_no_lock_of_who_waits_for_it(self, directory, start):
+        assert start("fork_beside_an_opening", self.kind, str(directory)).finish() == [0, ["v"]]
+
     @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="tells memory by /proc")
     @pytest.mark.parametrize("seconds", [0.5, LATER])
     def test_a_loop_of_sets_takes_no_room_without_bound(self, directory, start, seconds):

@@ -12,6 +12,7 @@ import time
 import warnings
 
 import fastcache
+from fastcache.engine.database import forks
 
 from .commands import command, hear, open_store, peak_kilobytes, say
 from .described import described
@@ -90,6 +91,7 @@ def write_behind_to_a_full_disk(kind, directory, size):
 @command
 def fork_beside_a_writer(kind, directory):
     """Fork while something waits to be written, and a thread with SQLite's lock opens stores, which a fork holds up."""
+    forks._PATIENCE = 0.5
     waiting = open_store(kind, directory, write_behind=1000.0, timeout=1000.0)
     other = open_store(kind, directory)
     inside, forked = threading.Event(), threading.Event()
@@ -116,6 +118,45 @@ def fork_beside_a_writer(kind, directory):
         say([status, waiting["k"], fresh["k"], fresh["a"]])
     waiting.close()
     other.close()
+
+
+@command
+def fork_beside_an_opening(kind, directory):
+    """Fork while a thread is about to open a connection, and the timer, which is asked before the fork, reads from there."""
+    forks._PATIENCE = 0.1
+    inside, asked = threading.Event(), threading.Event()
+    read = []
+
+    def clock():
+        if inside.is_set() and not asked.is_set() and threading.current_thread() is threading.main_thread():
+            asked.set()
+            # By then it waits for the fork.
+            time.sleep(0.2)
+            read.append(other.get("k"))
+        return time.time()
+
+    other = open_store(kind, os.path.join(directory, "other"), memory=0)
+    other["k"] = "v"
+    waiting = open_store(kind, directory, write_behind=1000.0, timeout=1000.0, timer=clock)
+    waiting["a"] = 1
+
+    def write():
+        with other.transact("k"):
+            inside.set()
+            asked.wait()
+            other.store.connect()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    writing.join()
+    _, status = os.waitpid(child, 0)
+    waiting.close()
+    other.close()
+    say([status, read])
 
 
 @command

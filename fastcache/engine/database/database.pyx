@@ -41,7 +41,7 @@ from fastcache.engine.shm.change_log cimport (
     withdraw_priority)
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
-from fastcache.engine.sqlite.fork_safety cimport begin_free_call, end_free_call
+from fastcache.engine.sqlite.fork_safety cimport end_free_call, try_begin_free_call, wait_for_fork
 
 from fastcache.engine.shm import change_log
 from fastcache.engine.sqlite import sql
@@ -297,13 +297,12 @@ cdef class Database:
 
     cdef int begin_opening(self) except -1:
         """Have the lock `opening`, and keep forks waiting: until it is all done, or none of it is."""
-        self.opening.acquire()
-        try:
-            begin_free_call()
-        except BaseException:
+        while True:
+            self.opening.acquire()
+            if try_begin_free_call():
+                return 0
             self.opening.release()
-            raise
-        return 0
+            wait_for_fork()
 
     cdef int end_opening(self) except -1:
         end_free_call()

@@ -43,12 +43,26 @@ cdef extern from *:
 cdef int begin_free_call(bint waits=True) except -1:
     """Before a free call. Nested ones wait for no fork, nor does who has SQLite's lock, for which the one that forks may be
     waiting."""
+    while not try_begin_free_call(waits):
+        wait_for_fork()
+    return 0
+
+
+cdef bint try_begin_free_call(bint waits=True) noexcept:
+    """The same, unless it would have to wait: returns whether it has begun. For who has a lock that the thread that forks may
+    need (a timer may read from any store), and has to give it back before it waits."""
     global free_calls, fastcache_free_depth
     if fastcache_free_depth == 0:
-        while waits and forking != 0 and forking != <unsigned long>PyThread_get_thread_ident():
-            time.sleep(FORK_NAP)
+        if waits and forking != 0 and forking != <unsigned long>PyThread_get_thread_ident():
+            return False
         free_calls += 1
     fastcache_free_depth += 1
+    return True
+
+
+cdef int wait_for_fork() except -1:
+    """Wait a moment for the end of a fork. Runs Python code, and lets others in."""
+    time.sleep(FORK_NAP)
     return 0
 
 
