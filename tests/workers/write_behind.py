@@ -122,7 +122,7 @@ def fork_beside_a_writer(kind, directory):
 
 @command
 def fork_beside_an_opening(kind, directory):
-    """Fork while a thread is about to open a connection, and the timer, which is asked before the fork, reads from there."""
+    """Fork while a thread is about to open a connection; the timer, which is asked before the fork, reads there."""
     forks._PATIENCE = 0.1
     inside, asked = threading.Event(), threading.Event()
     read = []
