@@ -19,6 +19,8 @@ cimport cython
 from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
 
+from fastcache.engine.database.blocks cimport enter, leave
+from fastcache.engine.database.forking cimport drop_inherited, hold, quiesce, resume
 from fastcache.engine.codecs.keys cimport canonical_key, decode_key, encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
 from fastcache.engine.database.checkpoints cimport SHORTENING_PERIOD
@@ -440,7 +442,7 @@ cdef class Store:
             if not self.reads.contains(self.database, key):
                 self.reads.misses += 1
                 return None
-            self.database.enter()
+            enter(self.database)
             try:
                 entry = self.reads.fetch_entry(self.database, key)
                 if entry is not None:
@@ -448,9 +450,9 @@ cdef class Store:
                     self.database.writing().connection.query(sql.DELETE_ROW, (entry.id,))
                     self.database.has_trash = self.database.has_trash or entry.file is not None
             except BaseException:
-                self.database.leave(False)
+                leave(self.database, False)
                 raise
-            self.database.leave(True)
+            leave(self.database, True)
             return entry
         finally:
             self.database.writer_lock.release()
@@ -461,7 +463,7 @@ cdef class Store:
         cdef list row
         cdef Cell cell
         found = None
-        self.database.enter()
+        enter(self.database)
         try:
             while found is None:
                 end = LLONG_MAX if last else LLONG_MIN
@@ -477,9 +479,9 @@ cdef class Store:
                 self.database.writing().connection.query(sql.DELETE_ROW, (end,))
                 self.database.has_trash = self.database.has_trash or row[2] is not None
         except BaseException:
-            self.database.leave(False)
+            leave(self.database, False)
             raise
-        self.database.leave(True)
+        leave(self.database, True)
         return found
 
     cdef object increment(self, object key, object delta, object default):
@@ -504,7 +506,7 @@ cdef class Store:
                     self.database.settle()
                 return total
             # An expired entry is in the way, an int beyond 64 bits, or no int at all.
-            self.database.enter()
+            enter(self.database)
             try:
                 entry = self.reads.fetch_entry(self.database, key)
                 if entry is None:
@@ -516,24 +518,24 @@ cdef class Store:
                 else:
                     raise TypeError(f"incr needs an int, and the stored value is of type {type(entry.stored).__name__}")
             except BaseException:
-                self.database.leave(False)
+                leave(self.database, False)
                 raise
-            self.database.leave(True)
+            leave(self.database, True)
             return value
         finally:
             self.database.writer_lock.release()
 
     def clear(self):
         """Delete every entry; returns how many live ones that were."""
-        self.database.enter()
+        enter(self.database)
         try:
             self.expire()
             self.database.will_change_all()
             cleared = change_many(self.database, sql.CLEAR, ())
         except BaseException:
-            self.database.leave(False)
+            leave(self.database, False)
             raise
-        self.database.leave(True)
+        leave(self.database, True)
         return cleared
 
     def expire(self):
@@ -709,7 +711,7 @@ cdef class Store:
 
     def hold(self, timeout):
         """Keep all other threads from writing and from opening connections; returns whether that was possible."""
-        return self.database.hold(timeout)
+        return hold(self.database, timeout)
 
     def held_by_me(self):
         """Whether this thread has the writer lock."""
@@ -717,15 +719,15 @@ cdef class Store:
 
     def quiesce(self):
         """Write what waits, and close the connections; they reopen on next use."""
-        self.database.quiesce()
+        quiesce(self.database)
 
     def resume(self):
         """Let the other threads go on."""
-        self.database.resume()
+        resume(self.database)
 
     def drop_inherited(self):
         """In a child that was forked without notice: close the connections that came with it; returns whether all could be."""
-        return self.database.drop_inherited()
+        return drop_inherited(self.database)
 
     def after_fork_in_child(self):
         """Start in the child with free locks and no connection; what waits is the parent's."""

@@ -8,6 +8,7 @@ the writers out for the last of it, and should it be late, the writer does so it
 
 cimport cython
 
+from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE, TRASH_PERIOD, warn
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.trash cimport empty_trash
@@ -178,13 +179,13 @@ cdef class Checkpoints(Participant):
                 checkpoint_lock.release()
             if not is_backfilled(database.clock):
                 return True
-            database.enter()
+            enter(database)
             try:
                 database.writing().connection.execute(sql.START_OVER)
             except BaseException:
-                database.leave(False)
+                leave(database, False)
                 raise
-            database.leave(True)
+            leave(database, True)
             return read(database.clock, &now) and <long long>wal_frames(&now) * 4096 > LARGEST_WAL
         finally:
             database.writer_lock.release()

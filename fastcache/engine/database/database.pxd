@@ -1,4 +1,4 @@
-# One database: its connections, whose turn it is, its transactions, and the parts that have a say in these.
+# One database in use: its sessions, the writer lock, and the parts that have a say in its transactions.
 
 from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.sessions cimport Session
@@ -140,17 +140,9 @@ cdef class Database:
     cdef long long integer(self, Session session, str text) except? -1
     cdef int count_file(self, long long size) except -1
     cdef int count_changes(self, Connection connection, int before) except -1
-    cdef int enter(self) except -1
-    cdef int leave(self, bint keep) except -1
-    cdef bint end_block(self, bint keep) except -1
     cdef int flush_deferred(self) except -1
     cdef int discard_deferred(self) except -1
     cdef int settle(self) except -1
-    cdef long long block(self) except -1
-    cdef bint is_open(self, long long block) except -1
-    cdef int roll_back(self, Session session) except -1
-    cdef int undo_files(self, Py_ssize_t mark) except -1
-    cdef int remove_later(self) except -1
     cdef bint schedule(self, double seconds) except -1
 
 

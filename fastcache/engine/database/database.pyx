@@ -1,5 +1,5 @@
 # cython: nonecheck=True
-"""One database: its connections, whose turn it is, its transactions, and the parts that have a say in these.
+"""One database in use: its sessions, the writer lock, and the parts that have a say in its transactions.
 
 What is always true, and who keeps it so:
 
@@ -10,16 +10,12 @@ What is always true, and who keeps it so:
 - **Every commit announces the keys that it changes** (change_log.pyx): `will_change` comes before the statement, or
   `will_change_all`; and whoever commits brings all parts up to it (`follow_commit`) with the writer lock still in hand.
 - **The parts are called in one order**, that of `participants`: each says in its `Participant` methods what it does when a
-  transaction begins, reads, is undone or commits (`enter`, `writing`, `end_block`, `leave`). A single write in autocommit is
+  transaction begins, reads, is undone or commits (blocks.pyx, and `writing` here). A single write in autocommit is
   followed by `follow_commit` and `settle`, too.
 - **The GIL is a reader's lock.** A thread without the writer lock holds the GIL from the first bind to the last column, and does
   nothing in between that runs Python code. A snapshot may stay pinned on its session (sessions.pyx), until the session is used for
   something else. The GIL is given up only with the writer lock in hand (waiting, bulk work, large
   values, checkpoints, files), when every other thread stays away from the writer.
-- **Files follow rows.** files.pyx tells their life; here `created` lists the files that the open transaction has renamed
-  into place, so that a rollback removes them, and `has_trash` says that a trigger has put names into the trash (trash.pyx).
-- **What follows a commit cannot undo it.** Once SQLite has committed, the files in `created` stay, and `committed_last` says
-  which block that was, before anything runs that may raise (maintenance is called, a signal handler comes in).
 - **Who waits gets its turn.** A thread that has waited for a millisecond is handed the writer lock (writer_lock.pyx); a process that has
   waited as long says so in the change log (change_log.pyx), and the others stand back.
 - **A fork leaves nothing shared.** forks.py closes all connections before it, and until it is done none is opened (the
@@ -33,12 +29,12 @@ cimport cython
 from cpython.mem cimport PyMem_RawFree
 from cpython.pythread cimport PyThread_get_thread_ident
 
-from fastcache.engine.blobs.files cimport PendingFile, ValueFiles
+from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.opening cimport connect, initialize, make_directory, open_log, take_settings, use_wal
 from fastcache.engine.database.writer_lock cimport fork_count
 from fastcache.engine.shm.change_log cimport (
-    after_commit, announce, announce_nothing, before_commit, is_priority_requested, settings_changed, settings_version, request_priority,
-    withdraw_priority)
+    after_commit, announce, announce_nothing, before_commit, is_priority_requested, request_priority, settings_changed,
+    settings_version, withdraw_priority)
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
 from fastcache.engine.sqlite.fork_safety cimport end_free_call, try_begin_free_call, wait_for_fork
@@ -429,66 +425,9 @@ cdef class Database:
             writer.connection.close(checkpoint)
         return 0
 
-    def hold(self, timeout):
-        """Keep all other threads from writing and from opening connections; returns whether that was possible."""
-        try:
-            self.writer_lock.acquire(timeout)
-        except Timeout:
-            return False
-        if self.depth or self.writer_lock.depth > 1 or not self.opening.acquire(True, timeout):
-            self.writer_lock.release()
-            return False
-        return True
-
-    def quiesce(self):
-        """Write what waits, and close the connections; they reopen on next use.
-
-        For a fork: what cannot be written within a moment goes on waiting in the parent. Who has SQLite's lock may be waiting
-        for the end of the fork."""
-        if self.life == CLOSED:
-            return
-        self.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
-        try:
-            self.flush()
-        except Timeout:
-            self.flush_after_fork = True
-        finally:
-            self.maintenance_thread = 0
-            self.drop_sessions(False)
-
     def held_by_me(self):
         """Whether this thread has the writer lock."""
         return self.writer_lock.held_by_me()
-
-    def resume(self):
-        """Let the other threads go on."""
-        self.opening.release()
-        self.writer_lock.release()
-        if self.flush_after_fork:
-            self.flush_after_fork = False
-            self.schedule(SOON)
-
-    def drop_inherited(self):
-        """In a child that was forked without notice: close the connections that came with it; returns whether all could be.
-
-        They are copies: their locks are the parent's, and stay. What is closed is only what this process has of them. That is
-        possible unless one is in a transaction, whose end would undo the parent's."""
-        cdef Session session
-        cdef Connection connection
-        cdef bint all_closed = True
-        for session in (self.reader, self.writer):
-            if session is not None:
-                session.release_snapshot()
-        for connection in [session.connection for session in (self.reader, self.writer) if session is not None] + (
-                [self.checkpoint_connection] if self.checkpoint_connection is not None else []):
-            if connection.in_transaction():
-                all_closed = False
-            else:
-                try:
-                    connection.close(False)
-                except CacheError:
-                    all_closed = False
-        return all_closed
 
     def after_fork_in_child(self):
         """Start in the child with free locks and no connection; never touch the parent's."""
@@ -736,132 +675,7 @@ cdef class Database:
             self.has_trash = True
         return changed
 
-    # -- transactions -------------------------------------------------------------------------------------------
-
-    cdef int enter(self) except -1:
-        """Take the writer lock and begin a transaction, or a savepoint in the one that is open."""
-        cdef Session session
-        cdef BusyWait wait = None
-        self.writer_lock.acquire(min(self.timeout, MAINTENANCE_PATIENCE) if self.is_maintenance() else self.timeout)
-        cdef bint entering = False
-        # Made before the transaction begins, since it takes memory.
-        cdef object mark, block
-        try:
-            if self.depth == 0:
-                # From here on, nobody puts anything off that this transaction would not see; nor when the transactions have
-                # ended that write what was put off before.
-                entering = True
-                self.entering += 1
-                self.flush_first()
-            session = self.writing()
-            # All that takes memory comes before the transaction begins: whatever fails, none is left open.
-            while len(self.marks) <= self.depth:
-                self.marks.append(0)
-            while len(self.blocks) <= self.depth:
-                self.blocks.append(0)
-            self.entered += 1
-            mark, block = len(self.created), self.entered
-            if self.depth == 0:
-                while session.begin.step() == STEP_BUSY:
-                    wait = self.pause(wait)
-                    session = self.writing()
-                session.begin.reset()
-                self.clear_priority()
-                announce_nothing(&self.commit)
-            else:
-                session.savepoint.run()
-        except BaseException:
-            self.entering -= entering
-            self.writer_lock.release()
-            raise
-        self.marks[self.depth] = mark
-        self.blocks[self.depth] = block
-        self.depth += 1
-        self.entering -= entering
-        return 0
-
-    cdef int leave(self, bint keep) except -1:
-        """End what the last ``enter`` began, and give the writer lock back.
-
-        Until SQLite has ended it, ``depth`` says so: what interrupts this belongs to the transaction."""
-        cdef long long block = self.block()
-        cdef bint committed
-        cdef unsigned long long era
-        try:
-            committed = self.end_block(keep)
-            if committed:
-                try:
-                    self.follow_commit()
-                    era = self.own_era
-                    self.settle()
-                    # Tidying commits, too.
-                    self.own_era = era
-                finally:
-                    self.committed_last = block
-            for each in self.participants:
-                (<Participant>each).block_left(self, block, keep)
-        finally:
-            self.writer_lock.release()
-        return 0
-
-    cdef bint end_block(self, bint keep) except -1:
-        """Release the innermost block's savepoint, or undo it; commit the transaction, or roll it back. Returns whether it was
-        committed."""
-        cdef Session session = self.writer
-        cdef Py_ssize_t mark = self.marks[self.depth - 1]
-        cdef bint committed = False
-        cdef BusyWait wait = None
-        try:
-            if not keep:
-                self.discard_deferred()
-            elif self.has_deferred:
-                self.flush_deferred()
-            if not session.connection.in_transaction():
-                # SQLite rolls back by itself after some errors (a full disk, for one).
-                self.roll_back(session)
-                if keep:
-                    raise TransactionError("an earlier error has rolled this transaction back; run its block again")
-            elif self.depth > 1:
-                try:
-                    try:
-                        if not keep:
-                            self.undo_files(mark)
-                    finally:
-                        if not keep:
-                            session.rollback_to.run()
-                        session.release.run()
-                except BaseException:
-                    # An inner block that cannot be undone takes all of them with it.
-                    self.roll_back(session)
-                    raise
-            elif keep:
-                try:
-                    while session.commit.step(True) == STEP_BUSY:
-                        wait = self.pause(wait)
-                        # What a signal handler has set meanwhile is part of it.
-                        if self.has_deferred:
-                            self.flush_deferred()
-                    session.commit.reset()
-                except BaseException:
-                    self.roll_back(session)
-                    raise
-                committed = True
-                # What follows cannot undo it. Nothing has run in between.
-                self.committed_last = self.blocks[0]
-                for pending in self.created:
-                    (<PendingFile>pending).stays()
-                self.created.clear()
-            else:
-                self.roll_back(session)
-        finally:
-            if self.depth == 1 and not committed:
-                # What a signal handler has set meanwhile goes, too.
-                self.discard_deferred()
-            self.depth -= 1
-            if not committed and self.depth == 0 and session.connection.in_transaction():
-                # Not even rolling back was possible. Closing does it, too.
-                self.drop_sessions(False)
-        return committed
+    # -- participants -------------------------------------------------------------------------------------------
 
     cdef int flush_deferred(self) except -1:
         """Write what the open transaction has deferred."""
@@ -888,47 +702,6 @@ cdef class Database:
                 interruption = error
         if interruption is not None:
             raise interruption
-        return 0
-
-    cdef long long block(self) except -1:
-        """The number of the innermost block, which no other ever has; a transaction is open."""
-        return self.blocks[self.depth - 1]
-
-    cdef bint is_open(self, long long block) except -1:
-        """Whether a block has not been left yet."""
-        cdef int index
-        for index in range(self.depth):
-            if self.blocks[index] == block:
-                return True
-        return False
-
-    cdef int roll_back(self, Session session) except -1:
-        """Undo the whole transaction, whatever interrupts it."""
-        for each in self.participants:
-            (<Participant>each).roll_back(self)
-        try:
-            self.undo_files(0)
-        finally:
-            if session.connection.in_transaction():
-                session.rollback.run(True)
-        return 0
-
-    cdef int undo_files(self, Py_ssize_t mark) except -1:
-        """Remove the files of what is rolled back: before the lock goes, so that nobody takes them for orphans."""
-        cdef Py_ssize_t index
-        for index in range(mark, len(self.created)):
-            (<PendingFile>self.created[index]).discard()
-        # Only this needs no memory, for a smaller list. What stays of an inner block does no harm.
-        if mark == 0:
-            self.created.clear()
-        self.remove_later()
-        return 0
-
-    cdef int remove_later(self) except -1:
-        """Have maintenance remove files that could not be removed just now."""
-        if self.files.left:
-            self.has_trash = True
-            self.schedule(TRASH_PERIOD)
         return 0
 
     # -- maintenance --------------------------------------------------------------------------------------------

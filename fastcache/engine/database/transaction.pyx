@@ -7,6 +7,7 @@ innermost block alone. A block that is left out of order takes those inside it w
 
 from cpython.pythread cimport PyThread_get_thread_ident
 
+from fastcache.engine.database.blocks cimport enter, innermost_block, is_open, leave
 from fastcache.errors import TransactionError
 
 
@@ -26,10 +27,10 @@ cdef class Transaction:
     def __enter__(self):
         if self.state != NEW:
             raise TransactionError("a transaction is used once: call transact() for each block")
-        self.database.enter()
+        enter(self.database)
         self.state = STARTED
         self.thread = <unsigned long>PyThread_get_thread_ident()
-        self.block = self.database.block()
+        self.block = innermost_block(self.database)
         return self
 
     def __exit__(self, kind, error, traceback):
@@ -46,13 +47,13 @@ cdef class Transaction:
                 return 0
             raise TransactionError("a transaction is left by the thread that entered it, in the same process")
         self.state = FAILED
-        if not self.database.is_open(self.block):
+        if not is_open(self.database, self.block):
             if failed:
                 return 0
             raise TransactionError("this transaction was rolled back together with one around it, which was left first")
-        if self.block != self.database.block():
-            while self.database.is_open(self.block):
-                self.database.leave(False)
+        if self.block != innermost_block(self.database):
+            while is_open(self.database, self.block):
+                leave(self.database, False)
             raise TransactionError(
                 "an inner transaction was still open, so that this one was rolled back: leave blocks in order "
                 "(tasks of one thread share its transactions: await nothing inside)")
@@ -61,6 +62,6 @@ cdef class Transaction:
     cdef int end(self, bint keep) except -1:
         """Commit it, or undo it: it is the innermost one, and this thread's."""
         self.state = FAILED
-        self.database.leave(keep)
+        leave(self.database, keep)
         self.state = COMMITTED if keep else ROLLED_BACK
         return 0

@@ -1,6 +1,7 @@
 # cython: nonecheck=True
 """The trash: names of value files that no row has any more, put there by triggers and yet to be unlinked."""
 
+from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.database cimport warn
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
@@ -54,7 +55,7 @@ cdef int forget_trash(Database database, list names, double patience) except -1:
     cdef long long freed = 0
     database.writer_lock.acquire(patience)
     try:
-        database.enter()
+        enter(database)
         try:
             session = database.writing()
             statement = session.statement(sql.EMPTY_TRASH)
@@ -68,9 +69,9 @@ cdef int forget_trash(Database database, list names, double patience) except -1:
                     statement.reset()
             database.count_file(-freed)
         except BaseException:
-            database.leave(False)
+            leave(database, False)
             raise
-        database.leave(True)
+        leave(database, True)
     finally:
         database.writer_lock.release()
     return changed

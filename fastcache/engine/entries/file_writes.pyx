@@ -9,6 +9,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
 
+from fastcache.engine.database.blocks cimport enter, leave, remove_later
 from fastcache.engine.codecs.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_TEXT
 from fastcache.engine.database.database cimport SOON, warn
 from fastcache.engine.eviction.limit cimport cost_of_row
@@ -66,7 +67,7 @@ cdef class FileWrites:
             raise
         try:
             try:
-                database.enter()
+                enter(database)
             except BaseException:
                 self.abandon_file(database, pending, reserved)
                 raise
@@ -77,10 +78,10 @@ cdef class FileWrites:
                 pending.rename()
                 stored = self.writes.write_row(database, &filed, only_if_absent, pending.name)
             except BaseException:
-                database.leave(False)
+                leave(database, False)
                 raise
             try:
-                database.leave(stored)
+                leave(database, stored)
             finally:
                 self.files_stored += pending.committed
             if stored and database.depth == 0 and name is not None:
@@ -101,7 +102,7 @@ cdef class FileWrites:
         cdef PendingFile pending
         cdef Row whole
         cdef bint stored
-        database.enter()
+        enter(database)
         try:
             if not self.space.make_room_inside(database, row.size + cost_of_row(&row.key, 0)):
                 self.space.raise_full(database)
@@ -119,9 +120,9 @@ cdef class FileWrites:
                     cell_of_plain(joined, &whole.value)
                 stored = self.writes.write_row(database, &whole, only_if_absent, None)
         except BaseException:
-            database.leave(False)
+            leave(database, False)
             raise
-        database.leave(stored)
+        leave(database, stored)
         return stored
 
     cdef int abandon_file(self, Database database, PendingFile pending, bint reserved) except -1:
@@ -129,7 +130,7 @@ cdef class FileWrites:
 
         Should that fail, maintenance does it."""
         pending.discard()
-        database.remove_later()
+        remove_later(database)
         if reserved:
             self.leftovers.owes_room = True
             try:

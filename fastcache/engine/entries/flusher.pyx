@@ -8,6 +8,7 @@ from time import monotonic
 
 cimport cython
 
+from fastcache.engine.database.blocks cimport enter, innermost_block, leave
 from fastcache.engine.database.database cimport CLOSED, OPEN, SOON, MAINTENANCE_PATIENCE
 from fastcache.engine.entries.pending cimport Generation, PendingWrite, WriteBuffer
 from fastcache.engine.eviction.limit cimport cost_of_row
@@ -204,17 +205,17 @@ cdef class Flusher(Participant):
                             queue.committed += 1
                             generation.written += 1
                     continue
-                database.enter()
-                block = database.block()
+                enter(database)
+                block = innermost_block(database)
                 try:
                     self.rows.write_rows(database, generation, generation.written, end, False)
                     generation.ending = end
                 except BaseException:
-                    database.leave(False)
+                    leave(database, False)
                     raise
                 written = False
                 try:
-                    database.leave(True)
+                    leave(database, True)
                     written = True
                 finally:
                     # What is committed is not written again, whatever has come after it: somebody may have written something

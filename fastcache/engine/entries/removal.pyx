@@ -1,6 +1,7 @@
 # cython: nonecheck=True
 """Many entries removed by one statement: all, what has expired, what carries a tag."""
 
+from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.sqlite.connection cimport Statement
 
@@ -27,7 +28,7 @@ cdef int remove_many(
         keys: the statement for the keys that go, and its parameters ``which``.
     """
     cdef int changed = 0
-    database.enter()
+    enter(database)
     try:
         rows = database.writing().connection.query(keys, which)
         if len(rows) > MOST_LISTED:
@@ -39,9 +40,9 @@ cdef int remove_many(
             changed = change_many(database, text, parameters)
         evictor.record_removals(database, changed, reason, rows)
     except BaseException:
-        database.leave(False)
+        leave(database, False)
         raise
-    database.leave(True)
+    leave(database, True)
     return changed
 
 

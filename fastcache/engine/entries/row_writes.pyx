@@ -7,6 +7,7 @@ transaction fails.
 
 cimport cython
 
+from fastcache.engine.database.blocks cimport roll_back
 from fastcache.engine.codecs.keys cimport decode_key
 from fastcache.engine.eviction.limit cimport cost_of_row
 from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_TEXT, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, cell_object
@@ -53,7 +54,7 @@ cdef class RowWrites(Participant):
         try:
             self.write_rows(database, rows, 0, rows.count, False)
         except BaseException:
-            database.roll_back(database.writer)
+            roll_back(database, database.writer)
             raise
         return 0
 

@@ -7,6 +7,7 @@ runs between `enter` and `leave`, as a savepoint if a transaction is open.
 
 cimport cython
 
+from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.codecs.keys cimport decode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
 from fastcache.engine.database.sessions cimport Session
@@ -92,7 +93,7 @@ cdef class Writes:
             self.room.left -= need
             return written
         while True:
-            database.enter()
+            enter(database)
             try:
                 ready = self.space.make_room(database, need, strictly)
                 if ready:
@@ -102,9 +103,9 @@ cdef class Writes:
                     if written and not self.limit.evicts:
                         self.space.refuse_if_full(database, before)
             except BaseException:
-                database.leave(False)
+                leave(database, False)
                 raise
-            database.leave(True)
+            leave(database, True)
             if ready:
                 return written
             strictly = self.space.tidy_for_room(database, strictly)
@@ -139,14 +140,14 @@ cdef class Writes:
             # put_file has begun a block already.
             written = self.replace_row(database, row, only_if_absent, file, now)
         else:
-            database.enter()
+            enter(database)
             try:
                 database.will_change(&row.key)
                 written = self.replace_row(database, row, only_if_absent, file, now)
             except BaseException:
-                database.leave(False)
+                leave(database, False)
                 raise
-            database.leave(True)
+            leave(database, True)
         if row.expire != NEVER:
             # A signal handler that comes in here may set the same key. Then what it has set is the last.
             era = database.own_era

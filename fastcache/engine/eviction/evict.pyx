@@ -15,6 +15,7 @@ from _collections import deque
 
 cimport cython
 
+from fastcache.engine.database.blocks cimport enter, innermost_block, leave
 from fastcache.engine.blobs.writers cimport is_ours
 from fastcache.engine.codecs.keys cimport canonical_key, decode_key
 from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE, know_main_thread, warn
@@ -77,7 +78,7 @@ cdef class Evictor(Participant):
         cdef long long block
         if not self.removed:
             return 0
-        block = database.block()
+        block = innermost_block(database)
         while self.removed and self.removed[len(self.removed) - 1][0] >= block:
             drop_last(self.removed)
             self.limit.look_again()
@@ -193,7 +194,7 @@ cdef class Evictor(Participant):
         """Unlink the file of a row that the open transaction has evicted."""
         # Should this process be killed, somebody has to notice.
         database.files.announce()
-        self.unlinked.append((database.block(), row, file))
+        self.unlinked.append((innermost_block(database), row, file))
         if database.files.unlink(file):
             self.forget_file(database, session, file)
         return 0
@@ -232,7 +233,7 @@ cdef class Evictor(Participant):
         are gone."""
         cdef Session session = database.writing()
         cdef Py_ssize_t index
-        cdef long long now = database.block()
+        cdef long long now = innermost_block(database)
         for index in range(len(self.unlinked)):
             evicted_in, row, file = self.unlinked[index]
             if evicted_in >= block:
@@ -245,15 +246,15 @@ cdef class Evictor(Participant):
         cdef Session session
         dangling, self.dangling = self.dangling, []
         try:
-            database.enter()
+            enter(database)
             try:
                 session = database.writing()
                 for _, row, file in dangling:
                     self.drop_row(database, session, row, file, "evicted")
             except BaseException:
-                database.leave(False)
+                leave(database, False)
                 raise
-            database.leave(True)
+            leave(database, True)
         except BaseException as error:
             # They read as missing meanwhile. Maintenance tries again.
             self.dangling = dangling + self.dangling
@@ -295,7 +296,7 @@ cdef class Evictor(Participant):
 
     cdef int record_removal(self, Database database, object stored, str reason, int count=1) except -1:
         """The open transaction has removed an entry, or so many that nobody is told of, to be counted if it commits."""
-        self.removed.append((database.block(), reason, stored, count))
+        self.removed.append((innermost_block(database), reason, stored, count))
         return 0
 
     cdef int record_removals(self, Database database, int count, str reason, list rows) except -1:

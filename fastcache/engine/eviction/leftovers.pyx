@@ -10,6 +10,7 @@ from time import monotonic
 cimport cython
 from cpython.pythread cimport PyThread_get_thread_ident
 
+from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.blobs.writers cimport is_ours
 from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE, warn
 from fastcache.engine.database.sessions cimport Session
@@ -116,13 +117,13 @@ cdef class Leftovers(Participant):
         try:
             connection = database.connect()
             try:
-                database.enter()
+                enter(database)
                 try:
                     there = set(database.files.names())
                     connection.query(sql.BEGIN_SNAPSHOT)
                     trash = connection.query(sql.ALL_TRASH)
                 finally:
-                    database.leave(False)
+                    leave(database, False)
                 rows = connection.query(sql.FILE_ROWS, (), True)
             finally:
                 connection.close(False)
@@ -144,16 +145,16 @@ cdef class Leftovers(Participant):
     cdef int drop_lost(self, Database database, list lost) except -1:
         """Delete rows whose files are not there, unless all of the folder is not."""
         cdef Session session
-        database.enter()
+        enter(database)
         try:
             session = database.writing()
             for row, name in lost:
                 if database.files.size(name) is None:
                     self.evictor.drop_row(database, session, row, name, None)
         except BaseException:
-            database.leave(False)
+            leave(database, False)
             raise
-        database.leave(True)
+        leave(database, True)
         return 0
 
     cdef bint release_dead(self, Database database) except -1:
@@ -164,16 +165,16 @@ cdef class Leftovers(Participant):
             if not database.writing().connection.query(sql.LIST_RESERVED):
                 self.owes_room = False
                 return False
-            database.enter()
+            enter(database)
             try:
                 # Under the lock: a file that is written by now is reserved no more.
                 for name, _ in database.writing().connection.query(sql.LIST_RESERVED):
                     if database.files.is_settled(name) and self.give_back(database, name):
                         any = True
             except BaseException:
-                database.leave(False)
+                leave(database, False)
                 raise
-            database.leave(True)
+            leave(database, True)
             self.owes_room = False
         finally:
             database.writer_lock.release()

@@ -24,6 +24,7 @@ limit was lowered, pages go back to the file system (vacuum.pyx).
 
 cimport cython
 
+from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE
 from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.eviction.limit cimport PAGE, check_limit
@@ -183,13 +184,13 @@ cdef class Space(Participant):
         cdef bint ready = self.fits(database, need)
         cdef bint strictly = True
         while not ready:
-            database.enter()
+            enter(database)
             try:
                 ready = self.make_room(database, need, strictly)
             except BaseException:
-                database.leave(False)
+                leave(database, False)
                 raise
-            database.leave(True)
+            leave(database, True)
             if not ready:
                 strictly = self.tidy_for_room(database, strictly)
         return 0
@@ -247,16 +248,16 @@ cdef class Space(Participant):
                 if not looked:
                     looked = True
                     self.look_before_evicting(database, size)
-                database.enter()
+                enter(database)
                 try:
                     done = self.make_room_for_file(database, size, wait.waited < TAIL_PATIENCE)
                     if done and name is not None:
                         database.writing().connection.query(sql.RESERVE, (name, size))
                         database.count_file(size)
                 except BaseException:
-                    database.leave(False)
+                    leave(database, False)
                     raise
-                database.leave(True)
+                leave(database, True)
                 if done:
                     return 0
                 done = self.tidy_for_room(database, wait.waited < TAIL_PATIENCE)
@@ -320,13 +321,13 @@ cdef class Space(Participant):
                 if self.room.left + self.room.trash(database, session) >= goal:
                     break
                 goal = self.limit.high
-                database.enter()
+                enter(database)
                 try:
                     named = self.evictor.evict_some(database, session, goal - self.room.left, False)
                 except BaseException:
-                    database.leave(False)
+                    leave(database, False)
                     raise
-                database.leave(True)
+                leave(database, True)
             finally:
                 database.writer_lock.release_to_waiter()
             if database.has_trash:
@@ -357,15 +358,15 @@ cdef class Space(Participant):
                 self.room.measure(database, session)
                 if self.room.left + self.room.trash(database, session) >= self.limit.reserve:
                     break
-                database.enter()
+                enter(database)
                 try:
                     before = len(self.evictor.removed)
                     named = self.evictor.evict_some(database, session, self.limit.reserve - self.room.left, database.depth > 1)
                     removed += len(self.evictor.removed) - before
                 except BaseException:
-                    database.leave(False)
+                    leave(database, False)
                     raise
-                database.leave(True)
+                leave(database, True)
                 if database.has_trash and database.depth == 0:
                     empty_trash(database, database.timeout)
             finally:

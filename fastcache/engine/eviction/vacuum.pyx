@@ -5,6 +5,7 @@ They are used again by whatever comes next in the database, but not by files: wh
 lowered, they go back.
 """
 
+from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
 
@@ -48,16 +49,16 @@ cdef bint vacuum_some(Database database, Session session) except -1:
     """Give some free pages back, as a transaction. Returns whether there were any."""
     cdef Statement statement
     cdef long long before = database.integer(session, sql.FREE_PAGES)
-    database.enter()
+    enter(database)
     try:
         statement = database.writing().statement(sql.VACUUM_SOME)
         while statement.step(True) == STEP_ROW:
             pass
         statement.reset()
     except BaseException:
-        database.leave(False)
+        leave(database, False)
         raise
-    database.leave(True)
+    leave(database, True)
     return database.integer(database.writing(), sql.FREE_PAGES) < before
 
 

@@ -1,0 +1,1 @@
+"""Transactions of a database: blocks that nest, begun, committed and undone."""
