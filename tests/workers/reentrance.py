@@ -128,7 +128,7 @@ class InTheMiddle:
         sys.setprofile(self)
 
     def __call__(self, frame, event, _):
-        if event == "call" and frame.f_code.co_name == "attend" and self.action is not None:
+        if event == "call" and frame.f_code.co_name == "schedule" and self.action is not None:
             action, self.action = self.action, None
             threading.setprofile(None)
             sys.setprofile(None)
