@@ -75,7 +75,10 @@ def test_an_import_loads_only_the_packages_that_a_store_is_made_of(loaded):
     assert len(packages) <= 11
 
 
-@pytest.mark.parametrize("name", ["threading", "logging", "random", "asyncio", "msgspec", "importlib", "zlib"])
+@pytest.mark.parametrize(
+    "name",
+    ["threading", "logging", "random", "asyncio", "msgspec", "importlib", "zlib", "fastcache.engine.codecs.record"],
+)
 def test_an_import_loads_nothing_that_few_programs_need(loaded, name):
     assert name not in loaded["origins"]
 

@@ -41,6 +41,7 @@ VALUES = {
     "list in a file": ["x" * FILE, 1],
     "": 0,
 }
+TAGS = ("text", b"bytes", 2**62, 0.5, None)
 
 
 def make(directory, shards, **options):
@@ -75,12 +76,15 @@ def test_everything_comes_along(directory, before, after):
         assert cache.set_many(VALUES) == len(VALUES)
         for number in range(2000):
             cache.set(("n", number), number, expire=1000 + number if number % 3 else None, tag=number % 5)
+        for tag in TAGS:
+            cache.set(("tagged", tag), 1, expire=1000, tag=tag)
+            cache.set(("tagged, in a file", tag), b"x" * FILE, expire=1000, tag=tag)
         cache.set("of old", b"x" * FILE, expire=-1)
         extras = {key: cache.get(key, expire_time=True, tag=True) for key in cache}
     moved = reshard(directory, after)
     assert (moved > 0) == (before != after)
     with make(directory, after) as cache:
-        assert len(cache) == len(extras) == 2000 + len(VALUES)
+        assert len(cache) == len(extras) == 2000 + len(VALUES) + 2 * len(TAGS)
         assert cache == {key: value for key, (value, _, _) in extras.items()}
         for key, value in VALUES.items():
             assert same(cache[key], value)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from fastcache.engine.blobs.files import ValueFiles
 from fastcache.engine.codecs.keys import shard_of_stored
+from fastcache.engine.codecs.record import Record
 from fastcache.engine.database.opening import refuse_link
 from fastcache.engine.eviction.limit import SMALLEST_LIMIT
 from fastcache.engine.shards import check_shards, path_of
@@ -167,33 +168,35 @@ class _Resharding:
         last = -(1 << 63)
         while rows := source.query(sql.ROWS_TO_MOVE, (last, _BATCH)):
             last = rows[-1][0]
-            parts: dict[int, list[tuple[Any, ...]]] = {}
-            for row in rows:
-                target = shard_of_stored(row[1], self.serializer, self.shards)
+            # By target, and by the row in which it is here.
+            parts: dict[int, dict[int, Record]] = {}
+            for row, *columns in rows:
+                entry = Record._make(columns)
+                target = shard_of_stored(entry.key, self.serializer, self.shards)
                 if target != index:
-                    parts.setdefault(target, []).append(row)
+                    parts.setdefault(target, {})[row] = entry
             for target, entries in parts.items():
-                self.copy(index, target, entries)
+                self.copy(index, target, entries.values())
                 with _transaction(source):
-                    for row, *_ in entries:
+                    for row in entries:
                         source.query(sql.DELETE_ROW, (row,))
                 moved += len(entries)
         return moved
 
-    def copy(self, source: int, target: int, entries: list[tuple[Any, ...]]) -> None:
+    def copy(self, source: int, target: int, entries: Iterable[Record]) -> None:
         connection = self.at(target)
         with _transaction(connection):
-            for _, key, codec, size, expire, tag, file, value in entries:
-                if file is not None and not self.link(source, target, file):
+            for entry in entries:
+                if entry.file is not None and not self.link(source, target, entry.file):
                     # The value is lost already.
                     continue
-                connection.query(sql.DELETE_KEY, (key,))
-                connection.query(sql.INSERT, (key, codec, size, expire, tag, file, value))
-                if file is not None:
+                connection.query(sql.DELETE_KEY, (entry.key,))
+                connection.query(sql.INSERT, tuple(entry))
+                if entry.file is not None:
                     # Its name may be in the trash here, from when it moved away, or of an attempt that was interrupted.
-                    for (dropped,) in connection.query(sql.EMPTY_TRASH, (file,)):
+                    for (dropped,) in connection.query(sql.EMPTY_TRASH, (entry.file,)):
                         connection.query(sql.COUNT_FILE, (-dropped,))
-                    connection.query(sql.COUNT_FILE, (size,))
+                    connection.query(sql.COUNT_FILE, (entry.size,))
 
     def link(self, source: int, target: int, name: str) -> bool:
         """Give a value file its name in another shard, too; returns whether there is one."""
