@@ -1,7 +1,7 @@
 # The memory tier: what this process knows of a cache's entries, and until when it is true.
 
 from fastcache.engine.shm.change_log cimport ChangeLog, Commit
-from fastcache.engine.shm.wal_clock cimport Tick
+from fastcache.engine.shm.wal_clock cimport Tick, stands
 from fastcache.engine.memory.sieve cimport Kind, Node, Sieve
 
 
@@ -17,7 +17,10 @@ cdef class Memory:
 
     cdef void attach(self, const unsigned long long* clock, ChangeLog log) noexcept
     cdef void detach(self) noexcept
-    cdef bint is_current(self) noexcept nogil
+    cdef inline bint is_current(self) noexcept nogil:
+        """Whether the clock stands at the epoch. Asked for each hit."""
+        return self.clock != NULL and stands(self.clock, &self.epoch)
+
     cdef unsigned long long catch_up(self) noexcept
     cdef bint follow_own(self, const Commit* commit) noexcept
     cdef void forget(self, unsigned long long hashed) noexcept

@@ -1,8 +1,10 @@
-from typing_extensions import Self, disjoint_base
+from typing import final
+
+from typing_extensions import Self
 
 from fastcache.engine.memory.sieve import Budget
 
-@disjoint_base
+@final
 class Memory:
     @property
     def era(self) -> int: ...

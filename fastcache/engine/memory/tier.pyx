@@ -20,13 +20,14 @@ cimport cython
 from libc.string cimport memset
 
 from fastcache.engine.shm.change_log cimport FOLLOWED, NOT_YET, Followed
-from fastcache.engine.shm.wal_clock cimport fingerprint, read, same, seconds, stands
+from fastcache.engine.shm.wal_clock cimport fingerprint, read, same, seconds
 from fastcache.engine.memory.sieve cimport OBJECT, Budget, cost_of, cost_of_utf8
 
 # How long a commit may go unconfirmed, or a restarted WAL stay empty, before everything is forgotten, in seconds.
 cdef double PATIENCE = 0.002
 
 
+@cython.final
 @cython.no_gc
 cdef class Memory:
     """Args: budget: of bytes, which it may share with others."""
@@ -47,10 +48,6 @@ cdef class Memory:
         self.log = None
         memset(&self.epoch, 0, sizeof(self.epoch))
         self.sieve.clear()
-
-    cdef bint is_current(self) noexcept nogil:
-        """Whether the clock stands at the epoch."""
-        return self.clock != NULL and stands(self.clock, &self.epoch)
 
     cdef unsigned long long catch_up(self) noexcept:
         """Move the epoch to the clock. Returns the era, or 0 if what is known cannot be used now."""
