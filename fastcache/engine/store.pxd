@@ -75,7 +75,8 @@ cdef class Store:
     cdef Entry fetch_entry(self, object key, ReadMode mode=*)
     cdef bint contains(self, object key) except -1
     cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1
-    cdef int add_row( self, Rows rows, object key, object value, long long expire, object tag_keepalive, const Cell* tag) except -1
+    cdef int add_row(
+        self, Rows rows, object key, object value, long long expire, object tag_keepalive, const Cell* tag) except -1
     cdef object encode_whole(self, object value, Row* row)
     cdef int add_deletion(self, Rows rows, object key) except -1
     cdef bint remove(self, object key) except -1

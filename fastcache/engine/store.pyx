@@ -21,7 +21,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.forking cimport drop_inherited, hold, quiesce, resume
-from fastcache.engine.codecs.keys cimport canonical_key, decode_key, encode_key
+from fastcache.engine.codecs.keys cimport decode_key, encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
 from fastcache.engine.database.checkpoints cimport SHORTENING_PERIOD
 from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE, warn

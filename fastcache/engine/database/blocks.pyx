@@ -11,7 +11,7 @@ transaction, those inside of it as savepoints. Each calls the database's partici
 """
 
 from fastcache.engine.blobs.files cimport PendingFile
-from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE, TRASH_PERIOD, Participant
+from fastcache.engine.database.database cimport TRASH_PERIOD, Participant
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shm.change_log cimport announce_nothing
 from fastcache.engine.sqlite.busy cimport BusyWait
@@ -24,7 +24,7 @@ cdef int enter(Database database) except -1:
     """Take the writer lock and begin a transaction, or a savepoint in the one that is open."""
     cdef Session session
     cdef BusyWait wait = None
-    database.writer_lock.acquire(min(database.timeout, MAINTENANCE_PATIENCE) if database.is_maintenance() else database.timeout)
+    database.writer_lock.acquire(database.patience())
     cdef bint entering = False
     # Made before the transaction begins, since it takes memory.
     cdef object mark, block

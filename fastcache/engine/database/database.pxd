@@ -127,6 +127,7 @@ cdef class Database:
     cdef int tell_settings(self) except -1
     cdef BusyWait pause(self, BusyWait wait)
     cdef list read_rows(self, str text)
+    cdef double patience(self) noexcept
     cdef bint is_maintenance(self) noexcept
     cdef int yield_to_waiter(self) except -1
     cdef void clear_priority(self) noexcept

@@ -425,10 +425,6 @@ cdef class Database:
             writer.connection.close(checkpoint)
         return 0
 
-    def held_by_me(self):
-        """Whether this thread has the writer lock."""
-        return self.writer_lock.held_by_me()
-
     def after_fork_in_child(self):
         """Start in the child with free locks and no connection; never touch the parent's."""
         self.born = fork_count()
@@ -550,7 +546,7 @@ cdef class Database:
         if wait is None:
             # What was waited for the writer lock counts.
             wait = BusyWait(
-                min(self.timeout, MAINTENANCE_PATIENCE) if self.is_maintenance() else self.timeout,
+                self.patience(),
                 "waiting to use the cache", self.writer_lock.began if self.writer_lock.held_by_me() else 0.0)
         try:
             wait.pause()
@@ -573,6 +569,10 @@ cdef class Database:
                 # For a fork: it is opened anew.
                 if self.life == CLOSED:
                     raise
+
+    cdef double patience(self) noexcept:
+        """For how long this thread waits for the writer lock, or for another process, in seconds."""
+        return min(self.timeout, MAINTENANCE_PATIENCE) if self.is_maintenance() else self.timeout
 
     cdef bint is_maintenance(self) noexcept:
         """Whether this is the thread that tends this store, and others: it must not wait for long for one of them."""

@@ -163,7 +163,7 @@ cdef class Flusher(Participant):
         """Write all that has come in until now, and wait for it."""
         cdef int index
         cdef Generation generation
-        database.writer_lock.acquire(min(database.timeout, MAINTENANCE_PATIENCE) if database.is_maintenance() else database.timeout)
+        database.writer_lock.acquire(database.patience())
         try:
             # What could not be written before, and what has come in since.
             for index in range(2):

@@ -113,7 +113,7 @@ cdef class Leftovers(Participant):
         will, whoever is dead or alive, and the comparison itself keeps nobody waiting."""
         cdef Connection connection
         cdef int stay = 0
-        database.writer_lock.acquire(min(database.timeout, MAINTENANCE_PATIENCE) if database.is_maintenance() else database.timeout)
+        database.writer_lock.acquire(database.patience())
         try:
             connection = database.connect()
             try:
