@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastcache.engine.mapping import find_again, is_inside
+from fastcache.engine.computing import find_again
+from fastcache.engine.mapping import is_inside
 from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False

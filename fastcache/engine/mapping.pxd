@@ -1,5 +1,6 @@
-# The public face over a store: what a dict does, and what Index and Cache add to it.
+# The public face over a store: what a dict does, and what every kind of cache adds to it.
 
+from fastcache.engine.entries.entry cimport VALUE, Entry, ReadMode
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.store cimport Store
 
@@ -17,9 +18,5 @@ cdef class StoreMapping:
     cdef object fetch(self, object key, object missing)
 
 
-cdef class IndexMapping(StoreMapping):
-    pass
-
-
-cdef class CacheMapping(StoreMapping):
-    pass
+cdef ReadMode wanted(bint copy, bint buffer) except? VALUE
+cdef object with_extras(Entry entry, object default, bint expire_time, bint tag)

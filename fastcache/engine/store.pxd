@@ -84,7 +84,6 @@ cdef class Store:
     cdef bint change_keyed(self, str text, object key, long long expire) except -1
     cdef Entry take_entry(self, object key)
     cdef object increment(self, object key, object delta, object default)
-    cdef object do_maintain(self)
 
 
 cdef unsigned long long check_memory(object memory) except? 0

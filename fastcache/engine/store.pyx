@@ -20,32 +20,26 @@ from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.database.blocks cimport enter, leave
-from fastcache.engine.database.forking cimport drop_inherited, hold, quiesce, resume
+from fastcache.engine.database.closing cimport close, close_if_idle
+from fastcache.engine.database.forking cimport after_fork_in_child, drop_inherited, hold, quiesce, resume
 from fastcache.engine.codecs.keys cimport decode_key, encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
-from fastcache.engine.database.checkpoints cimport SHORTENING_PERIOD
-from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE, warn
-from fastcache.engine.database.trash cimport empty_trash, tidy, tidy_at_opening
+from fastcache.engine.database.database cimport CLOSED, warn
+from fastcache.engine.database.trash cimport tidy, tidy_at_opening
 from fastcache.engine.entries.entry cimport VALUE, check_tag
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
-from fastcache.engine.entries.scan cimport scalar, scan
+from fastcache.engine.entries.scan cimport scalar
+from fastcache.engine.entries.walk cimport newest, take_end
 from fastcache.engine.eviction.limit cimport check_limit, check_policy
 from fastcache.engine.eviction.vacuum cimport vacuum
+from fastcache.engine.upkeep cimport maintain
 from fastcache.engine.memory.sieve cimport ABSENT, Budget
 from fastcache.engine.sqlite.cells cimport NEVER
 
-from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.database import forks
+from fastcache.engine.entries.walk import walk_items, walk_keys
 from fastcache.engine.sqlite import sql
 from fastcache.errors import CacheError, ClosedError, CorruptError, Timeout
-
-cdef extern from "<math.h>":
-    double INFINITY
-
-cdef extern from "<limits.h>":
-    long long LLONG_MAX, LLONG_MIN
-
-cdef int LARGEST_BATCH = 256
 
 
 cdef class Store:
@@ -457,33 +451,6 @@ cdef class Store:
         finally:
             self.database.writer_lock.release()
 
-    def take_end(self, bint last):
-        """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
-        cdef long long end
-        cdef list row
-        cdef Cell cell
-        found = None
-        enter(self.database)
-        try:
-            while found is None:
-                end = LLONG_MAX if last else LLONG_MIN
-                row = scan(self.database, True, last, &end, 1)
-                if not row:
-                    break
-                # By its rowid: a key that a foreign program wrote may not encode to what is stored.
-                try:
-                    found = decode_key(row[0], self.serializer), self.content.of_scanned(row[0], row[1], row[2], row[3], row[4])
-                except MissingFileError:
-                    pass
-                self.evictor.announce(self.database, row[0])
-                self.database.writing().connection.query(sql.DELETE_ROW, (end,))
-                self.database.has_trash = self.database.has_trash or row[2] is not None
-        except BaseException:
-            leave(self.database, False)
-            raise
-        leave(self.database, True)
-        return found
-
     cdef object increment(self, object key, object delta, object default):
         """Add to the int of a key as one statement; returns the sum."""
         cdef Cell cell
@@ -567,42 +534,16 @@ cdef class Store:
         return scalar(self.database, sql.VOLUME, ())
 
     def keys(self, bint backward=False):
-        """Iterate over the live keys in order of insertion."""
-        cdef long long last = LLONG_MAX if backward else LLONG_MIN
-        cdef int limit = 16
-        cdef list batch
-        while True:
-            batch = scan(self.database, False, backward, &last, limit)
-            for stored in batch:
-                yield decode_key(stored, self.serializer)
-            if len(batch) < limit:
-                return
-            limit = min(2 * limit, LARGEST_BATCH)
+        """Iterate over the live keys that there are now, in order of insertion."""
+        return walk_keys(self.database, self.serializer, newest(self.database), backward, self)
 
     def items(self, bint backward=False):
-        """Iterate over the live keys and values in order of insertion."""
-        cdef long long last = LLONG_MAX if backward else LLONG_MIN
-        cdef int limit = 16
-        cdef Py_ssize_t index
-        cdef list batch
-        cdef Entry entry
-        while True:
-            batch = scan(self.database, True, backward, &last, limit)
-            for index in range(0, len(batch), 5):
-                key = decode_key(batch[index], self.serializer)
-                try:
-                    value = self.content.of_scanned(
-                        batch[index], batch[index + 1], batch[index + 2], batch[index + 3], batch[index + 4])
-                except MissingFileError:
-                    # Replaced or deleted since the scan.
-                    entry = self.reads.fetch_entry(self.database, key)
-                    if entry is not None:
-                        yield key, entry.stored
-                else:
-                    yield key, value
-            if len(batch) < 5 * limit:
-                return
-            limit = min(2 * limit, LARGEST_BATCH)
+        """Iterate over the live keys and values that there are now, in order of insertion."""
+        return walk_items(self.database, self.reads, newest(self.database), backward, self)
+
+    def take_end(self, bint last):
+        """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
+        return take_end(self.database, self.reads, self.evictor, last)
 
     def decode_row(self, key, codec, file, size, stored):
         """The key and value of a row, as they would be read; raises what reading them would raise."""
@@ -642,50 +583,10 @@ cdef class Store:
         Called by maintenance alone. An error is raised when all the rest is done."""
         self.database.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
         try:
-            return self.do_maintain()
+            return maintain(
+                self.database, self.flusher, self.checkpoints, self.space, self.leftovers, self.expiry, self.evictor)
         finally:
             self.database.maintenance_thread = 0
-
-    cdef object do_maintain(self):
-        cdef double soonest = INFINITY
-        cdef double due
-        failure = None
-        self.checkpoints.maintenance_requested = False
-        if self.database.life == CLOSED:
-            return None
-        for queue in list(self.flusher.queues):
-            try:
-                due = self.flusher.maintain(self.database, queue)
-                if due >= 0.0:
-                    soonest = min(soonest, due)
-            except (CacheError, OSError) as error:
-                failure = error
-        try:
-            if self.database.has_trash:
-                empty_trash(self.database, MAINTENANCE_PATIENCE)
-            if self.checkpoints.checkpoint_due:
-                self.checkpoints.checkpoint_due = False
-                self.checkpoints.checkpoint_beside(self.database)
-            if self.checkpoints.shorten_wal(self.database):
-                soonest = min(soonest, SHORTENING_PERIOD)
-            self.space.maintain(self.database)
-            soonest = min(soonest, self.leftovers.maintain(self.database))
-            soonest = min(soonest, self.expiry.maintain(self.database))
-        except ClosedError:
-            return None
-        except Timeout:
-            # Somebody has the writer lock for long.
-            soonest = min(soonest, MAINTENANCE_PATIENCE)
-        except (CacheError, OSError) as error:
-            # Of what was closed meanwhile, the directory may be gone.
-            if self.database.life == CLOSED:
-                return None
-            self.database.has_trash = True
-            failure = failure or error
-        self.evictor.notify(self.database)
-        if failure is not None:
-            raise failure
-        return None if soonest == INFINITY else soonest
 
     def flush(self):
         """Write what write-behind has put off."""
@@ -700,12 +601,12 @@ cdef class Store:
             TransactionError: this thread is inside a transaction.
             Timeout: another thread is inside one, for longer than ``timeout``.
         """
-        self.database.close()
+        close(self.database)
         self.evictor.notify(self.database)
 
     def close_if_idle(self, patience=None):
         """Close, unless a thread has the writer lock; if something waits to be written, unless it has it for so many seconds."""
-        self.database.close_if_idle(patience)
+        close_if_idle(self.database, patience)
 
     # -- forks (database/forks.py) ------------------------------------------------------------------------------
 
@@ -731,7 +632,7 @@ cdef class Store:
 
     def after_fork_in_child(self):
         """Start in the child with free locks and no connection; what waits is the parent's."""
-        self.database.after_fork_in_child()
+        after_fork_in_child(self.database)
 
     # -- for the check ------------------------------------------------------------------------------------------
 

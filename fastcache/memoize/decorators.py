@@ -21,7 +21,8 @@ from math import log
 from random import random
 from time import monotonic
 
-from fastcache.engine.mapping import find_again, is_inside, now_of
+from fastcache.engine.computing import find_again
+from fastcache.engine.mapping import is_inside, now_of
 from fastcache.memoize.calls import ABSENT, NO_DEFAULT, BoundCall, CacheInfo, Call, quicken
 from fastcache.memoize.code_hash import fingerprint
 from fastcache.memoize.content_hash import NoContentError, digest

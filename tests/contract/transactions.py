@@ -10,6 +10,7 @@ import fastcache
 
 from ..together import in_a_thread, together
 from ..workers.interruption import WAITS
+from .mapping import added_while_iterating
 from .store import StoreContract, in_order, value_files
 
 BIG = b"big!" * 1_000_000
@@ -150,6 +151,20 @@ class TransactionContract(StoreContract):
                 del store["absent"]
             store["c"] = 2
         assert store == {"a": "text", "b": 1, "c": 2}
+
+    @pytest.mark.parametrize("direction", [iter, reversed])
+    @pytest.mark.parametrize("view", ["keys", "values", "items"])
+    def test_what_is_added_while_iterating_inside_is_not_met(self, store, view, direction):
+        store.update((number, number) for number in range(900))
+        with store.transact():
+            assert added_while_iterating(store, view, direction) == list(range(900))
+        assert len(store) == 1800
+
+    def test_a_store_can_be_updated_from_itself_inside(self, store):
+        with store.transact():
+            store.update((number, 1) for number in range(3000))
+            store.update((f"copy of {key}", value) for key, value in store.items())
+        assert len(store) == 6000
 
     def test_an_iteration_may_go_on_across_the_end_of_a_transaction(self, store):
         store.update((number, number) for number in range(2000))

@@ -112,11 +112,9 @@ cdef class Database:
     cdef int begin_opening(self) except -1
     cdef int end_opening(self) except -1
     cdef int refuse_if_closed(self, Session session) except -1
-    cdef bint has_waiting(self) noexcept
     cdef int flush(self) except -1
     cdef int flush_first(self) except -1
     cdef int acquire_writer_lock(self) except -1
-    cdef int shut(self) except -1
     cdef int drop_sessions(self, bint checkpoint) except -1
     cdef Session choose_session(self)
     cdef Session reading(self)

@@ -277,6 +277,29 @@ cdef class Database:
         for each in self.participants:
             (<Participant>each).detach()
 
+    cdef int drop_sessions(self, bint checkpoint) except -1:
+        """Close both connections, to be reopened on next use unless the store is closed. The writer lock is held."""
+        # Forgotten before they are closed: closing gives up the GIL, and other threads must not find them.
+        cdef Session reader = self.reader
+        cdef Session writer = self.writer
+        self.reader = None
+        self.writer = None
+        self.forget_clock()
+        # Maintenance may be at work on it.
+        checkpoint_lock = self.checkpoint_lock
+        checkpoint_lock.acquire()
+        try:
+            checkpoint_connection, self.checkpoint_connection = self.checkpoint_connection, None
+            if checkpoint_connection is not None:
+                (<Connection>checkpoint_connection).close(False)
+        finally:
+            checkpoint_lock.release()
+        if reader is not None:
+            reader.connection.close(checkpoint)
+        if writer is not None:
+            writer.connection.close(checkpoint)
+        return 0
+
     cdef int open_reader(self) except -1:
         cdef Session session
         self.begin_opening()
@@ -312,63 +335,6 @@ cdef class Database:
             raise ClosedError(f"the cache in {self.directory!r} is closed")
         return 0
 
-    def close(self):
-        """Close the connections; what was acknowledged stays. Every later use raises ClosedError.
-
-        Raises:
-            TransactionError: this thread is inside a transaction.
-            Timeout: another thread is inside one, for longer than ``timeout``.
-        """
-        if self.life == CLOSED:
-            return
-        self.writer_lock.acquire(self.timeout)
-        try:
-            if self.depth or self.writer_lock.depth > 1:
-                raise TransactionError(
-                    "a cache cannot be closed inside its own transaction, or by what interrupts one of its operations")
-            # Nothing is put off any more, so that all of it is written.
-            self.life = CLOSING
-            try:
-                self.flush()
-            except BaseException:
-                self.life = OPEN
-                raise
-            self.shut()
-        finally:
-            self.writer_lock.release()
-        self.schedule(0.0)
-
-    def close_if_idle(self, patience=None):
-        """Close, unless a thread has the writer lock; if something waits to be written, unless it has it for so many seconds.
-
-        Without patience nobody minds what waits: a temporary directory is about to be removed."""
-        if self.life == CLOSED:
-            return
-        waits = patience is not None and self.has_waiting()
-        try:
-            self.writer_lock.acquire(patience if waits else 0.0)
-        except Timeout as error:
-            if waits:
-                warn("%r is left open, and what waited to be written is lost: %s", self.directory, error)
-        else:
-            try:
-                if not self.depth and self.writer_lock.depth == 1:
-                    self.life = CLOSING
-                    try:
-                        self.flush()
-                    except (CacheError, OSError) as error:
-                        warn("%r is closed, and what waited to be written is lost: %s", self.directory, error)
-                    self.shut()
-            finally:
-                self.writer_lock.release()
-
-    cdef bint has_waiting(self) noexcept:
-        """Whether something waits to be written."""
-        for each in self.participants:
-            if (<Participant>each).has_pending():
-                return True
-        return False
-
     cdef int flush(self) except -1:
         """Write what waits to be written, and wait for it."""
         for each in self.participants:
@@ -392,67 +358,6 @@ cdef class Database:
                 self.writer_lock.release()
                 raise
         return 0
-
-    cdef int shut(self) except -1:
-        """Be closed from now on. The writer lock is held, and nothing waits to be written."""
-        self.life = CLOSED
-        try:
-            self.drop_sessions(True)
-        finally:
-            self.files.close()
-        return 0
-
-    cdef int drop_sessions(self, bint checkpoint) except -1:
-        """Close both connections, to be reopened on next use unless the store is closed. The writer lock is held."""
-        # Forgotten before they are closed: closing gives up the GIL, and other threads must not find them.
-        cdef Session reader = self.reader
-        cdef Session writer = self.writer
-        self.reader = None
-        self.writer = None
-        self.forget_clock()
-        # Maintenance may be at work on it.
-        checkpoint_lock = self.checkpoint_lock
-        checkpoint_lock.acquire()
-        try:
-            checkpoint_connection, self.checkpoint_connection = self.checkpoint_connection, None
-            if checkpoint_connection is not None:
-                (<Connection>checkpoint_connection).close(False)
-        finally:
-            checkpoint_lock.release()
-        if reader is not None:
-            reader.connection.close(checkpoint)
-        if writer is not None:
-            writer.connection.close(checkpoint)
-        return 0
-
-    def after_fork_in_child(self):
-        """Start in the child with free locks and no connection; never touch the parent's."""
-        self.born = fork_count()
-        self.writer_lock = WriterLock()
-        self.opening = imports.new_lock(_thread.RLock)
-        self.checkpoint_lock = imports.new_lock()
-        for session in (self.writer, self.reader):
-            if session is not None:
-                (<Session>session).abandon()
-        if self.checkpoint_connection is not None:
-            self.checkpoint_connection.abandon()
-        self.writer = None
-        self.reader = None
-        self.checkpoint_connection = None
-        self.forget_clock()
-        self.files.after_fork_in_child()
-        self.flush_after_fork = False
-        self.depth = 0
-        self.entering = 0
-        self.has_deferred = False
-        if self.life == CLOSING:
-            self.life = OPEN
-        self.maintenance_thread = 0
-        self.created = []
-        self.marks = []
-        self.blocks = []
-        for each in self.participants:
-            (<Participant>each).after_fork_in_child(self)
 
     # -- sessions -----------------------------------------------------------------------------------------------
 

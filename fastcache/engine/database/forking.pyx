@@ -5,13 +5,17 @@ forks.py calls these for all open stores. All connections are closed before a fo
 `opening`); both sides reopen on first use.
 """
 
+import _thread
+
 from cpython.pythread cimport PyThread_get_thread_ident
 
-from fastcache.engine.database.database cimport CLOSED, SOON
+from fastcache.engine.database.database cimport CLOSED, CLOSING, OPEN, SOON, Participant
 from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.database.writer_lock cimport WriterLock, fork_count
 from fastcache.engine.sqlite.connection cimport Connection
 
 from fastcache.errors import CacheError, Timeout
+from fastcache.runtime import imports
 
 
 cdef bint hold(Database database, double timeout) except -1:
@@ -75,3 +79,34 @@ cdef bint drop_inherited(Database database) except -1:
             except CacheError:
                 all_closed = False
     return all_closed
+
+
+cdef int after_fork_in_child(Database database) except -1:
+    """Start in the child with free locks and no connection; never touch the parent's."""
+    database.born = fork_count()
+    database.writer_lock = WriterLock()
+    database.opening = imports.new_lock(_thread.RLock)
+    database.checkpoint_lock = imports.new_lock()
+    for session in (database.writer, database.reader):
+        if session is not None:
+            (<Session>session).abandon()
+    if database.checkpoint_connection is not None:
+        database.checkpoint_connection.abandon()
+    database.writer = None
+    database.reader = None
+    database.checkpoint_connection = None
+    database.forget_clock()
+    database.files.after_fork_in_child()
+    database.flush_after_fork = False
+    database.depth = 0
+    database.entering = 0
+    database.has_deferred = False
+    if database.life == CLOSING:
+        database.life = OPEN
+    database.maintenance_thread = 0
+    database.created = []
+    database.marks = []
+    database.blocks = []
+    for each in database.participants:
+        (<Participant>each).after_fork_in_child(database)
+    return 0

@@ -171,13 +171,17 @@ CONFLICT = f"""
     WHERE entry.expire <= ?8 OR entry.file IS NOT NULL LIMIT 1
 """
 
-# Scans, a batch at a time in the order of rowids: ?1 the last rowid seen, ?2 how many.
-SCAN_KEYS = f"SELECT id, key FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
+# Scans, a batch at a time in the order of rowids: ?1 the last rowid seen, ?2 how many, ?3 where a scan forward ends.
+SCAN_KEYS = f"SELECT id, key FROM entry WHERE id > ?1 AND id <= ?3 AND {LIVE} ORDER BY id LIMIT ?2"
 SCAN_KEYS_BACK = f"SELECT id, key FROM entry WHERE id < ?1 AND {LIVE} ORDER BY id DESC LIMIT ?2"
-SCAN_ITEMS = f"SELECT id, key, codec, file, size, value FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
+SCAN_ITEMS = (
+    f"SELECT id, key, codec, file, size, value FROM entry WHERE id > ?1 AND id <= ?3 AND {LIVE} ORDER BY id LIMIT ?2"
+)
 SCAN_ITEMS_BACK = (
     f"SELECT id, key, codec, file, size, value FROM entry WHERE id < ?1 AND {LIVE} ORDER BY id DESC LIMIT ?2"
 )
+
+NEWEST = "SELECT max(id) FROM entry"
 
 # The whole table.
 COUNT = """
