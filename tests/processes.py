@@ -122,6 +122,10 @@ class Processes:
         It finds its arguments (str) from ``sys.argv[1]`` on."""
         return self._run(name, "-I", "-S", "-c", BEGINNING + textwrap.dedent(program), *arguments)
 
+    def start_text(self, name, program, *arguments):
+        """Start a program as its user would: its text, with everything that is installed."""
+        return self._run(name, "-c", program, *arguments)
+
     def _run(self, name, *arguments):
         process = Process(self._folder, os.environ | self._compiled, name, arguments)
         self._started.append(process)

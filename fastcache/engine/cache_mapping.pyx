@@ -108,19 +108,23 @@ cdef class CacheMapping(StoreMapping):
         """The value of a key; if it is absent, ``default`` is stored first."""
         return get_or_put(self.store_of(key), key, default, expire, tag)
 
-    def get_or_set(self, key, factory, *, expire=None, tag=None):
+    def get_or_set(self, key, factory, *, expire=None, tag=None, timeout=None):
         """The value of a key; if it is absent, what ``factory()`` returns is stored first.
 
         Of all threads and processes that ask for an absent key at the same time, one calls its factory; the others wait,
-        and get what it has stored. If it raises, or is killed, the next one calls its own. Who has waited for the cache's
-        ``timeout`` (the other one was stopped, hangs, or takes that long) calls its own, too, and so does at once whoever
-        would wait for itself, in however many processes, or is inside of ``transact``. If another one stores a value
-        meanwhile, that one is returned, so that all see the same.
+        and get what it has stored. If it raises, all who have waited for it call their own at once, side by side; if it is
+        killed or interrupted, the next one does. Who has waited for ``timeout`` seconds (the other one was stopped, hangs, or
+        takes that long) calls its own, too, and so does at once whoever would wait for itself, in however many processes, or is
+        inside of ``transact``. If another one stores a value meanwhile, that one is returned, so that all see the same. What is
+        stored but cannot be decoded here (its class has moved, say) counts as absent.
 
         Args:
             factory: called without arguments, and with no lock held. An exception of it goes to the caller alone. It may
                 ask for other keys; if it asks for this very one, its factory is called right away.
+            expire, tag: of what is stored, as in ``set``.
+            timeout: for how many seconds (int, float) to wait for another one that computes; None for the cache's.
         Raises:
+            ValueError: the timeout is negative.
             StorageError: the folder ``locks`` in the cache's directory, or a file in it, cannot be made.
 
         >>> from fastcache import Cache
@@ -128,7 +132,7 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.get_or_set("k", lambda: 6 * 7), cache.get_or_set("k", lambda: 0)
         (42, 42)
         """
-        return get_or_make(self, key, factory, expire, tag)
+        return get_or_make(self, key, factory, expire, tag, timeout)
 
     def touch(self, key, expire=None):
         """Give an entry a new expiry, counted from now, or none; returns whether there is one (bool)."""

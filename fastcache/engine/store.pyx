@@ -533,13 +533,13 @@ cdef class Store:
         """Bytes of the database file and of the value files, the WAL aside."""
         return scalar(self.database, sql.VOLUME, ())
 
-    def keys(self, bint backward=False):
+    def keys(self, bint backward=False, on_error=None):
         """Iterate over the live keys that there are now, in order of insertion."""
-        return walk_keys(self.database, self.serializer, newest(self.database), backward, self)
+        return walk_keys(self.database, self.serializer, newest(self.database), backward, self, on_error)
 
-    def items(self, bint backward=False):
+    def items(self, bint backward=False, on_error=None):
         """Iterate over the live keys and values that there are now, in order of insertion."""
-        return walk_items(self.database, self.reads, newest(self.database), backward, self)
+        return walk_items(self.database, self.reads, newest(self.database), backward, self, on_error)
 
     def take_end(self, bint last):
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""

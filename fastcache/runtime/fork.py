@@ -15,7 +15,8 @@ import _thread
 import atexit
 import os
 import sys
-import time
+
+from fastcache.runtime.greenlets import unpatched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "notice_fork",
 ]
 
+_get_ident = unpatched("_thread", "get_ident")
 # How long a fork waits for the guard, in seconds.
 _PATIENCE = 10.0
 # How soon it is looked whether a thread has come back from its fork, in seconds.
@@ -113,7 +115,7 @@ def _before_fork() -> None:
     coming = list(reversed(PHASES))
     begun: list[Phase] = []
     interrupted: list[bool] = []
-    _forking[_thread.get_ident()] = (begun, interrupted)
+    _forking[_get_ident()] = (begun, interrupted)
     # Nothing can stop a fork. The child will not touch what could not be closed.
     while coming:
         try:
@@ -126,7 +128,7 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    begun, interrupted = _forking.pop(_thread.get_ident())
+    begun, interrupted = _forking.pop(_get_ident())
     while begun:
         try:
             while begun:
@@ -136,7 +138,7 @@ def _after_fork_in_parent() -> None:
     if interrupted:
         # What is raised in here is lost.
         try:
-            _thread.start_new_thread(_interrupt_soon, (_thread.get_ident(),))
+            unpatched("_thread", "start_new_thread")(_interrupt_soon, (_get_ident(),))
         except RuntimeError:
             _thread.interrupt_main()
 
@@ -145,7 +147,7 @@ def _interrupt_soon(forking: int) -> None:
     """In a thread of its own: interrupt the main one, when the one that has forked has come back from here."""
     frame: FrameType | None = None
     while True:
-        time.sleep(_MOMENT)
+        unpatched("time", "sleep")(_MOMENT)
         frame = sys._current_frames().get(forking)
         while frame is not None and frame.f_code is not _after_fork_in_parent.__code__:
             frame = frame.f_back
@@ -155,7 +157,7 @@ def _interrupt_soon(forking: int) -> None:
 
 
 def _after_fork_in_child() -> None:
-    noticed = _thread.get_ident() in _forking
+    noticed = _get_ident() in _forking
     _forking.clear()
     if noticed:
         _begin_anew()

@@ -6,13 +6,12 @@ imports late it loads here, under the guard, which a fork waits for (fork.py).
 
 from __future__ import annotations
 
-import _thread
 import errno
 import os
 import sys
 
 from fastcache.errors import system_error
-from fastcache.runtime import fork
+from fastcache.runtime import fork, greenlets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,8 +84,8 @@ def warn(message: str, *arguments: object) -> None:
         return
 
 
-def new_lock(make: Any = _thread.allocate_lock) -> Any:
-    """A lock, or what ``make`` makes; raises MemoryError where Python says RuntimeError."""
+def new_lock(make: Any = greenlets.unpatched("_thread", "allocate_lock")) -> Any:  # noqa: B008 - it is always the same
+    """A lock of the system's threads, or what ``make`` makes; raises MemoryError where Python says RuntimeError."""
     try:
         return make()
     except RuntimeError as error:

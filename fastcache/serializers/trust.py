@@ -108,7 +108,10 @@ class Trust:
         except (MemoryError, CacheError):
             raise
         except Exception as error:
-            raise DecodeError("a stored value cannot be unpickled; delete the entry or set it anew") from error
+            raise DecodeError(
+                "a stored value cannot be unpickled: what it is made of may have moved, or is not installed here, or "
+                "it is damaged; bring that back, or delete the entry or set it anew"
+            ) from error
 
     def _unpack(self, payload: Any, buffers: Iterable[Any] | None, signed: bool, copy: bool) -> Any:
         if signed or self._loads_all:

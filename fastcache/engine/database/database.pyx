@@ -31,7 +31,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.opening cimport connect, initialize, make_directory, open_log, take_settings, use_wal
-from fastcache.engine.database.writer_lock cimport fork_count
+from fastcache.engine.database.writer_lock cimport fork_count, knows_greenlets
 from fastcache.engine.shm.change_log cimport (
     after_commit, announce, announce_nothing, before_commit, is_priority_requested, request_priority, settings_changed,
     settings_version, withdraw_priority)
@@ -454,7 +454,7 @@ cdef class Database:
                 self.patience(),
                 "waiting to use the cache", self.writer_lock.began if self.writer_lock.held_by_me() else 0.0)
         try:
-            wait.pause()
+            wait.pause(knows_greenlets())
         except BaseException:
             self.clear_priority()
             raise

@@ -8,10 +8,10 @@ which refuses to open it (``inherited``, in sqlite/fork_safety.pyx).
 from __future__ import annotations
 
 import time
-from _thread import get_ident
 from _weakref import ref
 
 from fastcache.runtime import fork
+from fastcache.runtime.greenlets import unpatched
 from fastcache.runtime.imports import warn
 
 TYPE_CHECKING = False
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["register"]
+
+_get_ident = unpatched("_thread", "get_ident")
 
 # All open stores, by identity. A plain dict of weak references, because copying one cannot be interrupted.
 _stores: dict[int, ref[_Store]] = {}
@@ -58,7 +60,7 @@ def _hold() -> None:
 
     Others may hold one and wait for another, so that all are given back, and tried again, while one cannot be had.
     """
-    held = _held[get_ident()] = []
+    held = _held[_get_ident()] = []
     deadline = time.monotonic() + _PATIENCE
     while True:
         patient = time.monotonic() < deadline
@@ -78,7 +80,7 @@ def _hold() -> None:
 
 def _close() -> None:
     """Hold those that were opened meanwhile, too, and close the connections of all."""
-    held = _held[get_ident()]
+    held = _held[_get_ident()]
     try:
         for store in _living():
             if store not in held and store.hold(_LATE_PATIENCE):
@@ -90,7 +92,7 @@ def _close() -> None:
 
 
 def _resume() -> None:
-    for store in _held.pop(get_ident(), ()):
+    for store in _held.pop(_get_ident(), ()):
         store.resume()
 
 

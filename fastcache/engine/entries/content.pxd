@@ -17,3 +17,6 @@ cdef class Content:
     cdef int decode(self, Entry entry, bint copy) except -1
     cdef int as_mode(self, Entry entry, ReadMode mode) except -1
     cdef object of_scanned(self, object key, object codec, object file, object size, object stored)
+
+
+cdef int name_key(object key, object error) except -1

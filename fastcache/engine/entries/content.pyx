@@ -13,6 +13,15 @@ from fastcache.engine.codecs.values cimport CODEC_BUFFERS, COMPRESSION_SHIFT
 from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE
 from fastcache.engine.sqlite.cells cimport NEVER, cell_of_plain
 
+cdef str KEY_OF = " (the key is of the type "
+
+
+cdef int name_key(object key, object error) except -1:
+    """Say in the message of a DecodeError or UntrustedValueError of what type the key of the entry is: never which it is."""
+    if len(error.args) == 1 and type(error.args[0]) is str and KEY_OF not in error.args[0]:
+        error.args = (f"{error.args[0]}{KEY_OF}{type(key).__name__})",)
+    return 0
+
 
 @cython.final
 cdef class Content:
