@@ -581,12 +581,12 @@ cdef class Store:
         """Do what there is to do beside the callers; returns in how many seconds (float) there will be more, or None.
 
         Called by maintenance alone. An error is raised when all the rest is done."""
-        self.database.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
+        self.database.hurried_thread = <unsigned long>PyThread_get_thread_ident()
         try:
             return maintain(
                 self.database, self.flusher, self.checkpoints, self.space, self.leftovers, self.expiry, self.evictor)
         finally:
-            self.database.maintenance_thread = 0
+            self.database.hurried_thread = 0
 
     def flush(self):
         """Write what write-behind has put off."""
