@@ -72,7 +72,7 @@ cdef class Reads:
         self.limit.note_use_of_row(row)
         if kind != OBJECT:
             encoded = value
-            value = self.content.format.decode(codec, encoded, False)
+            value = self.content.format.decode(codec, encoded, True)
             if kind == UNDECODED:
                 self.tier.sieve.become(name, hashed, encoded, value)
         self.hits += 1
@@ -127,7 +127,7 @@ cdef class Reads:
         self.limit.note_use_of_row(entry.id)
         self.content.unwrap(entry, &cell)
         stored = entry.stored
-        self.content.decode(entry, False)
+        self.content.decode(entry)
         if entry.codec < CODEC_SERIALIZED:
             self.lookup.fill(found.era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire, row)
         elif type(stored) is bytes and self.lookup.fill(
@@ -142,7 +142,7 @@ cdef class Reads:
         if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
             self.misses += 1
             return missing
-        self.content.decode(entry, False)
+        self.content.decode(entry)
         self.hits += 1
         self.memory_hits += 1
         return entry.stored
