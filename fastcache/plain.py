@@ -306,7 +306,7 @@ def build_writable_array(content: Any, description: Any, shape: Any, order: str)
     """The same with memory of its own, which can: that of a private map of a file, else a copy."""
     if type(content) is memoryview:
         # Read-only is also what stands for an array that was so when it was stored.
-        whole = content.obj
+        whole: Any = content.obj
         if getattr(whole, "private", False) is True:
             content = whole.writable(content)
         found = _array_over(content, description, shape, order)

@@ -147,7 +147,8 @@ class ArrayContract(StoreContract):
 
         for length in (5, 200_000):
             for _ in range(3):
-                for array in (ramp(length), store.get_or_set(length, lambda length=length: np.arange(float(length)))):
+                for use in (ramp, lambda length: store.get_or_set(length, lambda: np.arange(float(length)))):
+                    array = use(length)
                     assert exactly(array, np.arange(float(length)))
                     array -= array.mean()
 

@@ -16,8 +16,8 @@ cdef double TRASH_PERIOD
 
 
 cdef enum Life:
-    # While it is CLOSING, what is pending is written, and nothing is put off any more.
-    OPEN, CLOSING, CLOSED
+    # While it is CLOSING, what is pending is written, and nothing is put off any more; nor while the process is FINISHING.
+    OPEN, CLOSING, FINISHING, CLOSED
 
 
 cdef class Participant:
