@@ -40,7 +40,7 @@ def run(request, _others, tmp_path):
 
     def run(program):
         text = "\n".join([PATCHES[request.param], BEGINNING, textwrap.dedent(program), END])
-        return _others.start_text(request.param, text, str(tmp_path / "store")).finish()
+        return _others.start_file(f"with_{request.param}", text, str(tmp_path / "store")).finish()
 
     return run
 

@@ -460,7 +460,7 @@ cdef class Reading:
         if not self.questions[index].recalled:
             self.store.content.unwrap(entry, &self.questions[index].key)
             stored = entry.stored
-        self.store.content.decode(entry, False)
+        self.store.content.decode(entry)
         if not self.questions[index].recalled:
             if entry.codec < CODEC_SERIALIZED:
                 self.keep(index, OBJECT, entry.stored, entry.codec, entry.expire)

@@ -26,7 +26,7 @@ class CacheMapping(StoreMapping):
         key: Any,
         default: Any = None,
         *,
-        copy: bool = False,
+        copy: bool = True,
         buffer: bool = False,
         expire_time: bool = False,
         tag: bool = False,

@@ -15,12 +15,13 @@ _COUNTERS = ("hits", "misses", "memory_hits", "evictions", "expirations")
 cdef class CacheMapping(StoreMapping):
     """A StoreMapping with expiry, tags, a limit and statistics."""
 
-    def get(self, key, default=None, *, bint copy=False, bint buffer=False, bint expire_time=False, bint tag=False):
+    def get(self, key, default=None, *, bint copy=True, bint buffer=False, bint expire_time=False, bint tag=False):
         """The value of a key, or ``default``.
 
         Args:
-            copy: have numpy's arrays in memory of their own, which can be written to. Without it they cannot, and large
-                ones are a map of the file: they load when touched, and stay valid whatever becomes of the entry.
+            copy: whether numpy's arrays may be written to, which changes nothing that is stored. Large ones are a map of the
+                file either way: they load when touched, take memory of their own where they are written to, and stay valid
+                whatever becomes of the entry. With False, arrays cannot be written to, and small ones are not copied either.
             buffer: return the stored bytes as a memoryview, without decoding them: those of a bytes, those of a str in
                 UTF-8, or what the serializer has made of the value.
             expire_time: return also when it expires: seconds since the epoch (float), or None for never.
@@ -37,7 +38,7 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.get("k"), cache.get("k", tag=True), cache.get("absent", 0)
         ('v', ('v', 'letters'), 0)
         """
-        if not (expire_time or tag or copy or buffer):
+        if copy and not (expire_time or tag or buffer):
             return self.fetch(key, default)
         return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, expire_time, tag)
 

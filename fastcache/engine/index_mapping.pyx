@@ -13,9 +13,9 @@ cdef object MISSING = object()
 cdef class IndexMapping(StoreMapping):
     """A StoreMapping without expiry and tags."""
 
-    def get(self, key, default=None, *, bint copy=False, bint buffer=False):
+    def get(self, key, default=None, *, bint copy=True, bint buffer=False):
         """The value of a key, or ``default``; for ``copy`` and ``buffer`` see Cache.get."""
-        if not (copy or buffer):
+        if copy and not buffer:
             return self.fetch(key, default)
         return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, False, False)
 

@@ -1,6 +1,6 @@
 # The public face over a store: what a dict does, and what every kind of cache adds to it.
 
-from fastcache.engine.entries.entry cimport VALUE, Entry, ReadMode
+from fastcache.engine.entries.entry cimport Entry, ReadMode
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.store cimport Store
 
@@ -18,5 +18,5 @@ cdef class StoreMapping:
     cdef object fetch(self, object key, object missing)
 
 
-cdef ReadMode wanted(bint copy, bint buffer) except? VALUE
+cdef ReadMode wanted(bint copy, bint buffer) noexcept
 cdef object with_extras(Entry entry, object default, bint expire_time, bint tag)

@@ -16,7 +16,7 @@ from _collections_abc import Mapping, MutableMapping
 from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
 from fastcache.engine.shards cimport Shards
-from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE
+from fastcache.engine.entries.entry cimport BYTES, SHARED, VALUE
 from fastcache.engine.store cimport Store
 from fastcache.engine.database.transaction cimport Transaction
 
@@ -409,10 +409,8 @@ def _schedule(store, seconds):
     return load("fastcache.runtime.background").schedule(store, seconds)
 
 
-cdef ReadMode wanted(bint copy, bint buffer) except? VALUE:
-    if copy and buffer:
-        raise TypeError("copy and buffer exclude each other")
-    return BYTES if buffer else COPY if copy else VALUE
+cdef ReadMode wanted(bint copy, bint buffer) noexcept:
+    return BYTES if buffer else VALUE if copy else SHARED
 
 
 cdef object with_extras(Entry entry, object default, bint expire_time, bint tag):

@@ -3,7 +3,7 @@
 SQLite keeps its POSIX locks in tables of the process, which a child inherits without the locks, and a lock that another
 thread holds at a fork is locked for ever in the child. So before a fork whoever takes part stops and holds what it has,
 one phase after the other, and gives it back in the reverse order; in the child it begins anew. At the exit the first
-phases close what is open.
+phases write out and close what is open; it can still be used.
 
 C code may fork without any hook. The child then finds out when it first needs a connection (writer_lock.pyx counts
 forks), and calls ``notice_fork``.
@@ -36,6 +36,7 @@ __all__ = [
     "TEMPORARY",
     "TOKENS",
     "Phase",
+    "leave",
     "notice_fork",
 ]
 
@@ -85,9 +86,9 @@ class Phase:
 BACKGROUND = Phase("background")
 """The thread of maintenance is stopped, so that it is inside of no store."""
 TEMPORARY = Phase("temporary")
-"""At the exit, temporary directories are removed: before the stores are closed, which would write what is of no use."""
+"""At the exit, temporary directories are removed that cannot be removed later (afterwards.pyx)."""
 STORES = Phase("stores")
-"""Every store is held, so that no other thread is inside of one; at the exit, closed."""
+"""Every store is held, so that no other thread is inside of one; at the exit, written out."""
 CALLS = Phase("calls")
 """No call of SQLite begins any more that gives up the GIL without holding a store."""
 CONNECTIONS = Phase("connections")
@@ -109,6 +110,18 @@ PHASES = (BACKGROUND, TEMPORARY, FLIGHTS, LOCKS, TOKENS, BYTE_LOCKS, STORES, CAL
 # For each forking thread (the child's one thread keeps its identity): the phases that have begun, and whether it was
 # interrupted by Ctrl-C.
 _forking: dict[int, tuple[list[Phase], list[bool]]] = {}
+
+
+def leave() -> None:
+    """Do what is to be done at the exit, all of it, whatever one part of it raises; may be done again."""
+    failure: BaseException | None = None
+    for phase in PHASES:
+        try:
+            phase.leave()
+        except BaseException as error:
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def _before_fork() -> None:

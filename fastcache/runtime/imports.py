@@ -48,6 +48,17 @@ def load(name: str) -> Any:
     return module
 
 
+def _keep_loaded() -> None:
+    """At the exit: know what was imported by anybody, since finalizers of globals cannot import any more.
+
+    Not what is the program's: its globals would live on."""
+    ours = {"fastcache", *sys.stdlib_module_names}
+    _loaded.update({name: module for name, module in sys.modules.items() if name.partition(".")[0] in ours})
+
+
+fork.GUARD.at_exit = _keep_loaded
+
+
 def _refuse_without_descriptors(name: str, error: Exception) -> None:
     """Raise StorageError if it is for lack of descriptors that a module could not be imported, whatever Python says."""
     exhausted = (errno.EMFILE, errno.ENFILE)

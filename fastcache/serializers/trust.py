@@ -36,6 +36,8 @@ __all__ = ["Trust"]
 _SIGNED = b"\x00signed "
 _SIGNATURE_SIZE = 32
 _CONTAINERS = frozenset((list, dict, tuple, set, frozenset, bytearray))
+# In every pickle that calls it (plain.py).
+_ARRAY = b"build_array"
 _HAS_A_SET = "it holds a set, whose order is another one in each process"
 
 
@@ -115,7 +117,7 @@ class Trust:
 
     def _unpack(self, payload: Any, buffers: Iterable[Any] | None, signed: bool, copy: bool) -> Any:
         if signed or self._loads_all:
-            if not copy and not self._safe_types:
+            if not self._safe_types and not (copy and _ARRAY in payload):
                 try:
                     return pickle.loads(payload, buffers=buffers)
                 except ModuleNotFoundError as error:

@@ -185,7 +185,7 @@ class TrustContract(StoreContract):
         for read in (
             lambda: store[key],
             lambda: store.get(key),
-            lambda: store.get(key, copy=True),
+            lambda: store.get(key, copy=False),
             lambda: store.get_many([key], on_error="raise"),
             lambda: store.pop(key),
             lambda: list(store.values(on_error="raise")),

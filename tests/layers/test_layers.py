@@ -99,6 +99,7 @@ UNKNOWN = {"engine.codecs.compression": "one of three libraries, each named in i
 # Who has the process call something at a fork, or at its end.
 HOOKS = {
     "runtime.fork": "for all others, in phases",
+    "runtime.afterwards": "removes what finalizers of globals may still use",
     "engine.database.writer_lock": "counts forks that Python does not know of",
 }
 

@@ -477,11 +477,11 @@ cdef class Database:
 
     cdef double patience(self) noexcept:
         """For how long this thread waits for the writer lock, or for another process, in seconds."""
-        return min(self.timeout, MAINTENANCE_PATIENCE) if self.is_maintenance() else self.timeout
+        return min(self.timeout, MAINTENANCE_PATIENCE) if self.is_hurried() else self.timeout
 
-    cdef bint is_maintenance(self) noexcept:
-        """Whether this is the thread that tends this store, and others: it must not wait for long for one of them."""
-        return self.maintenance_thread != 0 and self.maintenance_thread == <unsigned long>PyThread_get_thread_ident()
+    cdef bint is_hurried(self) noexcept:
+        """Whether this thread must not wait for long: maintenance, which tends others, too, or one that is about to fork."""
+        return self.hurried_thread != 0 and self.hurried_thread == <unsigned long>PyThread_get_thread_ident()
 
     cdef int yield_to_waiter(self) except -1:
         """Before writing: let another process come first that has waited for too long."""

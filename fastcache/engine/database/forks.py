@@ -1,4 +1,4 @@
-"""The open stores of a process: held and closed before a fork, begun anew in the child, closed at the exit.
+"""The open stores of a process: held and closed before a fork, begun anew in the child, written out at the exit.
 
 Before a fork all connections are closed, and until it is done none is opened; both sides reopen on first use. What
 cannot be closed (the forking thread is inside a transaction, another one checks) taints its database for the child,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from _weakref import ref
 
-from fastcache.runtime import fork
+from fastcache.runtime import fork, worker_exit
 from fastcache.runtime.greenlets import unpatched
 from fastcache.runtime.imports import warn
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         def resume(self) -> None: ...
         def drop_inherited(self) -> bool: ...
         def after_fork_in_child(self) -> None: ...
-        def close_if_idle(self, patience: float | None = None) -> None: ...
+        def finish(self, patience: float) -> None: ...
 
 
 __all__ = ["register"]
@@ -48,6 +48,7 @@ _LATE_PATIENCE = 0.02
 def register(store: _Store) -> None:
     """Remember a store for as long as it lives."""
     identity = id(store)
+    worker_exit.watch()
     _stores[identity] = ref(store, lambda _: _stores.pop(identity, None))
 
 
@@ -60,6 +61,8 @@ def _hold() -> None:
 
     Others may hold one and wait for another, so that all are given back, and tried again, while one cannot be had.
     """
+    # Whether it is a library's that ends its workers in its own way may be known by now.
+    worker_exit.watch()
     held = _held[_get_ident()] = []
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -107,17 +110,18 @@ def _begin_anew() -> None:
         store.after_fork_in_child()
 
 
-def _close_idle() -> None:
-    """Close what nobody is inside of; what is left needs no closing to be safe.
+def _finish() -> None:
+    """Write what waits, and close the connections that nobody is using; what is left needs no closing to be safe.
 
-    What waits to be written is waited for: daemon threads still run, and may be inside of something.
+    What waits to be written is waited for: daemon threads still run, and may be inside of something. Everything can
+    still be used, by exit handlers that were registered earlier, and by finalizers.
     """
     deadline = time.monotonic() + _PATIENCE
     for store in _living():
-        store.close_if_idle(max(0.0, deadline - time.monotonic()))
+        store.finish(max(0.0, deadline - time.monotonic()))
 
 
 fork.STORES.before, fork.STORES.in_parent = _hold, _resume
 fork.STORES.unnoticed, fork.STORES.in_child = _drop_inherited, _begin_anew
-fork.STORES.at_exit = _close_idle
+fork.STORES.at_exit = _finish
 fork.CONNECTIONS.before = _close

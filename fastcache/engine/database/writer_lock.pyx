@@ -164,7 +164,8 @@ cdef class WriterLock:
             # A signal handler that runs meanwhile may wait, too, and get what was meant for us.
             while self.owner != 0 and self.owner != me:
                 left = waiter.since + timeout - monotonic()
-                if left <= 0.0:
+                # Whoever has it when the interpreter ends was stopped, and will not give it back.
+                if left <= 0.0 or sys.is_finalizing():
                     raise Timeout(
                         f"another thread of this process kept the cache locked for the whole timeout of {timeout:g} s")
                 if sleep is None:

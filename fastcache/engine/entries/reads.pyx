@@ -75,7 +75,7 @@ cdef class Reads:
         if kind != OBJECT:
             encoded = value
             try:
-                value = self.content.format.decode(codec, encoded, False)
+                value = self.content.format.decode(codec, encoded, True)
             except (DecodeError, UntrustedValueError) as error:
                 name_key(name, error)
                 raise
@@ -134,7 +134,7 @@ cdef class Reads:
         try:
             self.content.unwrap(entry, &cell)
             stored = entry.stored
-            self.content.decode(entry, False)
+            self.content.decode(entry)
         except (DecodeError, UntrustedValueError) as error:
             name_key(key, error)
             raise
@@ -152,7 +152,7 @@ cdef class Reads:
         if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
             self.misses += 1
             return missing
-        self.content.decode(entry, False)
+        self.content.decode(entry)
         self.hits += 1
         self.memory_hits += 1
         return entry.stored
