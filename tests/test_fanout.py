@@ -4,6 +4,7 @@ import fastcache
 from tests.contract.bulk import CacheBulkContract
 from tests.contract.closing import ClosingContract, TimerContract
 from tests.contract.concurrency import ThreadContract
+from tests.contract.copying import CopyingContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
 from tests.contract.files import ShardLinkContract
@@ -139,3 +140,12 @@ class TestShardsWithALimit(IsFanoutCache, FanoutCacheContract):
 
 class TestLinks(IsFanoutCache, ShardLinkContract):
     pass
+
+
+class TestCopying(IsFanoutCache, CopyingContract):
+    pass
+
+
+class TestCopyingOfAnIndex(IsFanoutIndex, CopyingContract):
+    # The same code, which TestCopying shows.
+    test_what_is_written_around_a_copy_from_inside_is_all_there = None

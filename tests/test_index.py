@@ -10,6 +10,7 @@ from tests.contract.bulk import BulkContract
 from tests.contract.closing import ClosingContract
 from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
+from tests.contract.copying import CopyingContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
@@ -214,6 +215,10 @@ class TestIndexAlone(IsIndex, StoreContract):
             with pytest.raises(TypeError):
                 attempt()
         assert len(store) == 0
+
+
+class TestCopying(IsIndex, CopyingContract):
+    pass
 
 
 class TestFolders(IsIndex, FolderContract):

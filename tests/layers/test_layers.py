@@ -22,6 +22,8 @@ ROOMS = {
     "runtime": {"runtime"},
     # Nothing but what debugging needs: a word, and two macros.
     "spans": {"engine.spans"},
+    # Locks of open file descriptions: where Linux has them.
+    "descriptions": {"engine.descriptions"},
     # What an entry is made of, wherever it goes.
     "cells": {"engine.sqlite.cells"},
     # Whether a value can stand for itself, in a key and in memory.
@@ -50,7 +52,7 @@ ROOMS = {
     "demo": {"tools.demo"},
 }
 
-LEAVES = {"errors", "runtime", "spans", "cells", "plainness"}
+LEAVES = {"errors", "runtime", "spans", "descriptions", "cells", "plainness"}
 # What knows nothing of one another.
 GROUND = {"sqlite", "shm", "memory", "codecs", "blobs"}
 ENGINE = LEAVES | GROUND | {"database", "eviction", "entries", "engine"}
@@ -62,6 +64,7 @@ ALLOWED = {
     "errors": set(),
     "runtime": {"errors"},
     "spans": set(),
+    "descriptions": set(),
     "cells": set(),
     "plainness": set(),
     "sqlite": LEAVES,

@@ -26,6 +26,7 @@ from fastcache.engine.sqlite.cells cimport (
     CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, ROW_DELETED, Cell, CellKind, Row, cell_object,
     cell_of_plain)
 from fastcache.engine.sqlite.fork_safety cimport begin_free_call, count_closed, count_opened, end_free_call
+from fastcache.engine.sqlite.locks_of_files cimport use_descriptions
 from fastcache.engine.sqlite.read_lock cimport ReadLock, release_lock, track_lock
 from fastcache.engine.sqlite.row_source cimport attach_source, make_batch, make_feed
 from fastcache.engine.spans cimport begin_span, end_span, spans
@@ -141,6 +142,7 @@ cdef class Connection:
         cdef const char* filename = PyBytes_AS_STRING(name)
         self.path = path
         self.timeout = timeout
+        use_descriptions()
         begin_free_call()
         try:
             with nogil:
