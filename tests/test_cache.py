@@ -5,6 +5,7 @@ import pytest
 import fastcache
 from fastcache.engine import spans
 from tests.contract.arrays import ArrayContract
+from tests.contract.backup import BackupContract, CacheBackupContract
 from tests.contract.batch import BatchContract, CacheBatchContract
 from tests.contract.bounded import (
     CountingContract,
@@ -389,4 +390,12 @@ def test_python_code_in_a_span_ends_a_debug_build(start):
 
 
 class TestCopying(IsCache, CopyingContract):
+    pass
+
+
+class TestBackup(IsCache, BackupContract):
+    pass
+
+
+class TestCacheBackup(IsCache, CacheBackupContract):
     pass

@@ -4,6 +4,7 @@ import pytest
 
 import fastcache
 from tests.contract.arrays import ArrayContract
+from tests.contract.backup import BackupContract
 from tests.contract.batch import BatchContract
 from tests.contract.bounded import VacuumContract
 from tests.contract.bulk import BulkContract
@@ -222,4 +223,8 @@ class TestCopying(IsIndex, CopyingContract):
 
 
 class TestFolders(IsIndex, FolderContract):
+    pass
+
+
+class TestBackup(IsIndex, BackupContract):
     pass

@@ -6,7 +6,7 @@
 #
 # What one has to do for it: a child that is forked shares the descriptions, and would keep its parent's locks beyond the
 # parent's death. So each description that locks is one that nothing else is done with, and it is closed in the child by a handler of the
-# C library (pthread_atfork), which comes whoever forks, and runs before anything else there.
+# C library, which comes whoever forks, and runs before anything else there.
 
 cdef extern from *:
     """

@@ -10,11 +10,9 @@ import sys
 
 import pytest
 
-import fastcache
-
 from .store import StoreContract
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="POSIX locks go with any close of the file, but for Linux's own kind")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere any close of the file takes the locks away")
 ROUNDS = 4
 
 
@@ -50,7 +48,7 @@ WAYS = {
 class CopyingContract(StoreContract):
     @pytest.mark.parametrize("way", WAYS)
     @pytest.mark.parametrize("ending", ["set_and_close", "set_and_die"])
-    def test_what_is_written_around_a_copy_from_inside_is_all_there(
+    def test_what_is_written_around_a_copy_from_inside_is_all_there(  # noqa: PLR0917
         self, open_store, directory, tmp_path, start, way, ending
     ):
         store = open_store()
@@ -71,7 +69,7 @@ class CopyingContract(StoreContract):
             assert damage == "ok"
             assert dict(store.items()) == expected
 
-    def test_a_transaction_of_this_process_keeps_others_out_while_its_files_are_read(self, open_store, directory, start):
+    def test_a_transaction_keeps_others_out_while_its_files_are_read(self, open_store, directory, start):
         store = open_store()
         store["n"] = 0
         with store.transact("n") if self.kind.startswith("Fanout") else store.transact():
@@ -89,7 +87,7 @@ class CopyingContract(StoreContract):
             assert start("take_lock", self.kind, str(directory), "lock").finish() is False
         assert start("take_lock", self.kind, str(directory), "lock").finish() is True
 
-    def test_what_a_value_file_is_written_by_counts_as_alive_while_the_files_are_read(self, open_store, directory, start):
+    def test_who_writes_value_files_counts_as_alive_while_they_are_read(self, open_store, directory, start):
         store = open_store()
         store["large"] = b"x" * 1_000_000
         markers = list(directory.rglob("*.writer"))
@@ -98,7 +96,7 @@ class CopyingContract(StoreContract):
         start("set_and_close", self.kind, str(directory), "other", 1).finish()
         assert [marker for marker in markers if marker.exists()] == markers
 
-    def test_a_killed_process_leaves_no_lock_although_a_child_that_c_code_forked_lives(self, open_store, directory, start):
+    def test_a_killed_process_leaves_no_lock_with_a_child_that_c_code_forked(self, open_store, directory, start):
         parent = start("fork_in_c_and_wait", self.kind, str(directory))
         child = parent.hear()
         try:

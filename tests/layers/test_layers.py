@@ -42,6 +42,7 @@ ROOMS = {
     "locks": {"sync.holds", "sync.locks", "sync.records", "sync.throttle"},
     "memoize": {"memoize"},
     "check": {"check"},
+    "backup": {"backup"},
     "recipes": {"averager", "recipes"},
     "options": {"options"},
     "cache": {"cache"},
@@ -57,7 +58,7 @@ LEAVES = {"errors", "runtime", "spans", "descriptions", "cells", "plainness"}
 GROUND = {"sqlite", "shm", "memory", "codecs", "blobs"}
 ENGINE = LEAVES | GROUND | {"database", "eviction", "entries", "engine"}
 CONTAINERS = {"cache", "index", "fanout"}
-ABOVE_ENGINE = {"single flight", "locks", "memoize", "check"}
+ABOVE_ENGINE = {"single flight", "locks", "memoize", "check", "backup"}
 
 ALLOWED = {
     "finder": set(),
@@ -82,6 +83,7 @@ ALLOWED = {
     "locks": ENGINE,
     "memoize": ENGINE | {"single flight"},
     "check": ENGINE,
+    "backup": ENGINE,
     "recipes": ENGINE | ABOVE_ENGINE,
     "options": LEAVES | {"serializers"},
     "cache": ENGINE | {"serializers", "options", "recipes"},
@@ -103,6 +105,8 @@ UNKNOWN = {"engine.codecs.compression": "one of three libraries, each named in i
 HOOKS = {
     "runtime.fork": "for all others, in phases",
     "engine.database.writer_lock": "counts forks that Python does not know of",
+    "engine.sqlite.locks_of_files": "a child closes the descriptions that lock, whoever has forked",
+    "engine.shm.byte_locks": "the same",
 }
 
 

@@ -57,7 +57,7 @@ def try_to_set(kind, directory, key):
 
 @command
 def fork_in_c_and_wait(kind, directory):
-    """Fork behind Python's back, in a transaction and with a lock; say the child, and do nothing more, as the child does."""
+    """Fork behind Python's back, in a transaction and with a lock; say the child, and do nothing more."""
     store = open_store(kind, directory, timeout=5)
     store["a"] = 1
     store.lock("lock").acquire()
