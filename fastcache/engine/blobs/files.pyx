@@ -245,6 +245,10 @@ cdef class ValueFiles:
             fastcache_close(fd)
         return self.read(name, size) if mapped is None else mapped
 
+    def open_file(self, object name, object size):
+        """A committed file, open for reading (an io.FileIO); raises what ``read`` raises."""
+        return os.fdopen(self.open(name, size), "rb", 0)
+
     def size(self, object name):
         """The size in bytes of a committed file; None if it is not there or no plain file.
 
