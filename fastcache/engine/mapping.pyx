@@ -21,7 +21,7 @@ from fastcache.engine.entries.expiry cimport expiry
 from fastcache.engine.store cimport Store
 from fastcache.engine.database.transaction cimport Transaction
 
-from fastcache.errors import ClosedError, DecodeError, UntrustedValueError
+from fastcache.errors import ClosedError, DecodeError, DirectoryGoneError, UntrustedValueError
 from fastcache.runtime.imports import load
 
 cdef object MISSING = object()
@@ -98,6 +98,10 @@ cdef class StoreMapping:
             options["write_behind"] = store.write_behind
         if store.on_evict is not None:
             options["on_evict"] = store.on_evict
+        if store.recreate:
+            options["recreate"] = True
+        if store.read_only:
+            options["read_only"] = True
         return _reopen, (type(self), store.directory, options)
 
     def __repr__(self):
@@ -285,6 +289,7 @@ cdef class StoreMapping:
         ...     batch.committed, cache[99]
         (2500, 9801)
         """
+        self.store.refuse_writing()
         return load("fastcache.engine.batch").Batch(self.stores, max_items, max_seconds)
 
     def flush(self):
@@ -368,6 +373,16 @@ cdef class StoreMapping:
     def compression(self):
         """What compresses values: "zstd", "lz4", "blosc2" or None."""
         return self.store.compression
+
+    @property
+    def read_only(self):
+        """Whether nothing is written (bool): every method that would raises ReadOnlyError."""
+        return self.store.read_only
+
+    @property
+    def recreate(self):
+        """Whether it begins anew where its directory was removed or replaced while it was open (bool)."""
+        return self.store.recreate
 
     @property
     def durability(self):
@@ -673,6 +688,9 @@ cdef object get_or_make(StoreMapping mapping, object key, object factory, object
         found = MISSING
     if found is not MISSING:
         return found
+    if mapping.store.read_only:
+        # Before anything is computed.
+        mapping.store.refuse_writing()
     return _make_once(mapping, key, factory, expire, tag)
 
 
@@ -701,7 +719,7 @@ def find_again(StoreMapping mapping not None, key, missing):
     it there, can be made again."""
     try:
         return mapping.fetch(key, missing) if key in mapping else missing
-    except (UntrustedValueError, DecodeError):
+    except (UntrustedValueError, DecodeError, DirectoryGoneError):
         return missing
 
 

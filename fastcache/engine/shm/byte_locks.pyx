@@ -20,7 +20,7 @@ import os
 from _weakref import ref
 
 from fastcache.runtime import fork
-from fastcache.errors import StorageError, system_error
+from fastcache.errors import DirectoryGoneError, StorageError, system_error
 
 cdef extern from *:
     """
@@ -218,6 +218,8 @@ def byte_locks_of(str directory):
     except FileExistsError:
         if os.path.islink(folder):
             raise StorageError(f"{folder!r} is a link, and has to be a folder; nothing is written behind it") from None
+    except FileNotFoundError as error:
+        raise DirectoryGoneError(f"{directory!r} is not there any more; nothing can be locked in it") from error
     except OSError as error:
         raise system_error(error.errno, f"make the folder {folder!r}") from error
     return byte_locks_in(os.path.join(folder, "alive"))
