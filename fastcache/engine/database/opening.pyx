@@ -12,6 +12,7 @@ from fastcache.engine.sqlite.busy cimport BusyWait
 
 from fastcache.engine.database import reading
 from fastcache.engine.shm import change_log
+from fastcache.engine.shm.sharing import file_mode, make_folder, settle_mode
 from fastcache.engine.sqlite import fork_safety, sql
 from fastcache.errors import (
     CacheError,
@@ -34,10 +35,10 @@ cdef int make_directory(str directory) except -1:
     try:
         try:
             try:
-                os.mkdir(directory, 0o700)
+                make_own(directory)
             except FileNotFoundError:
                 os.makedirs(os.path.dirname(directory), exist_ok=True)
-                os.mkdir(directory, 0o700)
+                make_own(directory)
         except FileExistsError:
             refuse_dangling(directory)
             # Not isdir(), which takes any error for a no.
@@ -47,6 +48,15 @@ cdef int make_directory(str directory) except -1:
         raise
     except OSError as error:
         raise system_error(error.errno, f"make the directory {directory!r}", OpenError) from error
+    return 0
+
+
+cdef int make_own(str directory) except -1:
+    """Make a directory for its owner alone; one in a cache's directory, a shard say, for all for whom that is."""
+    if os.path.exists(os.path.join(os.path.dirname(directory), "cache.db")):
+        make_folder(directory)
+    else:
+        os.mkdir(directory, 0o700)
     return 0
 
 
@@ -76,9 +86,18 @@ cdef Connection connect(str path, str directory, int shards, double timeout, bin
     cdef Connection connection
     new = True
     refuse_link(path)
+    mode = 0o600
     try:
-        found = os.stat(path)
-    except FileNotFoundError:
+        try:
+            mode = file_mode(directory)
+            found = os.stat(path)
+        except FileNotFoundError:
+            # Without a descriptor, since closing one would drop the locks that others of this process may have by then.
+            if hasattr(os, "mknod"):
+                os.mknod(path, mode | stat.S_IFREG)
+            found = os.stat(path)
+    except (FileNotFoundError, FileExistsError, PermissionError):
+        # It is SQLite's to make, or to say why not.
         pass
     except OSError as error:
         raise system_error(error.errno, f"look at {path!r}", OpenError) from error
@@ -100,7 +119,7 @@ cdef Connection connect(str path, str directory, int shards, double timeout, bin
         connection.execute(sql.PAGE_CACHE.format(max(LEAST_PAGE_CACHE, sql.PAGE_CACHE_KIB // shards)))
     if new:
         try:
-            os.chmod(path, 0o600)
+            settle_mode(path, mode)
         except OSError as error:
             raise system_error(error.errno, f"protect {path!r}", OpenError) from error
     return connection

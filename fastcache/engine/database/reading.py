@@ -85,15 +85,15 @@ def _is_written_by_nobody(device: int) -> bool:
 def lacking(directory: str) -> str:
     """Which permission is missing to write to a cache, whose, and how it is given (str); empty if none seems to be."""
     writable = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    # What there is of the way to it.
+    while not os.path.exists(directory) and os.path.dirname(directory) != directory:
+        directory = os.path.dirname(directory)
     try:
         if os.statvfs(directory).f_flag & os.ST_RDONLY:
             return f"the file system of {directory!r} is read-only"
     except (OSError, AttributeError):
         pass
-    parent = directory
-    while not os.path.exists(parent) and os.path.dirname(parent) != parent:
-        parent = os.path.dirname(parent)
-    for path, wanted, mode in _needed(directory if parent == directory else parent):
+    for path, wanted, mode in _needed(directory):
         if os.path.lexists(path) and not os.access(path, mode, **writable):
             return f"{_account()} needs {wanted} for {path!r}, {_described(path)}"
     return ""

@@ -19,6 +19,7 @@ Where there is no fcntl (Windows), a byte lock excludes the other threads alone,
 import os
 from _weakref import ref
 
+from fastcache.engine.shm.sharing import file_mode, make_folder, settle_mode
 from fastcache.runtime import fork
 from fastcache.errors import DirectoryGoneError, StorageError, system_error
 
@@ -197,7 +198,9 @@ def byte_locks_in(str path):
         try:
             found = known(path)
             if found is None:
-                found = ByteLocks(path, os.open(path, flags, 0o600))
+                mode = file_mode(os.path.dirname(path))
+                found = ByteLocks(path, os.open(path, flags, mode))
+                settle_mode(found.fd, mode)
                 found.register()
         except OSError as error:
             raise system_error(error.errno, f"open {path!r}") from error
@@ -214,7 +217,7 @@ def byte_locks_of(str directory):
     """
     folder = os.path.join(directory, "locks")
     try:
-        os.mkdir(folder, 0o700)
+        make_folder(folder)
     except FileExistsError:
         if os.path.islink(folder):
             raise StorageError(f"{folder!r} is a link, and has to be a folder; nothing is written behind it") from None
