@@ -96,6 +96,10 @@ cdef class StoreMapping:
             options["write_behind"] = store.write_behind
         if store.on_evict is not None:
             options["on_evict"] = store.on_evict
+        if store.recreate:
+            options["recreate"] = True
+        if store.read_only:
+            options["read_only"] = True
         return _reopen, (type(self), store.directory, options)
 
     def __repr__(self):
@@ -303,6 +307,7 @@ cdef class StoreMapping:
         ...     batch.committed, cache[99]
         (2500, 9801)
         """
+        self.store.refuse_writing()
         return load("fastcache.engine.batch").Batch(self.stores, max_items, max_seconds)
 
     def flush(self):
@@ -386,6 +391,16 @@ cdef class StoreMapping:
     def compression(self):
         """What compresses values: "zstd", "lz4", "blosc2" or None."""
         return self.store.compression
+
+    @property
+    def read_only(self):
+        """Whether nothing is written (bool): every method that would raises ReadOnlyError."""
+        return self.store.read_only
+
+    @property
+    def recreate(self):
+        """Whether it begins anew where its directory was removed or replaced while it was open (bool)."""
+        return self.store.recreate
 
     @property
     def durability(self):
