@@ -138,12 +138,13 @@ cdef class StoreMapping:
     cdef object walk(self, bint items, bint backward, object on_error):
         """Iterate over the keys, or the pairs, of one store after the other; for ``on_error`` see ``items``."""
         cdef Store store
-        handler = load("fastcache.engine.undecodable").handler_of(self.directory, on_error)
+        handler = None if on_error == "raise" else _Handler(self.directory, on_error)
         if self.stores.count > 1:
             # Where each ends is asked before the first begins: what is added meanwhile is met in none.
             stores = self.stores.all()
             return _walk_all(self.stores, [
-                store.items(backward, handler) if items else store.keys(backward, handler) for store in (reversed(stores) if backward else stores)])
+                store.items(backward, handler) if items else store.keys(backward, handler)
+                for store in (reversed(stores) if backward else stores)])
         store = self.store
         return store.items(backward, handler) if items else store.keys(backward, handler)
 
@@ -406,6 +407,23 @@ cdef class StoreMapping:
     def durability(self):
         """"normal" or "full": whether each commit waits for the disk."""
         return self.store.durability
+
+
+cdef class _Handler:
+    """What is called with the key and the error of each entry that cannot be decoded; what that does is loaded with the first."""
+
+    cdef object directory
+    cdef object asked
+    cdef object handler
+
+    def __cinit__(self, directory, asked):
+        self.directory = directory
+        self.asked = asked
+
+    def __call__(self, key, error):
+        if self.handler is None:
+            self.handler = load("fastcache.engine.undecodable").handler_of(self.directory, self.asked)
+        return self.handler(key, error)
 
 
 def _walk_all(Shards shards, list walks):

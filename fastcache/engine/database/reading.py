@@ -17,6 +17,8 @@ and then it is opened anew, in whatever way is right by then.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 
@@ -39,8 +41,9 @@ def choose_way(path: str) -> str:
     """
     try:
         found = os.stat(path)
-        with open(path, "rb"):
-            pass
+        # Not by opening it: where locks belong to the process, closing it would drop them.
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except FileNotFoundError:
         raise OpenError(
             f"there is no cache in {os.path.dirname(path)!r}, and reading alone makes none; open it once for writing"
@@ -118,7 +121,7 @@ def _account() -> str:
     number = os.geteuid()
     try:
         return f"user {load('pwd').getpwuid(number).pw_name!r} (uid {number})"
-    except KeyError:
+    except (KeyError, ImportError):
         return f"user {number}"
 
 
@@ -130,14 +133,11 @@ def _described(path: str) -> str:
         return "which cannot be looked at"
     owner: object = found.st_uid
     group: object = found.st_gid
-    try:
+    # An account that may not read Python's own files cannot load these.
+    with contextlib.suppress(KeyError, ImportError):
         owner = load("pwd").getpwuid(found.st_uid).pw_name
-    except KeyError:
-        pass
-    try:
+    with contextlib.suppress(KeyError, ImportError):
         group = load("grp").getgrgid(found.st_gid).gr_name
-    except KeyError:
-        pass
     return f"which is {stat.filemode(found.st_mode)}, of user {owner} and group {group}"
 
 

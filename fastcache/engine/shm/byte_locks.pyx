@@ -307,7 +307,7 @@ def byte_locks_in(str path):
             if found is None:
                 mode = file_mode(os.path.dirname(path))
                 found = ByteLocks(path, os.open(path, FLAGS | os.O_CREAT, mode))
-                settle_mode(found.fd, mode)
+                settle_mode(found.file.fd, mode)
                 found.register()
         except OSError as error:
             raise system_error(error.errno, f"open {path!r}") from error
