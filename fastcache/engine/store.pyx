@@ -644,6 +644,10 @@ cdef class Store:
         """Keep all other threads from writing and from opening connections; returns whether that was possible."""
         return hold(self.database, timeout)
 
+    def held_by_thread(self):
+        """The same, whichever of its tasks has it."""
+        return self.database.writer_lock.held_by_thread()
+
     def held_by_me(self):
         """Whether this thread has the writer lock."""
         return self.database.writer_lock.held_by_me()
