@@ -160,7 +160,7 @@ class _Unfinished:
 
 
 def _lock_folder(folder: str) -> int:
-    """Lock a folder while the descriptor is open; -1 where there are no such locks. Raises OSError if another has it."""
+    """Lock a folder while the descriptor is open; -1 where there are no such locks. Raises OSError if it is locked."""
     try:
         fcntl = load("fcntl")
     except ImportError:
@@ -269,7 +269,7 @@ class _Files:
         self.lost: list[int] = []
 
     def copy(self, rows: list[tuple[Any, ...]]) -> list[int]:
-        """Copy those that these rows name, and that are not there yet; returns the rows whose files are not to be had."""
+        """Copy those that these rows name, and that are not there yet; returns the rows whose files are missing."""
         self.lost = []
         for row, name, size in rows:
             if name in self._copied:

@@ -40,6 +40,7 @@ from tests.contract.files import (
     LinkContract,
     TransactionRoomContract,
 )
+from tests.contract.journal import JournalContract, SmallLogContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
 from tests.contract.locks import LocksContract
@@ -398,4 +399,12 @@ class TestBackup(IsCache, BackupContract):
 
 
 class TestCacheBackup(IsCache, CacheBackupContract):
+    pass
+
+
+class TestJournal(IsCache, JournalContract):
+    pass
+
+
+class TestSmallLog(IsCache, SmallLogContract):
     pass

@@ -16,6 +16,7 @@ from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.files import FolderContract
+from tests.contract.journal import JournalContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
 from tests.contract.locks import LocksContract
@@ -227,4 +228,8 @@ class TestFolders(IsIndex, FolderContract):
 
 
 class TestBackup(IsIndex, BackupContract):
+    pass
+
+
+class TestJournal(IsIndex, JournalContract):
     pass

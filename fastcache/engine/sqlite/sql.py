@@ -61,6 +61,8 @@ START_OVER = """
     INSERT INTO meta (name, value) VALUES ('restarts', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
 """
 
+KEEP_WAL = "PRAGMA journal_size_limit = {}"
+
 PAGE_CACHE_KIB = 16384
 PAGE_CACHE = "PRAGMA cache_size = -{}"
 # Each connection, when opened.
@@ -73,7 +75,7 @@ PRAGMAS = (
     # What is read without a lock (read_lock.pxd) must not change under SQLite's hands.
     "PRAGMA mmap_size = 0",
     PAGE_CACHE.format(PAGE_CACHE_KIB),
-    f"PRAGMA journal_size_limit = {LARGEST_WAL}",
+    KEEP_WAL.format(LARGEST_WAL),
 )
 # Lets a repair read a file that is shorter than its header says.
 LENIENT = "PRAGMA writable_schema = ON"
