@@ -54,6 +54,7 @@ from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
 from tests.contract.trust import CacheTrustContract, TrustContract
+from tests.contract.undecodable import UndecodableContract
 from tests.contract.values import HugeValueContract, ValueContract
 from tests.contract.waiting import WaitingContract
 from tests.contract.write_behind import WriteBehindContract
@@ -144,6 +145,10 @@ class TestValues(IsCache, ValueContract):
 
 
 class TestHugeValues(IsCache, HugeValueContract):
+    pass
+
+
+class TestUndecodable(IsCache, UndecodableContract):
     pass
 
 

@@ -16,6 +16,7 @@ from tests.contract.memoize import MemoizeContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
 from tests.contract.store import StoreContract
+from tests.contract.undecodable import UndecodableContract
 from tests.together import together
 
 
@@ -90,6 +91,14 @@ class TestBulkWithExpiry(IsFanoutCache, CacheBulkContract):
 class TestMemoize(IsFanoutCache, MemoizeContract):
     # It begins a transaction without a key.
     test_inside_a_transaction_nobody_is_waited_for = None
+
+
+class TestUndecodable(IsFanoutCache, UndecodableContract):
+    pass
+
+
+class TestUndecodableOfAnIndex(IsFanoutIndex, UndecodableContract):
+    pass
 
 
 class TestLocks(IsFanoutCache, StoreContract):

@@ -30,6 +30,7 @@ from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract, in_order
 from tests.contract.transactions import TransactionContract
 from tests.contract.trust import TrustContract
+from tests.contract.undecodable import UndecodableContract
 from tests.contract.values import ValueContract
 
 
@@ -86,6 +87,10 @@ class TestKeys(IsIndex, KeyContract):
 
 
 class TestValues(IsIndex, ValueContract):
+    pass
+
+
+class TestUndecodable(IsIndex, UndecodableContract):
     pass
 
 

@@ -26,7 +26,7 @@ class CacheMapping(StoreMapping):
         key: Any,
         default: Any = None,
         *,
-        copy: bool = False,
+        copy: bool = True,
         buffer: bool = False,
         expire_time: bool = False,
         tag: bool = False,
@@ -44,6 +44,7 @@ class CacheMapping(StoreMapping):
         *,
         expire: _Expire = None,
         tag: Any = None,
+        timeout: float | None = None,
     ) -> Any: ...
     def touch(self, key: Any, expire: _Expire = None) -> bool: ...
     def expire(self) -> int: ...

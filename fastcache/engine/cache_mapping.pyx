@@ -15,12 +15,13 @@ _COUNTERS = ("hits", "misses", "memory_hits", "evictions", "expirations")
 cdef class CacheMapping(StoreMapping):
     """A StoreMapping with expiry, tags, a limit and statistics."""
 
-    def get(self, key, default=None, *, bint copy=False, bint buffer=False, bint expire_time=False, bint tag=False):
+    def get(self, key, default=None, *, bint copy=True, bint buffer=False, bint expire_time=False, bint tag=False):
         """The value of a key, or ``default``.
 
         Args:
-            copy: have numpy's arrays in memory of their own, which can be written to. Without it they cannot, and large
-                ones are a map of the file: they load when touched, and stay valid whatever becomes of the entry.
+            copy: whether numpy's arrays may be written to, which changes nothing that is stored. Large ones are a map of the
+                file either way: they load when touched, take memory of their own where they are written to, and stay valid
+                whatever becomes of the entry. With False, arrays cannot be written to, and small ones are not copied either.
             buffer: return the stored bytes as a memoryview, without decoding them: those of a bytes, those of a str in
                 UTF-8, or what the serializer has made of the value.
             expire_time: return also when it expires: seconds since the epoch (float), or None for never.
@@ -37,7 +38,7 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.get("k"), cache.get("k", tag=True), cache.get("absent", 0)
         ('v', ('v', 'letters'), 0)
         """
-        if not (expire_time or tag or copy or buffer):
+        if copy and not (expire_time or tag or buffer):
             return self.fetch(key, default)
         return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, expire_time, tag)
 
@@ -108,19 +109,23 @@ cdef class CacheMapping(StoreMapping):
         """The value of a key; if it is absent, ``default`` is stored first."""
         return get_or_put(self.store_of(key), key, default, expire, tag)
 
-    def get_or_set(self, key, factory, *, expire=None, tag=None):
+    def get_or_set(self, key, factory, *, expire=None, tag=None, timeout=None):
         """The value of a key; if it is absent, what ``factory()`` returns is stored first.
 
         Of all threads and processes that ask for an absent key at the same time, one calls its factory; the others wait,
-        and get what it has stored. If it raises, or is killed, the next one calls its own. Who has waited for the cache's
-        ``timeout`` (the other one was stopped, hangs, or takes that long) calls its own, too, and so does at once whoever
-        would wait for itself, in however many processes, or is inside of ``transact``. If another one stores a value
-        meanwhile, that one is returned, so that all see the same.
+        and get what it has stored. If it raises, all who have waited for it call their own at once, side by side; if it is
+        killed or interrupted, the next one does. Who has waited for ``timeout`` seconds (the other one was stopped, hangs, or
+        takes that long) calls its own, too, and so does at once whoever would wait for itself, in however many processes, or is
+        inside of ``transact``. If another one stores a value meanwhile, that one is returned, so that all see the same. What is
+        stored but cannot be decoded here (its class has moved, say) counts as absent.
 
         Args:
             factory: called without arguments, and with no lock held. An exception of it goes to the caller alone. It may
                 ask for other keys; if it asks for this very one, its factory is called right away.
+            expire, tag: of what is stored, as in ``set``.
+            timeout: for how many seconds (int, float) to wait for another one that computes; None for the cache's.
         Raises:
+            ValueError: the timeout is negative.
             StorageError: the folder ``locks`` in the cache's directory, or a file in it, cannot be made.
 
         >>> from fastcache import Cache
@@ -128,7 +133,7 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.get_or_set("k", lambda: 6 * 7), cache.get_or_set("k", lambda: 0)
         (42, 42)
         """
-        return get_or_make(self, key, factory, expire, tag)
+        return get_or_make(self, key, factory, expire, tag, timeout)
 
     def touch(self, key, expire=None):
         """Give an entry a new expiry, counted from now, or none; returns whether there is one (bool)."""

@@ -9,7 +9,7 @@ cdef object MISSING = object()
 
 
 cdef object get_or_put(Store store, object key, object given, object expire, object tag):
-    """The value of a key; if absent, ``given`` is added first."""
+    """The value of a key; if absent, ``given`` is added first. What cannot be decoded is not absent: it is not what was given."""
     while True:
         found = store.fetch(key, MISSING)
         if found is not MISSING:
@@ -18,21 +18,21 @@ cdef object get_or_put(Store store, object key, object given, object expire, obj
             return given
 
 
-cdef object get_or_make(StoreMapping mapping, object key, object factory, object expire, object tag):
+cdef object get_or_make(StoreMapping mapping, object key, object factory, object expire, object tag, object timeout):
     """The value of a key; if absent, what ``factory`` returns is added first, by one caller at a time."""
     try:
         found = mapping.fetch(key, MISSING)
-    except UntrustedValueError:
+    except (UntrustedValueError, DecodeError):
         # Whoever put it there: it is of no use here, and can be made again.
         found = MISSING
     if found is not MISSING:
         return found
-    return _make_once(mapping, key, factory, expire, tag)
+    return _make_once(mapping, key, factory, expire, tag, timeout)
 
 
-def _make_once(StoreMapping mapping, key, factory, expire, tag):
+def _make_once(StoreMapping mapping, key, factory, expire, tag, timeout):
     """The same for a key that was found absent."""
-    return mapping._compute_once(key, lambda: put_made(mapping.store_of(key), key, factory, expire, tag))
+    return mapping._compute_once(key, lambda: put_made(mapping.store_of(key), key, factory, expire, tag), timeout)
 
 
 cdef object put_made(Store store, object key, object factory, object expire, object tag):
@@ -42,7 +42,7 @@ cdef object put_made(Store store, object key, object factory, object expire, obj
     while not store.put(key, value, expiry(store.database, expire), tag, True):
         try:
             found = store.fetch(key, MISSING)
-        except UntrustedValueError:
+        except (UntrustedValueError, DecodeError):
             store.put(key, value, expiry(store.database, expire), tag, False)
             return value
         if found is not MISSING:

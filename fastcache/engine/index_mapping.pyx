@@ -13,9 +13,9 @@ cdef object MISSING = object()
 cdef class IndexMapping(StoreMapping):
     """A StoreMapping without expiry and tags."""
 
-    def get(self, key, default=None, *, bint copy=False, bint buffer=False):
+    def get(self, key, default=None, *, bint copy=True, bint buffer=False):
         """The value of a key, or ``default``; for ``copy`` and ``buffer`` see Cache.get."""
-        if not (copy or buffer):
+        if copy and not buffer:
             return self.fetch(key, default)
         return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, False, False)
 
@@ -53,6 +53,6 @@ cdef class IndexMapping(StoreMapping):
         """The value of a key; if it is absent, ``default`` is stored first."""
         return get_or_put(self.store_of(key), key, default, None, None)
 
-    def get_or_set(self, key, factory):
+    def get_or_set(self, key, factory, *, timeout=None):
         """The value of a key; if it is absent, what ``factory()`` returns is stored first. See Cache.get_or_set."""
-        return get_or_make(self, key, factory, None, None)
+        return get_or_make(self, key, factory, None, None, timeout)

@@ -16,7 +16,7 @@ from _collections_abc import Mapping, MutableMapping
 from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
 from fastcache.engine.shards cimport Shards
-from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE
+from fastcache.engine.entries.entry cimport BYTES, SHARED, VALUE
 from fastcache.engine.store cimport Store
 from fastcache.engine.database.transaction cimport Transaction
 
@@ -57,7 +57,7 @@ cdef class StoreMapping:
             load("fastcache.engine.temporary").remove_with(opened, self.store.directory)
             self.temporary = True
 
-    def _compute_once(self, key, compute):
+    def _compute_once(self, key, compute, timeout=None):
         """The value of a key that was found absent: what ``compute`` returns after it has stored it. A subclass sees to it that
         of all who miss it one computes (recipes.py)."""
         return compute()
@@ -126,32 +126,35 @@ cdef class StoreMapping:
         return next(iter(self), MISSING) is not MISSING
 
     def __iter__(self):
-        return self.walk(False, False)
+        return self.walk(False, False, "warn")
 
     def __reversed__(self):
-        return self.walk(False, True)
+        return self.walk(False, True, "warn")
 
-    cdef object walk(self, bint items, bint backward):
-        """Iterate over the keys, or the pairs, of one store after the other."""
+    cdef object walk(self, bint items, bint backward, object on_error):
+        """Iterate over the keys, or the pairs, of one store after the other; for ``on_error`` see ``items``."""
         cdef Store store
+        handler = load("fastcache.engine.undecodable").handler_of(self.directory, on_error)
         if self.stores.count > 1:
             # Where each ends is asked before the first begins: what is added meanwhile is met in none.
             stores = self.stores.all()
             return _walk_all(self.stores, [
-                store.items(backward) if items else store.keys(backward) for store in (reversed(stores) if backward else stores)])
+                store.items(backward, handler) if items else store.keys(backward, handler) for store in (reversed(stores) if backward else stores)])
         store = self.store
-        return store.items(backward) if items else store.keys(backward)
+        return store.items(backward, handler) if items else store.keys(backward, handler)
 
-    def _pairs(self, bint backward):
+    def _pairs(self, bint backward, on_error="raise"):
         """Iterate over the (key, value) pairs, for views.py."""
-        return self.walk(True, backward)
+        return self.walk(True, backward, on_error)
 
     def __eq__(self, other):
         if other is self:
             return True
         if not isinstance(other, Mapping):
             return NotImplemented
-        return dict(self.items()) == dict(other.items())
+        # What cannot be decoded is not known to be equal.
+        return dict(self.items(on_error="raise")) == dict(
+            other.items(on_error="raise") if isinstance(other, StoreMapping) else other.items())
 
     __hash__ = None
 
@@ -159,13 +162,26 @@ cdef class StoreMapping:
         """A view of the keys in order of insertion."""
         return load("fastcache.engine.views").KeysOfStore(self)
 
-    def values(self):
-        """A view of the values in order of insertion."""
-        return load("fastcache.engine.views").ValuesOfStore(self)
+    def values(self, on_error="warn"):
+        """A view of the values in order of insertion; for ``on_error`` see ``items``."""
+        return load("fastcache.engine.views").ValuesOfStore(self, on_error)
 
-    def items(self):
-        """A view of the (key, value) pairs in order of insertion."""
-        return load("fastcache.engine.views").ItemsOfStore(self)
+    def items(self, on_error="warn"):
+        """A view of the (key, value) pairs in order of insertion.
+
+        Args:
+            on_error: what iterating does with an entry that cannot be decoded here (its class has moved, say, or it is not
+                trusted): "warn" leaves it out, and the first one is logged, as a warning of the logger "fastcache"; "skip"
+                leaves it out; "raise" raises the DecodeError or UntrustedValueError. A callable is called with the key
+                (None if that cannot be decoded) and the error; the entry is left out, unless it raises.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     cache["a"] = 1
+        ...     list(cache.items()), list(cache.items(on_error=print))
+        ([('a', 1)], [('a', 1)])
+        """
+        return load("fastcache.engine.views").ItemsOfStore(self, on_error)
 
     def update(self, other=(), /, **items):
         """Store all items of a mapping, of an iterable of pairs, and of the keywords.
@@ -234,11 +250,12 @@ cdef class StoreMapping:
         """Subtract ``delta`` from the int of a key; see ``incr``."""
         return self.store_of(key).increment(key, -delta, default)
 
-    def get_many(self, keys):
+    def get_many(self, keys, on_error="warn"):
         """The values of many keys, as a dict; those that are absent are left out. All are of one moment.
 
         Args:
             keys: any iterable of keys.
+            on_error: what is done about an entry that cannot be decoded; see ``items``.
         Raises:
             TypeError, ValueError: one of them cannot be a key; the message says which.
 
@@ -248,7 +265,7 @@ cdef class StoreMapping:
         ...     cache.get_many(["a", "b", "c"])
         {'a': 1, 'b': 2}
         """
-        return get_many(self.stores, keys)
+        return get_many(self.stores, keys, load("fastcache.engine.undecodable").handler_of(self.directory, on_error))
 
     def delete_many(self, keys):
         """Remove the entries of many keys, in one transaction; returns how many there were (int).
@@ -392,10 +409,8 @@ def _schedule(store, seconds):
     return load("fastcache.runtime.background").schedule(store, seconds)
 
 
-cdef ReadMode wanted(bint copy, bint buffer) except? VALUE:
-    if copy and buffer:
-        raise TypeError("copy and buffer exclude each other")
-    return BYTES if buffer else COPY if copy else VALUE
+cdef ReadMode wanted(bint copy, bint buffer) noexcept:
+    return BYTES if buffer else VALUE if copy else SHARED
 
 
 cdef object with_extras(Entry entry, object default, bint expire_time, bint tag):

@@ -20,7 +20,7 @@ from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.database.blocks cimport enter, leave
-from fastcache.engine.database.closing cimport close, close_if_idle
+from fastcache.engine.database.closing cimport close, close_if_idle, finish
 from fastcache.engine.database.forking cimport after_fork_in_child, drop_inherited, hold, quiesce, resume
 from fastcache.engine.codecs.keys cimport decode_key, encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
@@ -533,13 +533,13 @@ cdef class Store:
         """Bytes of the database file and of the value files, the WAL aside."""
         return scalar(self.database, sql.VOLUME, ())
 
-    def keys(self, bint backward=False):
+    def keys(self, bint backward=False, on_error=None):
         """Iterate over the live keys that there are now, in order of insertion."""
-        return walk_keys(self.database, self.serializer, newest(self.database), backward, self)
+        return walk_keys(self.database, self.serializer, newest(self.database), backward, self, on_error)
 
-    def items(self, bint backward=False):
+    def items(self, bint backward=False, on_error=None):
         """Iterate over the live keys and values that there are now, in order of insertion."""
-        return walk_items(self.database, self.reads, newest(self.database), backward, self)
+        return walk_items(self.database, self.reads, newest(self.database), backward, self, on_error)
 
     def take_end(self, bint last):
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
@@ -581,12 +581,12 @@ cdef class Store:
         """Do what there is to do beside the callers; returns in how many seconds (float) there will be more, or None.
 
         Called by maintenance alone. An error is raised when all the rest is done."""
-        self.database.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
+        self.database.hurried_thread = <unsigned long>PyThread_get_thread_ident()
         try:
             return maintain(
                 self.database, self.flusher, self.checkpoints, self.space, self.leftovers, self.expiry, self.evictor)
         finally:
-            self.database.maintenance_thread = 0
+            self.database.hurried_thread = 0
 
     def flush(self):
         """Write what write-behind has put off."""
@@ -604,9 +604,14 @@ cdef class Store:
         close(self.database)
         self.evictor.notify(self.database)
 
-    def close_if_idle(self, patience=None):
-        """Close, unless a thread has the writer lock; if something waits to be written, unless it has it for so many seconds."""
-        close_if_idle(self.database, patience)
+    def close_if_idle(self):
+        """Close, unless a thread has the writer lock; what waits to be written is of no use any more."""
+        close_if_idle(self.database)
+
+    def finish(self, patience):
+        """At the exit: write what waits, and close the connections until somebody still needs one; a thread that has the writer
+        lock is waited for for so many seconds."""
+        finish(self.database, patience)
 
     # -- forks (database/forks.py) ------------------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-from _thread import get_ident
 from math import log
 from random import random
 from time import monotonic
@@ -26,9 +25,10 @@ from fastcache.engine.mapping import is_inside, now_of
 from fastcache.memoize.calls import ABSENT, NO_DEFAULT, BoundCall, CacheInfo, Call, quicken
 from fastcache.memoize.code_hash import fingerprint
 from fastcache.memoize.content_hash import NoContentError, digest
+from fastcache.runtime.greenlets import identity
 from fastcache.runtime.imports import load, warn
 from fastcache.sync.flights import Ending, Flight
-from fastcache.sync.single_flight import number_of, single_flight_of
+from fastcache.sync.single_flight import check_timeout, number_of, single_flight_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Memoized(Call[_P, _R]):
 
     def __init__(self, cache: StoreMapping, function: Callable[_P, _R], how: dict[str, Any], **parameters: Any) -> None:
         version_aware: bool = parameters.pop("version_aware")
+        # For how many seconds to wait for others that compute; None for the cache's timeout.
+        self._timeout: float | None = parameters.pop("timeout")
         opening: str = parameters.pop("opening")
         super().__init__(cache, function, opening=None if version_aware else opening, **parameters)
         functools.update_wrapper(self, function)
@@ -115,7 +117,7 @@ class Memoized(Call[_P, _R]):
             made = True
             return self.make(key, args, kwargs)
 
-        found = self.cache._compute_once(key, make)
+        found = self.cache._compute_once(key, make, self._timeout)
         self.count(made)
         return found
 
@@ -199,8 +201,9 @@ class MemoizedCoroutine(Memoized[_P, _R]):
             # Others cannot store before this transaction ends.
             found = await make()
         else:
+            patience = self.cache.timeout if self._timeout is None else self._timeout
             found = await self.flights().run_async(
-                self.number_of(key), lambda absent: find_again(self.cache, key, absent), make, self.cache.timeout
+                self.number_of(key), lambda absent: find_again(self.cache, key, absent), make, patience
             )
         self.count(made)
         return found
@@ -304,7 +307,7 @@ class EarlyMemoized(Memoized[_P, _R]):
 
         def renew() -> None:
             try:
-                flight.thread = get_ident()
+                flight.thread = identity()
                 context.run(flights.lead, flight, lambda: self.make(*call))
             except Exception as error:
                 self.report(error)
@@ -382,13 +385,15 @@ def memoize(
     name: str | None,
     ignore: _Ignore,
     version_aware: bool,
+    timeout: float | None,
     **how: Any,
 ) -> Any:
     """A function, or static or class method, whose results are in a cache; see Cache.memoize."""
 
     def wrap(given: Callable[..., Any]) -> Memoized[..., Any]:
         kind = MemoizedCoroutine if inspect.iscoroutinefunction(given) else Memoized
-        return kind(cache, given, how, **_parameters(given, "", typed, name, ignore, version_aware))
+        parameters = _parameters(given, "", typed, name, ignore, version_aware, timeout)
+        return kind(cache, given, how, **parameters)
 
     return _wrapped(function, wrap)
 
@@ -404,6 +409,7 @@ def memoize_stampede(
     name: str | None,
     ignore: _Ignore,
     version_aware: bool,
+    timeout: float | None,
 ) -> Any:
     """The same, renewed early; see Cache.memoize_stampede."""
     seconds = expire if isinstance(expire, (int, float)) else expire.total_seconds()
@@ -412,7 +418,7 @@ def memoize_stampede(
 
     def wrap(given: Callable[..., Any]) -> Memoized[..., Any]:
         kind = EarlyMemoizedCoroutine if inspect.iscoroutinefunction(given) else EarlyMemoized
-        parameters = _parameters(given, " stampede", typed, name, ignore, version_aware)
+        parameters = _parameters(given, " stampede", typed, name, ignore, version_aware, timeout)
         return kind(cache, given, {"expire": expire, "tag": tag}, expire=seconds, beta=beta, **parameters)
 
     return _wrapped(function, wrap)
@@ -429,7 +435,13 @@ def _wrapped(function: Any, wrap: Callable[[Callable[..., Any]], Memoized[..., A
 
 
 def _parameters(  # noqa: PLR0917
-    function: Any, marks: str, typed: bool, name: str | None, ignore: _Ignore, version_aware: bool
+    function: Any,
+    marks: str,
+    typed: bool,
+    name: str | None,
+    ignore: _Ignore,
+    version_aware: bool,
+    timeout: float | None,
 ) -> dict[str, Any]:
     """What a Call has to know of a function."""
     signature = _signature(function)
@@ -451,6 +463,7 @@ def _parameters(  # noqa: PLR0917
         "ignored": ignored,
         "typed": typed,
         "version_aware": version_aware,
+        "timeout": None if timeout is None else check_timeout(timeout),
         "opening": f"{_name(function, name)}{_spelled(signature)}{marks}",
     }
 

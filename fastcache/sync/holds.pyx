@@ -17,7 +17,6 @@ Python (locks.py, records.py) is called from here, and may be interrupted anywhe
 
 import math
 import os
-from _thread import _local
 from itertools import count
 from time import monotonic
 
@@ -28,7 +27,8 @@ from fastcache.engine.shm.byte_locks cimport ByteLocks
 from fastcache.engine.mapping cimport StoreMapping
 
 from fastcache.engine.shm import byte_locks
-from fastcache.runtime import fork
+from fastcache.runtime import fork, greenlets
+from fastcache.runtime.imports import load
 from fastcache.errors import ClosedError, LockError, Timeout
 
 # How much earlier than asked for the system may end a wait, in seconds.
@@ -38,16 +38,40 @@ FIRST_TOKEN = byte_locks.NUMBERS // 2
 """Tokens are the upper half of the byte locks; the lower half is for computing once."""
 
 
-class Thread(_local):
-    """A number for each thread, which no other ever has."""
+class Thread(greenlets.unpatched("_thread", "_local")):
+    """A number for each thread of the system, which no other ever has."""
 
     def __init__(self):
         self.number = next(threads)
 
 
+cdef class Threads:
+    """The number of the thread, or greenlet, that runs."""
+
+    cdef object thread
+    # Those of greenlets, once there are any.
+    cdef object greenlets
+
+    def __cinit__(self):
+        self.thread = Thread()
+
+    @property
+    def number(self):
+        """It (int); no other ever has it."""
+        greenlet = greenlets.current()
+        if greenlet is None:
+            return self.thread.number
+        if self.greenlets is None:
+            self.greenlets = load("weakref").WeakKeyDictionary()
+        number = self.greenlets.get(greenlet)
+        if number is None:
+            number = self.greenlets.setdefault(greenlet, next(threads))
+        return number
+
+
 cdef object threads = count(1)
 cdef object tokens
-cdef object current
+cdef Threads current
 
 
 def begin():
@@ -55,7 +79,7 @@ def begin():
     global tokens, current
     # Consecutive, for the system keeps neighbouring locks as one; and far from where they end.
     tokens = count(FIRST_TOKEN + (int.from_bytes(os.urandom(8), "big") >> 4))
-    current = Thread()
+    current = Threads()
 
 
 begin()
@@ -220,6 +244,7 @@ cdef class Handle:
     cdef object __weakref__
     cdef readonly StoreMapping _cache
     cdef readonly object _expire
+    cdef readonly object _timeout
     cdef readonly object _key
     # Whether a thread that holds it may acquire it again, through any handle of the name.
     cdef bint reentrant
@@ -231,8 +256,9 @@ cdef class Handle:
         self.own = []
         self.entered = []
 
-    def _begin(self, StoreMapping cache not None, key, expire, bint reentrant):
+    def _begin(self, StoreMapping cache not None, key, expire, timeout, bint reentrant):
         """Called once, by the subclass's ``__init__``."""
+        self._timeout = timeout
         self._cache = cache
         self._key = key
         self._expire = expire
@@ -309,7 +335,8 @@ cdef class Handle:
 
         Args:
             blocking: whether to wait for it.
-            timeout: for how many seconds (int, float) at most; None or -1 for however long it takes.
+            timeout: for how many seconds (int, float) at most; -1 for however long it takes, None for as long as it was made
+                for.
 
         Returns:
             Whether it was acquired; without a timeout, waiting ends in no other way.
@@ -319,7 +346,7 @@ cdef class Handle:
             Timeout: the lock may be free, but another process kept its records locked for the cache's ``timeout``.
             ClosedError: the cache is closed, or was closed meanwhile.
         """
-        cdef double patience = seconds_to_wait(blocking, timeout)
+        cdef double patience = seconds_to_wait(blocking, self._timeout if timeout is None and blocking else timeout)
         return self.take(self._open(), blocking, monotonic() + patience) is not None
 
     cdef Hold take(self, Holds holds, bint blocking, double until):
@@ -399,7 +426,10 @@ cdef class Handle:
 
     def __enter__(self):
         cdef Holds holds = self._open()
-        cdef Hold hold = self.take(holds, True, math.inf)
+        cdef Hold hold = self.take(
+            holds, True, math.inf if self._timeout is None else monotonic() + <double>self._timeout)
+        if hold is None:
+            raise Timeout(f"the {self._key[0]} was not free within the {self._timeout:g} s that it was waited for")
         try:
             self.entered.append((hold, holds))
         except MemoryError:

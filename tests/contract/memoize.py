@@ -657,24 +657,124 @@ class MemoizeContract(StoreContract):
         assert together(*[lambda each=each: each.get_or_set("key", compute) for each in (store, *others)]) == [5] * 4
         assert len(calls) == 1
 
-    def test_if_it_raises_the_next_one_computes(self, store):
+    @pytest.mark.parametrize("how", ["memoize", "get_or_set"])
+    def test_if_it_raises_all_who_have_waited_compute_at_once(self, open_store, how):
+        # None of these ends because it has waited long enough.
+        store = open_store(timeout=10_000)
+        meeting, calls = threading.Barrier(7), []
+
+        def compute():
+            calls.append(1)
+            if len(calls) == 1:
+                while not self.wait_for_others(7):
+                    time.sleep(0.01)
+            else:
+                # One after the other they would never meet.
+                meeting.wait(PATIENCE_SECONDS)
+            raise ZeroDivisionError
+
+        memoized = store.memoize(name="compute")(compute)
+
+        def ask():
+            try:
+                return memoized() if how == "memoize" else store.get_or_set("key", compute)
+            except ZeroDivisionError:
+                return "raised"
+
+        assert self.ask_in_threads(ask) == ["raised"] * 8
+        assert len(calls) == 8
+        assert not single_flight_of(store.directory).active
+
+    def wait_for_others(self, count):
+        """Whether so many threads of this process wait for a computation."""
+        tops = [frame.f_code for frame in sys._current_frames().values()]
+        return sum(code.co_name == "run" and "single_flight" in code.co_filename for code in tops) == count
+
+    def test_if_it_raises_one_who_comes_later_computes_alone(self, store):
         calls = []
 
         def compute():
             calls.append(1)
-            time.sleep(0.02)
-            if len(calls) < 3:
+            if len(calls) == 1:
                 raise ZeroDivisionError
             return 5
 
-        def ask():
-            try:
-                return store.get_or_set("key", compute)
-            except ZeroDivisionError:
-                return "raised"
+        with pytest.raises(ZeroDivisionError):
+            store.get_or_set("key", compute)
+        assert store.get_or_set("key", compute) == 5
+        assert len(calls) == 2
 
-        assert sorted(map(str, self.ask_in_threads(ask))) == ["5"] * 6 + ["raised"] * 2
-        assert len(calls) == 3
+    def test_in_other_processes_too_all_compute_at_once_if_it_raises(self, directory, start, tmp_path):
+        processes = [start("fail_together", self.kind, str(directory), str(tmp_path), 4) for _ in range(4)]
+        first = None
+        for process in processes:
+            assert process.hear() == "ready"
+            process.tell()
+            if first is None:
+                first = process
+                assert process.hear() == "computing"
+        # For the others to be waiting.
+        time.sleep(1)
+        first.tell()
+        assert [process.finish() for process in processes] == ["raised"] * 4
+
+    def test_of_tasks_too_all_compute_at_once_if_it_raises(self, open_store):
+        store = open_store(timeout=10_000)
+        calls, going_on = [], asyncio.Event()
+
+        @store.memoize(name="compute")
+        async def compute():
+            calls.append(1)
+            if len(calls) == 1:
+                await asyncio.sleep(0.05)
+            elif len(calls) == 8:
+                going_on.set()
+            else:
+                await asyncio.wait_for(going_on.wait(), PATIENCE_SECONDS)
+            raise ZeroDivisionError
+
+        async def run():
+            return await asyncio.gather(*[compute() for _ in range(8)], return_exceptions=True)
+
+        assert [type(each) for each in asyncio.run(run())] == [ZeroDivisionError] * 8
+        assert len(calls) == 8
+
+    @pytest.mark.parametrize("how", ["memoize", "get_or_set", "task"])
+    def test_a_call_has_a_timeout_of_its_own(self, store, how):
+        computing, going_on = threading.Event(), threading.Event()
+
+        def hang():
+            computing.set()
+            going_on.wait(PATIENCE_SECONDS)
+            return "late"
+
+        key = store.memoize(name="f")(hang).cache_key()
+        hanging = threading.Thread(target=store.get_or_set, args=(key, hang))
+        hanging.start()
+        assert computing.wait(PATIENCE_SECONDS)
+
+        async def soon():
+            return "soon"
+
+        try:
+            if how == "memoize":
+                assert store.memoize(name="f", timeout=0.05)(lambda: "soon")() == "soon"
+            elif how == "get_or_set":
+                assert store.get_or_set(key, lambda: "soon", timeout=0) == "soon"
+            else:
+                assert asyncio.run(store.memoize(name="f", timeout=0.05)(soon)()) == "soon"
+        finally:
+            going_on.set()
+            hanging.join(PATIENCE_SECONDS)
+
+    @pytest.mark.parametrize("timeout", [-1, "1", True, float("nan")])
+    def test_a_timeout_that_makes_no_sense_is_refused(self, store, timeout):
+        for ask in (
+            lambda: store.memoize(timeout=timeout)(plain),
+            lambda: store.get_or_set("key", lambda: 1, timeout=timeout),
+        ):
+            with pytest.raises((TypeError, ValueError), match="timeout"):
+                ask()
 
     def test_a_factory_may_ask_for_its_own_key(self, store):
         def compute(depth=3):

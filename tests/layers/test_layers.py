@@ -104,6 +104,7 @@ UNKNOWN = {"engine.codecs.compression": "one of three libraries, each named in i
 # Who has the process call something at a fork, or at its end.
 HOOKS = {
     "runtime.fork": "for all others, in phases",
+    "runtime.afterwards": "removes what finalizers of globals may still use",
     "engine.database.writer_lock": "counts forks that Python does not know of",
     "engine.sqlite.locks_of_files": "a child closes the descriptions that lock, whoever has forked",
     "engine.shm.byte_locks": "the same",

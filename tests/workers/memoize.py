@@ -155,3 +155,30 @@ def renew_early(kind, directory, calls):
         go_on.set()
         while any(thread.name == "fastcache-renewal" for thread in threading.enumerate()):
             time.sleep(0.001)
+
+
+@command
+def fail_together(kind, directory, folder, count):
+    """At a message, ask for what fails; the first one says that it computes, and waits for a message, the others wait
+    for each other. Say what is raised."""
+
+    def compute():
+        try:
+            os.close(os.open(os.path.join(folder, "first"), os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            os.close(os.open(os.path.join(folder, f"other-{os.getpid()}"), os.O_CREAT | os.O_EXCL))
+            while sum(name.startswith("other-") for name in os.listdir(folder)) < count - 1:
+                time.sleep(0.01)
+        else:
+            say("computing")
+            hear()
+        raise ZeroDivisionError
+
+    # None of these ends because it has waited long enough.
+    with open_store(kind, directory, timeout=10_000) as store:
+        say("ready")
+        hear()
+        try:
+            say(store.get_or_set("key", compute))
+        except ZeroDivisionError:
+            say("raised")

@@ -4,4 +4,5 @@ from fastcache.engine.database.database cimport Database
 
 
 cdef int close(Database database) except -1
-cdef int close_if_idle(Database database, object patience) except -1
+cdef int close_if_idle(Database database) except -1
+cdef int finish(Database database, double patience) except -1

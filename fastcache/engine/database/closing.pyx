@@ -1,7 +1,8 @@
 # cython: nonecheck=True
-"""The end of a database's use: what is pending is written, and its connections are closed for good."""
+"""The end of a database's use: what is pending is written, and its connections are closed; for good, or at the exit of the
+process until somebody still needs one."""
 
-from fastcache.engine.database.database cimport CLOSED, CLOSING, OPEN, Participant, warn
+from fastcache.engine.database.database cimport CLOSED, CLOSING, FINISHING, Life, Participant, warn
 
 from fastcache.errors import CacheError, Timeout, TransactionError
 
@@ -13,6 +14,7 @@ cdef int close(Database database) except -1:
         TransactionError: this thread is inside a transaction.
         Timeout: another thread is inside one, for longer than ``timeout``.
     """
+    cdef Life before
     if database.life == CLOSED:
         return 0
     database.writer_lock.acquire(database.timeout)
@@ -21,11 +23,12 @@ cdef int close(Database database) except -1:
             raise TransactionError(
                 "a cache cannot be closed inside its own transaction, or by what interrupts one of its operations")
         # Nothing is put off any more, so that all of it is written.
+        before = database.life
         database.life = CLOSING
         try:
             database.flush()
         except BaseException:
-            database.life = OPEN
+            database.life = before
             raise
         shut(database)
     finally:
@@ -34,27 +37,41 @@ cdef int close(Database database) except -1:
     return 0
 
 
-cdef int close_if_idle(Database database, object patience) except -1:
-    """Close, unless a thread has the writer lock; if something waits to be written, unless it has it for so many seconds.
-
-    Without patience nobody minds what waits: a temporary directory is about to be removed."""
-    if database.life == CLOSED:
+cdef int close_if_idle(Database database) except -1:
+    """Close, unless a thread has the writer lock. Nobody minds what waits: a temporary directory is about to be removed."""
+    if database.life == CLOSED or not database.writer_lock.try_acquire():
         return 0
-    waits = patience is not None and has_waiting(database)
+    try:
+        if not database.depth and database.writer_lock.depth == 1:
+            shut(database)
+    finally:
+        database.writer_lock.release()
+    return 0
+
+
+cdef int finish(Database database, double patience) except -1:
+    """At the exit: put nothing off any more, write what waits, and close the connections, unless a thread has the writer lock; if
+    something waits, unless it has it for so many seconds.
+
+    Exit handlers that come after this, and finalizers, may still use the database, and open connections again."""
+    cdef bint waits
+    if database.life in (CLOSED, CLOSING):
+        return 0
+    database.life = FINISHING
+    waits = has_waiting(database)
     try:
         database.writer_lock.acquire(patience if waits else 0.0)
     except Timeout as error:
         if waits:
-            warn("%r is left open, and what waited to be written is lost: %s", database.directory, error)
+            warn("%r: what waited to be written is lost: %s", database.directory, error)
     else:
         try:
             if not database.depth and database.writer_lock.depth == 1:
-                database.life = CLOSING
                 try:
                     database.flush()
                 except (CacheError, OSError) as error:
-                    warn("%r is closed, and what waited to be written is lost: %s", database.directory, error)
-                shut(database)
+                    warn("%r: what waited to be written is lost: %s", database.directory, error)
+                database.drop_sessions(True)
         finally:
             database.writer_lock.release()
     return 0

@@ -16,8 +16,8 @@ cdef double TRASH_PERIOD
 
 
 cdef enum Life:
-    # While it is CLOSING, what is pending is written, and nothing is put off any more.
-    OPEN, CLOSING, CLOSED
+    # While it is CLOSING, what is pending is written, and nothing is put off any more; nor while the process is FINISHING.
+    OPEN, CLOSING, FINISHING, CLOSED
 
 
 cdef class Participant:
@@ -62,8 +62,8 @@ cdef class Database:
     cdef object keepalive
     # Whether a fork has come before what waited could be written.
     cdef bint flush_after_fork
-    # The thread that tends it just now; 0 if none does.
-    cdef unsigned long maintenance_thread
+    # The thread that tends it just now, or is about to fork, and must not wait for long; 0 if there is none.
+    cdef unsigned long hurried_thread
     # Whether another process has been in the way since the WAL last started over.
     cdef bint contended
     # Whether what is evicted goes into the WAL, too, so that it starts over twice as often.
@@ -126,7 +126,7 @@ cdef class Database:
     cdef BusyWait pause(self, BusyWait wait)
     cdef list read_rows(self, str text)
     cdef double patience(self) noexcept
-    cdef bint is_maintenance(self) noexcept
+    cdef bint is_hurried(self) noexcept
     cdef int yield_to_waiter(self) except -1
     cdef void clear_priority(self) noexcept
     cdef long long now(self) except? -1

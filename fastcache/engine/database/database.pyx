@@ -31,7 +31,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.opening cimport connect, initialize, make_directory, open_log, take_settings, use_wal
-from fastcache.engine.database.writer_lock cimport fork_count
+from fastcache.engine.database.writer_lock cimport fork_count, knows_greenlets
 from fastcache.engine.shm.change_log cimport (
     after_commit, announce, announce_nothing, before_commit, is_priority_requested, request_priority, settings_changed,
     settings_version, withdraw_priority)
@@ -454,7 +454,7 @@ cdef class Database:
                 self.patience(),
                 "waiting to use the cache", self.writer_lock.began if self.writer_lock.held_by_me() else 0.0)
         try:
-            wait.pause()
+            wait.pause(knows_greenlets())
         except BaseException:
             self.clear_priority()
             raise
@@ -477,11 +477,11 @@ cdef class Database:
 
     cdef double patience(self) noexcept:
         """For how long this thread waits for the writer lock, or for another process, in seconds."""
-        return min(self.timeout, MAINTENANCE_PATIENCE) if self.is_maintenance() else self.timeout
+        return min(self.timeout, MAINTENANCE_PATIENCE) if self.is_hurried() else self.timeout
 
-    cdef bint is_maintenance(self) noexcept:
-        """Whether this is the thread that tends this store, and others: it must not wait for long for one of them."""
-        return self.maintenance_thread != 0 and self.maintenance_thread == <unsigned long>PyThread_get_thread_ident()
+    cdef bint is_hurried(self) noexcept:
+        """Whether this thread must not wait for long: maintenance, which tends others, too, or one that is about to fork."""
+        return self.hurried_thread != 0 and self.hurried_thread == <unsigned long>PyThread_get_thread_ident()
 
     cdef int yield_to_waiter(self) except -1:
         """Before writing: let another process come first that has waited for too long."""

@@ -37,13 +37,13 @@ cdef int quiesce(Database database) except -1:
     for the end of the fork."""
     if database.life == CLOSED:
         return 0
-    database.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
+    database.hurried_thread = <unsigned long>PyThread_get_thread_ident()
     try:
         database.flush()
     except Timeout:
         database.flush_after_fork = True
     finally:
-        database.maintenance_thread = 0
+        database.hurried_thread = 0
         database.drop_sessions(False)
     return 0
 
@@ -103,7 +103,7 @@ cdef int after_fork_in_child(Database database) except -1:
     database.has_deferred = False
     if database.life == CLOSING:
         database.life = OPEN
-    database.maintenance_thread = 0
+    database.hurried_thread = 0
     database.created = []
     database.marks = []
     database.blocks = []

@@ -5,9 +5,9 @@ Blocks of a thread nest, and each is left on its own: what is committed or undon
 innermost block alone. A block that is left out of order takes those inside it with it.
 """
 
-from cpython.pythread cimport PyThread_get_thread_ident
-
 from fastcache.engine.database.blocks cimport enter, innermost_block, is_open, leave
+from fastcache.engine.database.writer_lock cimport identity, notice_greenlets
+
 from fastcache.errors import TransactionError
 
 
@@ -27,9 +27,10 @@ cdef class Transaction:
     def __enter__(self):
         if self.state != NEW:
             raise TransactionError("a transaction is used once: call transact() for each block")
+        notice_greenlets()
         enter(self.database)
         self.state = STARTED
-        self.thread = <unsigned long>PyThread_get_thread_ident()
+        self.thread = identity()
         self.block = innermost_block(self.database)
         return self
 
@@ -41,7 +42,7 @@ cdef class Transaction:
         """Leave the block, which may have failed."""
         if self.state != STARTED:
             raise TransactionError("this transaction has not begun, or has ended already")
-        if self.thread != <unsigned long>PyThread_get_thread_ident() or not self.database.writer_lock.held_by_me():
+        if self.thread != identity() or not self.database.writer_lock.held_by_me():
             if failed:
                 # Another thread, or a child forked inside the block, has nothing to undo: let the exception pass.
                 return 0

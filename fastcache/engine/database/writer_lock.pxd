@@ -2,7 +2,7 @@
 
 
 cdef class WriterLock:
-    # The thread that has it; 0 if none. One that it was handed to, and that has not woken yet, has it at depth 0.
+    # The thread that has it (its `identity`); 0 if none. One that it was handed to, and that has not woken yet, has it at depth 0.
     cdef unsigned long owner
     cdef int depth
     # When its owner began to wait for it, by time.monotonic; 0 if it did not have to.
@@ -23,6 +23,9 @@ cdef class WriterLock:
 
 
 cdef unsigned long fork_count() noexcept nogil
+cdef unsigned long identity() noexcept
+cdef int notice_greenlets() except -1
+cdef bint knows_greenlets() noexcept
 
 
 cdef class Waiter:

@@ -7,16 +7,21 @@ whoever comes first, unless the one that waits longest has waited for a millisec
 rule as the starvation mode of Go's sync.Mutex: https://go.dev/src/internal/sync/mutex.go.)
 
 Everything here is done with the GIL, which is why no lock guards it; it is given up in one place, while waiting.
+
+Greenlets (runtime/greenlets.py) share a thread of the system, and are threads of their own here: by `identity`, which asks for them
+once the program has loaded what makes them. One that waits lets the others go on, and looks again every few milliseconds.
 """
 
 import _thread
+import sys
 from time import monotonic
 
+from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.shm.wal_clock cimport seconds
 
-from fastcache.runtime import imports
+from fastcache.runtime import greenlets, imports
 from fastcache.errors import Timeout
 
 cdef extern from *:
@@ -35,6 +40,38 @@ cdef extern from *:
 
 if fastcache_count_forks():
     raise MemoryError("forks cannot be counted")
+
+# Whether there may be greenlets in this process.
+cdef bint has_greenlets = False
+# The naps of a greenlet that waits, in seconds: each twice as long as the one before.
+cdef double FIRST_NAP = 0.0005
+cdef double LONGEST_NAP = 0.01
+
+
+cdef int notice_greenlets() except -1:
+    """Look whether the program has loaded what makes greenlets: before a thread has or waits for a writer lock for long."""
+    global has_greenlets
+    if not has_greenlets and "greenlet" in sys.modules:
+        has_greenlets = True
+    return 0
+
+
+cdef bint knows_greenlets() noexcept:
+    """Whether greenlets are told apart, so that one of them may let others go on with something in hand."""
+    return has_greenlets
+
+
+cdef unsigned long identity() noexcept:
+    """A number of the thread or greenlet that runs."""
+    if not has_greenlets:
+        return <unsigned long>PyThread_get_thread_ident()
+    return greenlet_identity()
+
+
+cdef unsigned long greenlet_identity() noexcept:
+    greenlet = greenlets.current()
+    return <unsigned long>PyThread_get_thread_ident() if greenlet is None else <unsigned long><PyObject*>greenlet
+
 
 # After this time a waiter does not have to compete any more, in seconds.
 cdef double FAIR = 0.001
@@ -63,10 +100,11 @@ cdef class WriterLock:
     def __cinit__(self):
         self.waiters = []
         self.born = fork_count()
+        notice_greenlets()
 
     cdef int acquire(self, double timeout) except -1:
         """Have the writer lock, within ``timeout`` seconds."""
-        cdef unsigned long me = <unsigned long>PyThread_get_thread_ident()
+        cdef unsigned long me = identity()
         self.notice_fork()
         if self.owner == 0:
             self.owner = me
@@ -77,7 +115,7 @@ cdef class WriterLock:
         return 0
 
     cdef bint try_acquire(self) except -1:
-        cdef unsigned long me = <unsigned long>PyThread_get_thread_ident()
+        cdef unsigned long me = identity()
         self.notice_fork()
         if self.owner != 0 and self.owner != me:
             return False
@@ -114,20 +152,27 @@ cdef class WriterLock:
                 self.owner = 0
 
     cdef bint held_by_me(self) noexcept:
-        return self.owner != 0 and self.owner == <unsigned long>PyThread_get_thread_ident()
+        return self.owner != 0 and self.owner == identity()
 
     cdef int wait(self, unsigned long me, double timeout) except -1:
         cdef Waiter waiter = Waiter(me)
         cdef double left
+        cdef double nap = FIRST_NAP
+        sleep = greenlets.sleeper() if has_greenlets else None
         self.waiters.append(waiter)
         try:
             # A signal handler that runs meanwhile may wait, too, and get what was meant for us.
             while self.owner != 0 and self.owner != me:
                 left = waiter.since + timeout - monotonic()
-                if left <= 0.0:
+                # Whoever has it when the interpreter ends was stopped, and will not give it back.
+                if left <= 0.0 or sys.is_finalizing():
                     raise Timeout(
                         f"another thread of this process kept the cache locked for the whole timeout of {timeout:g} s")
-                waiter.lock.acquire(True, min(left, _thread.TIMEOUT_MAX))
+                if sleep is None:
+                    waiter.lock.acquire(True, min(left, _thread.TIMEOUT_MAX))
+                elif not waiter.lock.acquire(False):
+                    sleep(min(left, nap))
+                    nap = min(2.0 * nap, LONGEST_NAP)
             self.owner = me
             self.depth += 1
             self.began = waiter.since

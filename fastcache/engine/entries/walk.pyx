@@ -5,6 +5,9 @@ A walk reads a portion of rows at a time, each as it then is: what was deleted m
 as it is. **It ends where the table ended when it began**: `newest` says which row was the last one then, so that whoever adds
 entries while iterating does not meet them. (A row takes the number that follows the highest one there is: an entry that is added
 after the newest one was deleted may be met in its place, once.)
+
+What cannot be decoded is handed to ``on_error(key, error)``, the key None if it is the key that cannot, and left out; where there is
+no such function, the error is raised.
 """
 
 from fastcache.engine.codecs.keys cimport decode_key
@@ -15,6 +18,7 @@ from fastcache.engine.sqlite.cells cimport Cell
 
 from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.sqlite import sql
+from fastcache.errors import DecodeError, UntrustedValueError
 
 cdef extern from "<limits.h>":
     long long LLONG_MAX, LLONG_MIN
@@ -31,7 +35,7 @@ cdef long long newest(Database database) except? 0:
     return LLONG_MIN if found is None else found
 
 
-def walk_keys(Database database not None, serializer, long long end, bint backward, keepalive):
+def walk_keys(Database database not None, serializer, long long end, bint backward, keepalive, on_error):
     """Iterate over the live keys up to rowid ``end``; ``keepalive`` lives as long as the iterator."""
     cdef long long last = begin_at(end, backward)
     cdef int limit = SMALLEST_PORTION
@@ -39,13 +43,20 @@ def walk_keys(Database database not None, serializer, long long end, bint backwa
     while True:
         portion = scan(database, False, backward, &last, end, limit)
         for stored in portion:
-            yield decode_key(stored, serializer)
+            try:
+                key = decode_key(stored, serializer)
+            except (DecodeError, UntrustedValueError) as error:
+                if on_error is None:
+                    raise
+                on_error(None, error)
+                continue
+            yield key
         if len(portion) < limit:
             return
         limit = min(2 * limit, LARGEST_PORTION)
 
 
-def walk_items(Database database not None, Reads reads not None, long long end, bint backward, keepalive):
+def walk_items(Database database not None, Reads reads not None, long long end, bint backward, keepalive, on_error):
     """Iterate over the live keys and values likewise."""
     cdef long long last = begin_at(end, backward)
     cdef int limit = SMALLEST_PORTION
@@ -55,17 +66,24 @@ def walk_items(Database database not None, Reads reads not None, long long end, 
     while True:
         portion = scan(database, True, backward, &last, end, limit)
         for index in range(0, len(portion), 5):
-            key = decode_key(portion[index], reads.serializer)
+            key = None
             try:
-                value = reads.content.of_scanned(
-                    portion[index], portion[index + 1], portion[index + 2], portion[index + 3], portion[index + 4])
-            except MissingFileError:
-                # Replaced or deleted since the scan.
-                entry = reads.fetch_entry(database, key)
-                if entry is not None:
-                    yield key, entry.stored
-            else:
-                yield key, value
+                key = decode_key(portion[index], reads.serializer)
+                try:
+                    value = reads.content.of_scanned(
+                        portion[index], portion[index + 1], portion[index + 2], portion[index + 3], portion[index + 4])
+                except MissingFileError:
+                    # Replaced or deleted since the scan.
+                    entry = reads.fetch_entry(database, key)
+                    if entry is None:
+                        continue
+                    value = entry.stored
+            except (DecodeError, UntrustedValueError) as error:
+                if on_error is None:
+                    raise
+                on_error(key, error)
+                continue
+            yield key, value
         if len(portion) < 5 * limit:
             return
         limit = min(2 * limit, LARGEST_PORTION)

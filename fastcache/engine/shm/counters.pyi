@@ -1,0 +1,9 @@
+from typing import final
+
+from fastcache.engine.shm.eventcount import EventCount
+
+@final
+class Counters:
+    def __new__(cls, event_count: EventCount) -> Counters: ...
+    def read(self, number: int) -> int: ...
+    def advance(self, number: int) -> None: ...
