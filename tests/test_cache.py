@@ -40,6 +40,7 @@ from tests.contract.files import (
     LinkContract,
     TransactionRoomContract,
 )
+from tests.contract.full_disk import CacheFullDiskContract
 from tests.contract.journal import JournalContract, SmallLogContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
@@ -412,4 +413,8 @@ class TestJournal(IsCache, JournalContract):
 
 
 class TestSmallLog(IsCache, SmallLogContract):
+    pass
+
+
+class TestFullDisk(IsCache, CacheFullDiskContract):
     pass

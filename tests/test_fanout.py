@@ -9,6 +9,7 @@ from tests.contract.copying import CopyingContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
 from tests.contract.files import ShardLinkContract
+from tests.contract.full_disk import FullDiskContract
 from tests.contract.journal import JournalContract
 from tests.contract.lives import LivesContract
 from tests.contract.mapping import MappingContract
@@ -178,4 +179,8 @@ class TestBackupOfAnIndex(IsFanoutIndex, BackupContract):
 
 
 class TestJournal(IsFanoutCache, JournalContract):
+    pass
+
+
+class TestFullDisk(IsFanoutCache, FullDiskContract):
     pass

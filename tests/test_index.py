@@ -16,6 +16,7 @@ from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.files import FolderContract
+from tests.contract.full_disk import FullDiskContract
 from tests.contract.journal import JournalContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
@@ -237,4 +238,8 @@ class TestBackup(IsIndex, BackupContract):
 
 
 class TestJournal(IsIndex, JournalContract):
+    pass
+
+
+class TestFullDisk(IsIndex, FullDiskContract):
     pass

@@ -83,10 +83,9 @@ class CheckResult:
 
     def __str__(self) -> str:
         if self.ok:
-            slow = (
-                f", but slow: the journal mode is {self.journal_mode!r} instead of 'wal'; open it while nobody uses it"
-            )
-            return "ok" if self.journal_mode == "wal" else f"ok{slow}"
+            if self.journal_mode == "wal":
+                return "ok"
+            return f"ok, but slow: journal mode {self.journal_mode!r} instead of 'wal'; open it while nobody uses it"
         left = self.untrusted_entries + self.undecodable_entries
         repaired = ", repaired" + (f" but {left} of them" if left else "") if self.fixed else ""
         lines = [f"{len(self.details)} problem(s){repaired}"]

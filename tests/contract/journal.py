@@ -64,7 +64,7 @@ class JournalContract(StoreContract):
                     found = store.check()
                     assert found.ok
                     assert found.journal_mode == "delete"
-                    assert "journal mode is 'delete'" in str(found)
+                    assert "journal mode 'delete'" in str(found)
             for reader in readers:
                 reader.close()
         said = [record for record in caplog.records if "journal mode" in record.getMessage()]

@@ -18,6 +18,7 @@ from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.shm.wal_clock cimport Tick, is_backfilled, read, wal_frames
 from fastcache.engine.sqlite.connection cimport Connection
 
+from fastcache.engine.database import reserve
 from fastcache.engine.sqlite import sql
 from fastcache.errors import CacheError
 
@@ -35,6 +36,8 @@ SHORTENING_PERIOD = 1.0
 # What the WAL may take of a limit; and what it may take under any limit, in bytes: below, copying costs more than it gives.
 cdef int WAL_SHARE = 4
 cdef long long LEAST_WAL = 2 << 20
+# What it may take where the disk has little room.
+cdef long long SHORT_WAL = reserve.SIZE * 3 // 4
 # A frame: a page and its header, in bytes.
 cdef int FRAME = 4096 + 24
 
@@ -54,9 +57,26 @@ cdef class Checkpoints(Participant):
 
     cdef int keep_within(self, Database database, long long max_size) except -1:
         """Keep the WAL to its part of a limit; 0 for none."""
+        self.max_size = max_size
+        return self.keep_short(database)
+
+    cdef int look_at_disk(self, Database database) except -1:
+        """Keep the WAL shorter on a disk with little room: what is in it has to have room in the database, too, for anything to be
+        deleted when there is none left."""
+        try:
+            self.disk_is_short = reserve.room(database.directory) < LARGEST_WAL
+        except OSError:
+            # Of a directory that is gone others tell.
+            return 0
+        return self.keep_short(database)
+
+    cdef int keep_short(self, Database database) except -1:
+        """Have all that decides on the WAL's length follow from the limit and the disk."""
         cdef long long largest = LARGEST_WAL
-        if max_size:
-            largest = min(largest, max(LEAST_WAL, max_size // WAL_SHARE))
+        if self.max_size:
+            largest = min(largest, max(LEAST_WAL, self.max_size // WAL_SHARE))
+        if self.disk_is_short:
+            largest = min(largest, SHORT_WAL)
         if largest == self.largest_wal:
             return 0
         self.largest_wal = largest
@@ -98,6 +118,7 @@ cdef class Checkpoints(Participant):
             # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
             self.checkpoint_at = frames + self.checkpoint_frames
             self.checkpoint_due = True
+            self.look_at_disk(database)
             self.restart_due = frames >= (
                 self.contended_restart_frames if database.contended or database.fills_fast else self.restart_frames)
             call = True
