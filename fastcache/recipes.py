@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastcache.engine.computing import find_again
 from fastcache.engine.mapping import is_inside
+from fastcache.errors import DirectoryGoneError
 from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False
@@ -92,14 +93,19 @@ class Recipes(_Mapping):
 
     def _compute_once(self, key: Any, compute: Callable[[], Any], timeout: float | None = None) -> Any:
         """The value of a key that was found absent: what ``compute`` returns after it has stored it, or another has."""
-        patience = self.timeout if timeout is None else load("fastcache.sync.single_flight").check_timeout(timeout)
-        if is_inside(self, key):
-            # Others cannot store before this transaction ends.
-            return compute()
         single_flight = load("fastcache.sync.single_flight")
-        flights = self._single_flight
+        patience = self.timeout if timeout is None else single_flight.check_timeout(timeout)
+        flights = None
+        try:
+            # Else nobody stores here, or others cannot before this transaction ends.
+            if not (self.read_only or is_inside(self, key)):
+                flights = self._single_flight
+                if flights is None:
+                    flights = self._single_flight = single_flight.single_flight_of(self.directory)
+        except DirectoryGoneError:
+            pass
         if flights is None:
-            flights = self._single_flight = single_flight.single_flight_of(self.directory)
+            return compute()
         number = single_flight.number_of(key, self.serializer)
         return flights.run(number, lambda absent: find_again(self, key, absent), compute, patience)
 

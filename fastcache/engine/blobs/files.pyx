@@ -378,6 +378,15 @@ cdef class ValueFiles:
                 self.writers.claims = None
         return 0
 
+    cdef int leave(self) except -1:
+        """The directory is gone: what comes next is for the one that has come into its place, with another number."""
+        try:
+            self.give_number_back()
+        finally:
+            self.folders.close()
+            self.writers.claims = None
+        return 0
+
     cdef int after_fork_in_child(self) except -1:
         """In a child: the number is the parent's."""
         self.number = 0

@@ -121,6 +121,7 @@ cdef bint end_block(Database database, bint keep) except -1:
                 raise
         elif keep:
             try:
+                database.refuse_if_gone()
                 if database.vacuums:
                     vacuum_inside(database)
                 while session.commit.step(True) == STEP_BUSY:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from fastcache.engine.shm.sharing import file_mode, settle_mode
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -51,8 +53,10 @@ def keep(directory: str, settings: dict[str, Any], *, again: bool = False) -> bo
         if wanted < _LEAST:
             return True
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-        fd = os.open(path, flags, 0o600)
+        mode = file_mode(directory)
+        fd = os.open(path, flags, mode)
         try:
+            settle_mode(fd, mode)
             _occupy(fd, wanted)
         except OSError:
             os.unlink(path)

@@ -23,8 +23,9 @@ from _weakref import ref
 
 from fastcache.engine.descriptions cimport FASTCACHE_HAS_DESCRIPTIONS
 
+from fastcache.engine.shm.sharing import file_mode, make_folder, settle_mode
 from fastcache.runtime import fork
-from fastcache.errors import StorageError, system_error
+from fastcache.errors import DirectoryGoneError, StorageError, system_error
 
 cdef extern from *:
     """
@@ -304,7 +305,9 @@ def byte_locks_in(str path):
         try:
             found = known(path)
             if found is None:
-                found = ByteLocks(path, os.open(path, FLAGS | os.O_CREAT, 0o600))
+                mode = file_mode(os.path.dirname(path))
+                found = ByteLocks(path, os.open(path, FLAGS | os.O_CREAT, mode))
+                settle_mode(found.file.fd, mode)
                 found.register()
         except OSError as error:
             raise system_error(error.errno, f"open {path!r}") from error
@@ -321,10 +324,12 @@ def byte_locks_of(str directory):
     """
     folder = os.path.join(directory, "locks")
     try:
-        os.mkdir(folder, 0o700)
+        make_folder(folder)
     except FileExistsError:
         if os.path.islink(folder):
             raise StorageError(f"{folder!r} is a link, and has to be a folder; nothing is written behind it") from None
+    except FileNotFoundError as error:
+        raise DirectoryGoneError(f"{directory!r} is not there any more; nothing can be locked in it") from error
     except OSError as error:
         raise system_error(error.errno, f"make the folder {folder!r}") from error
     return byte_locks_in(os.path.join(folder, "alive"))
