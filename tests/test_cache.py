@@ -40,6 +40,8 @@ from tests.contract.files import (
     LinkContract,
     TransactionRoomContract,
 )
+from tests.contract.full_disk import CacheFullDiskContract
+from tests.contract.journal import JournalContract, SmallLogContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
 from tests.contract.locks import LocksContract
@@ -403,4 +405,16 @@ class TestBackup(IsCache, BackupContract):
 
 
 class TestCacheBackup(IsCache, CacheBackupContract):
+    pass
+
+
+class TestJournal(IsCache, JournalContract):
+    pass
+
+
+class TestSmallLog(IsCache, SmallLogContract):
+    pass
+
+
+class TestFullDisk(IsCache, CacheFullDiskContract):
     pass

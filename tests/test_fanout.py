@@ -9,6 +9,8 @@ from tests.contract.copying import CopyingContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
 from tests.contract.files import ShardLinkContract
+from tests.contract.full_disk import FullDiskContract
+from tests.contract.journal import JournalContract
 from tests.contract.lives import LivesContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memoize import MemoizeContract
@@ -174,3 +176,11 @@ class TestBackupOfAnIndex(IsFanoutIndex, BackupContract):
     test_while_processes_write_pairs_each_backup_has_both_of_a_pair_or_none = None
     test_a_backup_that_is_killed_is_none = None
     test_a_disk_that_gets_full_leaves_nothing_of_it = None
+
+
+class TestJournal(IsFanoutCache, JournalContract):
+    pass
+
+
+class TestFullDisk(IsFanoutCache, FullDiskContract):
+    pass

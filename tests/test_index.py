@@ -16,6 +16,8 @@ from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.files import FolderContract
+from tests.contract.full_disk import FullDiskContract
+from tests.contract.journal import JournalContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
 from tests.contract.locks import LocksContract
@@ -232,4 +234,12 @@ class TestFolders(IsIndex, FolderContract):
 
 
 class TestBackup(IsIndex, BackupContract):
+    pass
+
+
+class TestJournal(IsIndex, JournalContract):
+    pass
+
+
+class TestFullDisk(IsIndex, FullDiskContract):
     pass

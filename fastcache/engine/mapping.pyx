@@ -20,7 +20,7 @@ from fastcache.engine.entries.entry cimport BYTES, SHARED, VALUE
 from fastcache.engine.store cimport Store
 from fastcache.engine.database.transaction cimport Transaction
 
-from fastcache.errors import ClosedError
+from fastcache.errors import ClosedError, FullError
 from fastcache.runtime.imports import load
 
 cdef object MISSING = object()
@@ -284,7 +284,17 @@ cdef class StoreMapping:
         ...     cache.delete_many(["a", "c"]), list(cache)
         (1, ['b'])
         """
-        return delete_many(self.stores, keys)
+        try:
+            return delete_many(self.stores, keys)
+        except FullError:
+            # What is gone through only once is gone.
+            if iter(keys) is keys or not all([store.make_way() for store in self.stores.all()]):
+                raise
+        try:
+            return delete_many(self.stores, keys)
+        finally:
+            for store in self.stores.all():
+                store.end_way()
 
     def batch(self, max_items=1000, max_seconds=1.0):
         """A context manager for a stream of operations, which are committed many at a time.

@@ -8,6 +8,7 @@ from fastcache.engine.database.checkpoints cimport SHORTENING_PERIOD
 from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE
 from fastcache.engine.database.trash cimport empty_trash
 
+from fastcache.engine.database import reserve
 from fastcache.errors import CacheError, ClosedError, Timeout
 
 cdef extern from "<math.h>":
@@ -36,6 +37,8 @@ cdef object maintain(
         if checkpoints.checkpoint_due:
             checkpoints.checkpoint_due = False
             checkpoints.checkpoint_beside(database)
+        if checkpoints.lacks_reserve:
+            checkpoints.lacks_reserve = reserve.keep(database.directory, database.settings)
         if checkpoints.shorten_wal(database):
             soonest = min(soonest, SHORTENING_PERIOD)
         space.maintain(database)

@@ -99,6 +99,8 @@ cdef class Database:
     cdef tuple participants
     cdef bint has_write_behind
     cdef bint has_deferred
+    # Whether transactions give back what they free, before they commit (full_disk.pyx).
+    cdef bint vacuums
 
     # The open transaction: how deep, what begins where. While any is `entering`, nothing is put off past it.
     cdef int depth

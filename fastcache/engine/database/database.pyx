@@ -41,12 +41,12 @@ from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
 from fastcache.engine.sqlite.fork_safety cimport end_free_call, try_begin_free_call, wait_for_fork
 
-from fastcache.engine.database import reading
+from fastcache.engine.database import reading, reserve
 from fastcache.engine.shm import change_log
 from fastcache.engine.sqlite import sql
 from fastcache.errors import (
-    CacheError, ClosedError, DirectoryGoneError, FormatError, NotACacheError, OpenError, ReadOnlyError, StorageError, Timeout,
-    TransactionError)
+    CacheError, ClosedError, DirectoryGoneError, FormatError, FullError, NotACacheError, OpenError, ReadOnlyError, StorageError,
+    Timeout, TransactionError)
 from fastcache.runtime import fork, imports
 
 # The last part of a message about a directory that is gone.
@@ -369,6 +369,15 @@ cdef class Database:
             raise
         except OpenError:
             pass
+        except FullError:
+            # The index of the log takes room.
+            if not reserve.give_up(self.directory):
+                raise
+            session = None
+            session = self.open_session_once()
+            session = initialize(session, self.settings, self.syncs)
+            reserve.keep(self.directory, self.settings, again=True)
+            return session
         # Its files are shared by all connections of a process, and must be closed first.
         session = None
         session = self.open_session_once()
