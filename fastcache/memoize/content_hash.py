@@ -25,6 +25,8 @@ import sys
 import types
 from hashlib import blake2b
 
+from fastcache.runtime.main_module import MAIN, is_elsewhere, main_name, module_name
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,8 +90,8 @@ def reference(thing: Any) -> str:
         found: Any = sys.modules.get(module)
         for part in name.split("."):
             found = getattr(found, part, None)
-        if found is thing:
-            return f"{module}:{name}"
+        if found is thing or (module in MAIN and is_elsewhere(thing)):
+            return f"{module_name(thing) or MAIN[0]}:{name}"
     kind = "class" if isinstance(thing, type) else "function"
     raise NoContentError(f"a {kind} that is not found under its name (as a lambda or a local one)")
 
@@ -214,7 +216,7 @@ class Encoder:
             found = getattr(found, part, None)
         if found is not value:
             raise NoContentError(_described(kind))
-        return _text(b"&", f"{module}:{name}")
+        return _text(b"&", f"{(main_name(vars(sys.modules[module])) or MAIN[0]) if module in MAIN else module}:{name}")
 
 
 def _described(kind: type) -> str:

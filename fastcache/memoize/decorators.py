@@ -5,8 +5,7 @@ wrapper, computing what is missing (sync/single_flight.py), and renewing before 
 
 - A result is found again by the same call of the same function alone. The first part of the key names the function
   (module and qualified name, or ``name``) with its signature, and whatever else decides what a call is:
-  "module:qualname(a, *, b=)", then marks. A function whose name does not say which it is (a lambda, or one inside of
-  another function) is named by its code, too.
+  "module:qualname(a, *, b=)", then marks (names.py).
 - Exceptions are not stored. None is a result like any other.
 - While the function runs no lock is held, but the byte lock that keeps others from computing the same.
 """
@@ -25,6 +24,7 @@ from fastcache.engine.mapping import is_inside, now_of
 from fastcache.memoize.calls import ABSENT, NO_DEFAULT, BoundCall, CacheInfo, Call, quicken
 from fastcache.memoize.code_hash import fingerprint
 from fastcache.memoize.content_hash import NoContentError, digest
+from fastcache.memoize.names import name_of, unnamed
 from fastcache.runtime.greenlets import identity
 from fastcache.runtime.imports import load, warn
 from fastcache.sync.flights import Ending, Flight
@@ -96,7 +96,7 @@ class Memoized(Call[_P, _R]):
         try:
             self.opening = f"{self._unversioned}@{fingerprint(self.function, follow=True)}"
         except NoContentError as error:
-            raise _unnamed(self.function, "version_aware", error) from None
+            raise unnamed(self.function, "version_aware", error) from None
 
     def content(self, value: object, name: str) -> bytes:
         """What stands for an argument that cannot stand in a key itself."""
@@ -464,7 +464,7 @@ def _parameters(  # noqa: PLR0917
         "typed": typed,
         "version_aware": version_aware,
         "timeout": None if timeout is None else check_timeout(timeout),
-        "opening": f"{_name(function, name)}{_spelled(signature)}{marks}",
+        "opening": f"{name_of(function, name)}{_spelled(signature)}{marks}",
     }
 
 
@@ -484,23 +484,6 @@ def _spelled(signature: inspect.Signature) -> str:
     """The names and kinds of the parameters, without annotations or the values of defaults."""
     bare = [each.replace(annotation=each.empty, default=each.empty) for each in signature.parameters.values()]
     return str(inspect.Signature(bare, __validate_parameters__=False))
-
-
-def _name(function: Any, name: str | None) -> str:
-    """What a function is called in its keys."""
-    if name is not None:
-        if not isinstance(name, str) or not name:
-            raise TypeError("name must be a str that is not empty")
-        return name
-    module, qualified = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(qualified, str):
-        raise TypeError(f"a {type(function).__qualname__} has no name of its own; give it one by name=")
-    if "<" not in qualified:
-        return f"{module}:{qualified}"
-    try:
-        return f"{module}:{qualified}#{fingerprint(function, follow=False)}"
-    except NoContentError as error:
-        raise _unnamed(function, "it is a lambda, or inside of another function", error) from None
 
 
 def _ignored(  # noqa: PLR0917
@@ -532,8 +515,3 @@ def _marks_of(ignored: frozenset[str | int], names: tuple[str, ...]) -> str:
         f"**{each}" if isinstance(each, str) else names[each] if each >= 0 else f"*{-1 - each}" for each in ignored
     ]
     return f" without {', '.join(sorted(spelled))}" if spelled else ""
-
-
-def _unnamed(function: Any, why: str, error: NoContentError) -> TypeError:
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return TypeError(f"{name} cannot be told by its code ({why}): {error}; say which it is by name=")

@@ -44,7 +44,7 @@ class UndecodableContract(StoreContract):
 
     def test_a_memoized_function_computes_anew(self, open_store, moved):
         store = open_store(memory=0)
-        memoized = store.memoize(name="f")(moved.User)
+        memoized = store.memoize(name="f")(lambda: [moved.User()])
         memoized()
         sys.modules.pop(moved.__name__)
         again = store.memoize(name="f")(lambda: "anew")
