@@ -1,4 +1,4 @@
-"""Functions of main modules: a script is its file, a module that is run is that module, what was typed in is its code."""
+"""Functions of main modules: a script is its file, a module that is run is that module, what is typed is its code."""
 
 import json
 import os
@@ -82,7 +82,8 @@ def test_a_module_that_is_run_is_the_module_that_is_imported(write, store, tmp_p
     write("package/__init__.py", "")
     write("package/module.py", SCRIPT.replace("BODY", "1"))
     assert computed(run("-m", "package.module", store, where=tmp_path)) == 2
-    imported = "import json; from package import module as m; print(json.dumps([m.load('a.csv'), m.measure(m.Point(3)), m.calls]))"
+    imported = "import json; from package import module as m"
+    imported += "; print(json.dumps([m.load('a.csv'), m.measure(m.Point(3)), m.calls]))"
     assert computed(run("-c", f"import sys; sys.path.insert(0, '.'); {imported}", store, where=tmp_path)) == 0
 
 

@@ -1,7 +1,7 @@
 """What memoized functions are called in the keys of their calls.
 
-A function's name is "module:qualname". One whose name does not say which it is (a lambda, one inside of another function,
-or of a notebook) is told by its code, too: "module:qualname#hash".
+A function's name is "module:qualname". One whose name does not say which it is (a lambda, one inside of another
+function, or of a notebook) is told by its code, too: "module:qualname#hash".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the program's main module is called, where names have to last, and to mean the same in other processes.
 
-Python calls it ``__main__``, whichever program that is (and ``__mp_main__`` in a child that multiprocessing has spawned).
+Python calls it ``__main__``, whichever program that is (and ``__mp_main__`` in a child of multiprocessing's spawn).
 So two scripts would share what is kept under the names of their functions. A module that was started by ``-m`` has a
 name, under which it can be imported, too; a script is its file. What was typed in, or comes from a notebook, has
 neither: it can only be told by its code.
@@ -58,8 +58,10 @@ def main_name(space: dict[str, Any], filename: str | None = None) -> str | None:
 
 
 def is_elsewhere(thing: Any) -> bool:
-    """Whether a function or class was sent here out of another process's main module, by its value: it is not found under
-    its name, because this process has another main module."""
+    """Whether a function or class was sent here out of another process's main module, by its value.
+
+    It is not found under its name then, because this process has another main module.
+    """
     if thing.__module__ not in MAIN or "<" in thing.__qualname__:
         return False
     ours = vars(sys.modules["__main__"])

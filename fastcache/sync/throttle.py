@@ -29,6 +29,8 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 # A throttle that promises to start more calls than this in the future has been damaged.
 _MOST_RESERVED = 1_000_000
+# What is lost in adding up moments, in seconds: no time to wait.
+_ROUNDING = 1e-6
 
 
 def _name_of(function: Callable[..., Any], name: Any) -> Any:
@@ -177,7 +179,7 @@ def _reserve(  # noqa: PLR0917
             if bucket is not None and bucket.written <= now < bucket.full <= now + _MOST_RESERVED * interval:
                 full = bucket.full
             start = max(now, full + interval - seconds)
-            if start > max(now, latest):
+            if start > max(now + _ROUNDING, latest):
                 return start, False
             records.index[key] = encode(Bucket(now, full + interval))
             return start, True
