@@ -22,7 +22,7 @@ from time import monotonic
 from fastcache.engine.computing import find_again
 from fastcache.engine.mapping import is_inside, now_of
 from fastcache.memoize.calls import ABSENT, NO_DEFAULT, BoundCall, CacheInfo, Call, quicken
-from fastcache.memoize.code_hash import fingerprint
+from fastcache.memoize.code_hash import fingerprint_and_seen
 from fastcache.memoize.content_hash import NoContentError, digest
 from fastcache.memoize.names import name_of, unnamed
 from fastcache.runtime.greenlets import identity
@@ -92,9 +92,10 @@ class Memoized(Call[_P, _R]):
         return BoundMemoized(self, instance)
 
     def prepare(self) -> None:
-        """Find the first part of the key, when everything that the function refers to is there."""
+        """Find the first part of the key, when all that the function refers to is there, and after it has changed."""
         try:
-            self.opening = f"{self._unversioned}@{fingerprint(self.function, follow=True)}"
+            code, self.seen = fingerprint_and_seen(self.function)
+            self.opening = f"{self._unversioned}@{code}"
         except NoContentError as error:
             raise unnamed(self.function, "version_aware", error) from None
 
