@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, TypeAlias
 
-    Seen: TypeAlias = tuple[Any, str, object]
+    _Seen: TypeAlias = tuple[Any, str, object]
 
 __all__ = ["fingerprint", "fingerprint_and_seen"]
 
@@ -45,7 +45,7 @@ def fingerprint(function: Callable[..., Any], *, follow: bool) -> str:
     return Reading(getattr(function, "__module__", None), follow).of(function).hex()
 
 
-def fingerprint_and_seen(function: Callable[..., Any]) -> tuple[str, list[Seen]]:
+def fingerprint_and_seen(function: Callable[..., Any]) -> tuple[str, list[_Seen]]:
     """The hash of a function's code and of what that refers to, and what has been looked at; raises as the other."""
     reading = Reading(getattr(function, "__module__", None), True)
     return reading.of(function).hex(), reading.seen
@@ -62,7 +62,7 @@ class Reading:
     def __init__(self, module: str | None, follow: bool) -> None:
         self.module = module
         self.follow = follow
-        self.seen: list[Seen] = []
+        self.seen: list[_Seen] = []
         # In the order in which they were met: what refers to itself ends there.
         self.met: dict[int, int] = {}
 

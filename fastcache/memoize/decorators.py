@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import sys
 from math import log
 from random import random
 from time import monotonic
@@ -25,6 +26,7 @@ from fastcache.memoize.calls import ABSENT, NO_DEFAULT, BoundCall, CacheInfo, Ca
 from fastcache.memoize.code_hash import fingerprint_and_seen
 from fastcache.memoize.content_hash import NoContentError, digest
 from fastcache.memoize.names import name_of, unnamed
+from fastcache.memoize.travel import goes_by_value, reopened
 from fastcache.runtime.greenlets import identity
 from fastcache.runtime.imports import load, warn
 from fastcache.sync.flights import Ending, Flight
@@ -58,6 +60,8 @@ class Memoized(Call[_P, _R]):
 
     def __init__(self, cache: StoreMapping, function: Callable[_P, _R], how: dict[str, Any], **parameters: Any) -> None:
         version_aware: bool = parameters.pop("version_aware")
+        # How it was asked for: what ``_parameters`` was told.
+        self._asked: dict[str, Any] = parameters.pop("asked")
         # For how many seconds to wait for others that compute; None for the cache's timeout.
         self._timeout: float | None = parameters.pop("timeout")
         opening: str = parameters.pop("opening")
@@ -155,10 +159,25 @@ class Memoized(Call[_P, _R]):
             return False
         return len(part) == len(self._unversioned) or part[len(self._unversioned)] == "@"
 
-    def __reduce__(self) -> str:
-        # By name, as a function.
-        name: str = self.__qualname__  # type: ignore[attr-defined]
-        return name
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # By name, as a function, if that is enough.
+        if not goes_by_value(self, sys._getframe(1)):
+            name: str = self.__qualname__  # type: ignore[attr-defined]
+            return name
+        reopen, arguments, *_ = self.cache.__reduce__()
+        return _made_again, (
+            type(self),
+            self.function,
+            reopen,
+            arguments,
+            self._unversioned,
+            self._asked,
+            self._options(),
+        )
+
+    def _options(self) -> dict[str, Any]:
+        """What it was made with, beside the cache, the function and its parameters."""
+        return {"how": self._how}
 
     def __repr__(self) -> str:
         return f"<memoized {self.function!r}>"
@@ -247,6 +266,26 @@ class MemoizedClassMethod(classmethod):  # type: ignore[type-arg]
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self.__func__.__get__(type(instance) if owner is None else owner, None)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.__func__,)
+
+
+def _made_again(  # noqa: PLR0917
+    kind: Any,
+    function: Callable[..., Any],
+    reopen: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    opening: str,
+    asked: dict[str, Any],
+    options: dict[str, Any],
+) -> Memoized[..., Any]:
+    """What was pickled by value. It is called what it was called where it comes from."""
+    parameters = _parameters(function, **asked | {"name": opening})
+    made: Memoized[..., Any] = kind(
+        reopened(reopen, arguments), function, **options, **parameters | {"opening": opening, "asked": asked}
+    )
+    return made
+
 
 # -- early renewal --------------------------------------------------------------------------------------------
 
@@ -283,6 +322,9 @@ class EarlyMemoized(Memoized[_P, _R]):
             self.renew_if_due(found, key, args, kwargs)
         result: _R = found[0]
         return result
+
+    def _options(self) -> dict[str, Any]:
+        return super()._options() | {"expire": self._expire, "beta": self._beta}
 
     def store(self, key: tuple[Any, ...], result: Any, begun: float) -> Any:
         """Store the result of a call that has begun then; return what was stored."""
@@ -445,6 +487,8 @@ def _parameters(  # noqa: PLR0917
     timeout: float | None,
 ) -> dict[str, Any]:
     """What a Call has to know of a function."""
+    ignore = (ignore,) if isinstance(ignore, (str, int)) else tuple(ignore)
+    asked = {"marks": marks, "typed": typed, "name": name, "ignore": ignore}
     signature = _signature(function)
     named = [each for each in signature.parameters.values() if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     variable = {each.kind: each.name for each in signature.parameters.values() if each not in named}
@@ -465,6 +509,7 @@ def _parameters(  # noqa: PLR0917
         "typed": typed,
         "version_aware": version_aware,
         "timeout": None if timeout is None else check_timeout(timeout),
+        "asked": asked | {"version_aware": version_aware, "timeout": timeout},
         "opening": f"{name_of(function, name)}{_spelled(signature)}{marks}",
     }
 
@@ -488,11 +533,16 @@ def _spelled(signature: inspect.Signature) -> str:
 
 
 def _ignored(  # noqa: PLR0917
-    function: Any, ignore: _Ignore, names: tuple[str, ...], positional: int, more: str | None, keywords: str | None
+    function: Any,
+    ignore: tuple[str | int, ...],
+    names: tuple[str, ...],
+    positional: int,
+    more: str | None,
+    keywords: str | None,
 ) -> frozenset[str | int]:
     """What does not count: places among the parameters, -1 less those in ``*args``, names in ``**kwargs``."""
     ignored: set[str | int] = set()
-    for each in (ignore,) if isinstance(ignore, (str, int)) else ignore:
+    for each in ignore:
         if isinstance(each, bool) or not isinstance(each, (str, int)):
             raise TypeError(f"ignore must hold names (str) or positions (int) of parameters, not {type(each).__name__}")
         if isinstance(each, str):

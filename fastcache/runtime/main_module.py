@@ -66,9 +66,14 @@ def is_elsewhere(thing: Any) -> bool:
         return False
     ours = vars(sys.modules["__main__"])
     space = _space_of(thing, thing.__module__)
-    if space is ours or thing.__qualname__.partition(".")[0] in ours:
+    if space is ours:
         return False
-    return "__file__" not in space or main_name(space) != main_name(ours)
+    # A child of multiprocessing's spawn has a copy of its own.
+    if ours.get("__name__") == MAIN[1] or "__file__" not in ours:
+        return True
+    if "__file__" not in space:
+        return thing.__qualname__.partition(".")[0] not in ours
+    return main_name(space) != main_name(ours)
 
 
 def _space_of(thing: Any, module: str) -> dict[str, Any]:
