@@ -262,7 +262,7 @@ class CacheRecipes(Recipes):
                 What is called like the function, with ``cache_key(...)``, the key of a call; ``invalidate(...)``, which
                 removes one result and returns whether it was there (bool); ``cache_clear()``, which looks at all keys,
                 removes all results and returns how many (int); ``cache_info()``, the hits and misses of this process;
-                and ``__wrapped__``.
+                ``explain(...)``, why a call is answered from the cache, or is not; and ``__wrapped__``.
             Raises:
                 TypeError: what is decorated is no function, or has no name that tells who it is. In a call: an argument
                     has no content (a lock, a file, a lambda), or the function cannot be called like that.

@@ -4,6 +4,7 @@ import fastcache
 from tests.contract.bulk import CacheBulkContract
 from tests.contract.closing import ClosingContract, TimerContract
 from tests.contract.concurrency import ThreadContract
+from tests.contract.explain import ExplainContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
 from tests.contract.files import ShardLinkContract
@@ -88,6 +89,10 @@ class TestBulkWithExpiry(IsFanoutCache, CacheBulkContract):
 class TestMemoize(IsFanoutCache, MemoizeContract):
     # It begins a transaction without a key.
     test_inside_a_transaction_nobody_is_waited_for = None
+
+
+class TestExplain(IsFanoutCache, ExplainContract):
+    pass
 
 
 class TestUndecodable(IsFanoutCache, UndecodableContract):

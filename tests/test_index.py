@@ -13,6 +13,7 @@ from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
+from tests.contract.explain import ExplainContract
 from tests.contract.files import FolderContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
@@ -84,6 +85,10 @@ class TestKeys(IsIndex, KeyContract):
 
 
 class TestValues(IsIndex, ValueContract):
+    pass
+
+
+class TestExplain(IsIndex, ExplainContract):
     pass
 
 

@@ -295,6 +295,10 @@ cdef class BoundCall:
         """Remove the result of this call; returns whether there was one (bool)."""
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
+    def explain(self, *args, **kwargs):
+        """Why this call is answered from the cache, or is not; see Memoized.explain."""
+        return self.__func__.explain(self.__self__, *args, **kwargs)
+
     def cache_info(self):
         """Hits and misses of the function, whatever it is called on."""
         return self.__func__.cache_info()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Any, ParamSpec, TypeAlias, TypeVar
 
     from fastcache.engine.mapping import StoreMapping
+    from fastcache.memoize.explain import Explanation
     from fastcache.sync.single_flight import SingleFlight
 
     _P = ParamSpec("_P")
@@ -51,6 +52,8 @@ else:
 __all__ = ["CacheInfo", "Memoized", "memoize", "memoize_stampede"]
 
 _CLEARED_AT_ONCE = 1000
+# Of how many results, at most, one knows when they were stored.
+_REMEMBERED = 1000
 
 
 class Memoized(Call[_P, _R]):
@@ -67,7 +70,10 @@ class Memoized(Call[_P, _R]):
         opening: str = parameters.pop("opening")
         super().__init__(cache, function, opening=None if version_aware else opening, **parameters)
         functools.update_wrapper(self, function)
-        self._unversioned = opening
+        # What it is called in its keys, whatever its code.
+        self.unversioned = opening
+        # When results were stored, by the hash of the key: some of the newest, for ``explain``.
+        self.stored_lately: dict[int, float] = {}
         # What ``set`` is told beside the key and the value.
         self._how = how
 
@@ -91,6 +97,38 @@ class Memoized(Call[_P, _R]):
         """Remove the result of this call; returns whether there was one (bool)."""
         return self.cache.delete(self.cache_key(*args, **kwargs))
 
+    def explain(self, *args: _P.args, **kwargs: _P.kwargs) -> Explanation:
+        """Why this call is answered from the cache, or is not; it computes nothing, and looks at all keys.
+
+        Returns:
+            What is true if it is cached, reads as a sentence (``str``), and has a ``reason``: "cached", "undecodable",
+            "expired", "removed" (evicted or deleted), "different" or "new". If other calls of the function are stored,
+            ``differences`` says what differs from the nearest one: arguments, defaults, the code.
+        Raises:
+            TypeError: an argument has no content, or the function cannot be called like that.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     @cache.memoize
+        ...     def power(base, exponent=2):
+        ...         return base**exponent
+        ...     power(3, 4)
+        ...     print(power.explain(3))
+        ...     bool(power.explain(3, exponent=4))
+        81
+        not cached: the nearest stored call differs in
+          default exponent: 2 now, 4 in the cache
+        True
+        """
+        found: Explanation = load("fastcache.memoize.explain").explain(self, args, kwargs)
+        return found
+
+    def seconds_kept(self) -> float | None:
+        """For how many seconds a result is kept; None for ever."""
+        expire = self._how.get("expire")
+        seconds: float | None = expire.total_seconds() if hasattr(expire, "total_seconds") else expire
+        return seconds
+
     def bind(self, instance: object) -> BoundMemoized[..., _R]:
         """The method of an instance."""
         return BoundMemoized(self, instance)
@@ -99,7 +137,7 @@ class Memoized(Call[_P, _R]):
         """Find the first part of the key, when all that the function refers to is there, and after it has changed."""
         try:
             code, self.seen = fingerprint_and_seen(self.function)
-            self.opening = f"{self._unversioned}@{code}"
+            self.opening = f"{self.unversioned}@{code}"
         except NoContentError as error:
             raise unnamed(self.function, "version_aware", error) from None
 
@@ -108,7 +146,7 @@ class Memoized(Call[_P, _R]):
         try:
             return digest(value)
         except NoContentError as error:
-            function = getattr(self.function, "__qualname__", self._unversioned)
+            function = getattr(self.function, "__qualname__", self.unversioned)
             raise TypeError(
                 f"argument {name!r} of {function}: {error} cannot be part of a key; let it not count by ignore="
             ) from None
@@ -134,6 +172,10 @@ class Memoized(Call[_P, _R]):
     def store(self, key: tuple[Any, ...], result: Any, begun: float) -> Any:
         """Store the result of a call that has begun then; return what was stored."""
         self.cache.set(key, result, **self._how)  # type: ignore[attr-defined]
+        lately = self.stored_lately
+        if len(lately) >= _REMEMBERED:
+            lately.clear()
+        lately[hash(key)] = monotonic()
         return result
 
     def count(self, made: bool) -> None:
@@ -155,25 +197,18 @@ class Memoized(Call[_P, _R]):
         return number_of(key, self.cache.serializer)
 
     def _is_opening(self, part: object) -> bool:
-        if not isinstance(part, str) or not part.startswith(self._unversioned):
+        if not isinstance(part, str) or not part.startswith(self.unversioned):
             return False
-        return len(part) == len(self._unversioned) or part[len(self._unversioned)] == "@"
+        return len(part) == len(self.unversioned) or part[len(self.unversioned)] == "@"
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         # By name, as a function, if that is enough.
         if not goes_by_value(self, sys._getframe(1)):
             name: str = self.__qualname__  # type: ignore[attr-defined]
             return name
-        reopen, arguments, *_ = self.cache.__reduce__()
-        return _made_again, (
-            type(self),
-            self.function,
-            reopen,
-            arguments,
-            self._unversioned,
-            self._asked,
-            self._options(),
-        )
+        reopening: Any = self.cache.__reduce__()
+        what = (type(self), self.function, *reopening[:2], self.unversioned, self._asked, self._options())
+        return _made_again, what
 
     def _options(self) -> dict[str, Any]:
         """What it was made with, beside the cache, the function and its parameters."""
@@ -368,7 +403,7 @@ class EarlyMemoized(Memoized[_P, _R]):
 
     def report(self, error: BaseException) -> None:
         """Log that a renewal has failed: without the error's message, in which arguments may stand."""
-        warn("renewing a result of %s failed: %s", self._unversioned, type(error).__qualname__)
+        warn("renewing a result of %s failed: %s", self.unversioned, type(error).__qualname__)
 
 
 class EarlyMemoizedCoroutine(EarlyMemoized[_P, _R], MemoizedCoroutine[_P, _R]):
