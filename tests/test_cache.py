@@ -29,8 +29,8 @@ from tests.contract.concurrency import ProcessContract, ThreadContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
-from tests.contract.explain import CacheExplainContract, ExplainContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
+from tests.contract.explain import CacheExplainContract, ExplainContract
 from tests.contract.files import (
     EarlierVersionContract,
     FolderContract,

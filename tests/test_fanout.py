@@ -4,8 +4,8 @@ import fastcache
 from tests.contract.bulk import CacheBulkContract
 from tests.contract.closing import ClosingContract, TimerContract
 from tests.contract.concurrency import ThreadContract
-from tests.contract.explain import ExplainContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
+from tests.contract.explain import ExplainContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
 from tests.contract.files import ShardLinkContract
 from tests.contract.lives import LivesContract

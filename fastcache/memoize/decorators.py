@@ -125,7 +125,7 @@ class Memoized(Call[_P, _R]):
 
     def seconds_kept(self) -> float | None:
         """For how many seconds a result is kept; None for ever."""
-        expire = self._how.get("expire")
+        expire: Any = self._how.get("expire")
         seconds: float | None = expire.total_seconds() if hasattr(expire, "total_seconds") else expire
         return seconds
 

@@ -1,9 +1,9 @@
 """Why a call of a memoized function is answered from the cache, or is not: what ``explain`` returns.
 
-What is known is what the keys say: of plain arguments what they were, of all others whether they were the same (of those
-it is a hash that is stored), and the code of ``version_aware`` functions. The nearest of the stored calls is the one
-that differs least. What was removed leaves no trace in the cache; of what this process has stored itself, it remembers a
-little (``Memoized.stored_lately``).
+What is known is what the keys say: of plain arguments what they were, of all others whether they were the same (of
+those it is a hash that is stored), and the code of ``version_aware`` functions. The nearest of the stored calls is the
+one that differs least. What was removed leaves no trace in the cache; of what this process has stored itself, it
+remembers a little (``Memoized.stored_lately``).
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Literal, TypeAlias
 
-    from fastcache.memoize.decorators import Memoized
-
     _Reason: TypeAlias = Literal["cached", "undecodable", "expired", "removed", "different", "new"]
     _Kind: TypeAlias = Literal["argument", "default", "type", "code", "parameters", "name"]
 
@@ -40,9 +38,9 @@ class Difference:
     """One thing in which a call differs from a stored one.
 
     Attributes:
-        kind: "argument", "default" (an argument that was not given), "type" (under ``typed``: those of all arguments), "code" (under
-            ``version_aware``), "parameters" (the function's signature, or the options it was memoized with), "name" (the
-            module or script that the function is in).
+        kind: "argument", "default" (an argument that was not given), "type" (under ``typed``: those of all arguments),
+            "code" (under ``version_aware``), "parameters" (the function's signature, or the options that it was
+            memoized with), "name" (the module or script that the function is in).
         name: of the parameter (str), or "".
         now: what it is in this call (str), shortened.
         stored: what it is in the stored one (str), shortened.
@@ -63,8 +61,8 @@ class Explanation:
     """Why a call is answered from the cache, or is not.
 
     Attributes:
-        reason: "cached"; "undecodable": it is stored, but cannot be decoded here; "expired"; "removed": this process has
-            stored it, and it was evicted or deleted since; "different": other calls of the function are stored;
+        reason: "cached"; "undecodable": it is stored, but cannot be decoded here; "expired"; "removed": this process
+            has stored it, and it was evicted or deleted since; "different": other calls of the function are stored;
             "new": none is.
         differences: from the nearest stored call (tuple of Difference); empty if the reason is another one.
         detail: what more there is to say (str), or "".
@@ -95,18 +93,18 @@ _TEXTS = {
 }
 
 
-def explain(memoized: Memoized[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:
+def explain(memoized: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:
     """What becomes of a call; see Memoized.explain."""
     key = memoized.cache_key(*args, **kwargs)
     found = _of_key(memoized, key)
     return _of_others(memoized, key, args, kwargs) if found is None else found
 
 
-def _of_key(memoized: Memoized[..., Any], key: tuple[Any, ...]) -> Explanation | None:
+def _of_key(memoized: Any, key: tuple[Any, ...]) -> Explanation | None:
     """What there is to say if the result of the very call is stored, or was."""
     cache = memoized.cache
     try:
-        if cache.get(key, ABSENT) is not ABSENT:  # type: ignore[attr-defined]
+        if cache.get(key, ABSENT) is not ABSENT:
             return Explanation("cached")
     except (DecodeError, UntrustedValueError) as error:
         return Explanation("undecodable", detail=f"{type(error).__name__}: {error}")
@@ -132,9 +130,7 @@ def _of_key(memoized: Memoized[..., Any], key: tuple[Any, ...]) -> Explanation |
     return Explanation("removed", detail=f"{why}; it was stored {age:.3g} s ago")
 
 
-def _of_others(
-    memoized: Memoized[..., Any], key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Explanation:
+def _of_others(memoized: Any, key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:
     """In what the call differs from the nearest one that is stored."""
     best: list[Difference] | None = None
     for other in _stored_calls(memoized):
@@ -149,7 +145,7 @@ def _of_others(
     return Explanation("different", tuple(best))
 
 
-def _stored_calls(memoized: Memoized[..., Any]) -> Iterator[tuple[Any, ...]]:
+def _stored_calls(memoized: Any) -> Iterator[tuple[Any, ...]]:
     """The keys of all calls that are stored of a function, of its versions, and of those that are called like it."""
     qualified = _parts_of(memoized.unversioned)[1]
     for key in memoized.cache.keys():  # noqa: SIM118 - those of a mapping are not a dict's
@@ -172,7 +168,7 @@ def _weight(differences: list[Difference]) -> tuple[int, int]:
 
 
 def _differences(
-    memoized: Memoized[..., Any],
+    memoized: Any,
     key: tuple[Any, ...],
     other: tuple[Any, ...],
     args: tuple[Any, ...],
