@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastcache.engine.cache_mapping import CacheMapping
-from fastcache.options import CACHE_MEMORY, choose_serializer
+from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
 from fastcache.recipes import CacheRecipes
 
 TYPE_CHECKING = False
@@ -68,7 +68,7 @@ class Cache(CacheRecipes, CacheMapping):
 
     def __init__(
         self,
-        directory: str | os.PathLike[str] | None = None,
+        directory: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         *,
         max_size: int | None = None,
         eviction: Literal["lru", "lfu", "sieve", "fifo", "ttl", "none"] | None = None,
@@ -81,11 +81,13 @@ class Cache(CacheRecipes, CacheMapping):
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         safe_types: Iterable[type] = (),
         secret: bytes | str | None = None,
+        recreate: bool = False,
+        read_only: bool | None = None,
         timer: Callable[[], float] | None = None,
     ) -> None:
         serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
-            directory,
+            choose_directory(directory),
             serializer=serializer,
             timeout=timeout,
             timer=timer,
@@ -93,6 +95,8 @@ class Cache(CacheRecipes, CacheMapping):
             write_behind=write_behind,
             durability=durability,
             compression=compression,
+            recreate=recreate,
+            read_only=read_only,
             on_evict=on_evict,
             settings={"max_size": max_size, "eviction": eviction},
         )

@@ -14,12 +14,16 @@ __all__ = [
     "ClosedError",
     "CorruptError",
     "DecodeError",
+    "DirectoryGoneError",
+    "DirectoryNameError",
     "EncodeError",
     "FormatError",
     "FullError",
     "LockError",
     "NotACacheError",
     "OpenError",
+    "ReadOnlyError",
+    "ReadOnlyWarning",
     "SQLiteError",
     "StorageError",
     "Timeout",
@@ -45,6 +49,10 @@ class OpenError(CacheError, OSError):
     """The directory cannot be opened as a cache."""
 
 
+class DirectoryNameError(OpenError, ValueError):
+    """What was given as the directory is no name that one can have: it is empty, say."""
+
+
 class NotACacheError(OpenError):
     """The file in the cache's place is no database, or another program's database."""
 
@@ -67,6 +75,18 @@ class CacheFullError(CacheError):
 
 class StorageError(CacheError, OSError):
     """The file system or SQLite reported an error that is none of the others."""
+
+
+class DirectoryGoneError(StorageError):
+    """The directory was removed, renamed or replaced while it was open; nothing was written."""
+
+
+class ReadOnlyError(CacheError, PermissionError):
+    """The cache is open for reading alone; nothing was written."""
+
+
+class ReadOnlyWarning(UserWarning):
+    """A cache was opened for reading alone, since it cannot be written to; or a result was not stored for that."""
 
 
 class TooLargeError(CacheError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastcache.engine.cache_mapping import CacheMapping
 from fastcache.engine.index_mapping import IndexMapping
-from fastcache.options import CACHE_MEMORY, choose_serializer
+from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
 from fastcache.recipes import CacheRecipes, Recipes
 
 TYPE_CHECKING = False
@@ -71,7 +71,7 @@ class FanoutCache(CacheRecipes, _Fanout, CacheMapping):
 
     def __init__(
         self,
-        directory: str | os.PathLike[str] | None = None,
+        directory: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         *,
         shards: int = 8,
         shard_count: int | None = None,
@@ -86,11 +86,13 @@ class FanoutCache(CacheRecipes, _Fanout, CacheMapping):
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         safe_types: Iterable[type] = (),
         secret: bytes | str | None = None,
+        recreate: bool = False,
+        read_only: bool | None = None,
         timer: Callable[[], float] | None = None,
     ) -> None:
         serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
-            directory,
+            choose_directory(directory),
             _choose_shards(shards, shard_count),
             serializer=serializer,
             timeout=timeout,
@@ -99,6 +101,8 @@ class FanoutCache(CacheRecipes, _Fanout, CacheMapping):
             write_behind=write_behind,
             durability=durability,
             compression=compression,
+            recreate=recreate,
+            read_only=read_only,
             on_evict=on_evict,
             settings={"max_size": max_size, "eviction": eviction},
         )
@@ -116,7 +120,7 @@ class FanoutIndex(Recipes, _Fanout, IndexMapping):
 
     def __init__(
         self,
-        directory: str | os.PathLike[str] | None = None,
+        directory: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         mapping_or_pairs: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
         /,
         *,
@@ -129,17 +133,21 @@ class FanoutIndex(Recipes, _Fanout, IndexMapping):
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         safe_types: Iterable[type] = (),
         secret: bytes | str | None = None,
+        recreate: bool = False,
+        read_only: bool | None = None,
         **items: Any,
     ) -> None:
         serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
-            directory,
+            choose_directory(directory),
             _choose_shards(shards, shard_count),
             serializer=serializer,
             timeout=timeout,
             memory=memory,
             durability=durability,
             compression=compression,
+            recreate=recreate,
+            read_only=read_only,
             keeps_limit=False,
         )
         if mapping_or_pairs or items:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastcache.engine.index_mapping import IndexMapping
-from fastcache.options import CACHE_MEMORY, choose_serializer
+from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
 from fastcache.recipes import Recipes
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ class Index(Recipes, IndexMapping):
 
     def __init__(
         self,
-        directory: str | os.PathLike[str] | None = None,
+        directory: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         mapping_or_pairs: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
         /,
         *,
@@ -54,16 +54,20 @@ class Index(Recipes, IndexMapping):
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         safe_types: Iterable[type] = (),
         secret: bytes | str | None = None,
+        recreate: bool = False,
+        read_only: bool | None = None,
         **items: Any,
     ) -> None:
         serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
-            directory,
+            choose_directory(directory),
             serializer=serializer,
             timeout=timeout,
             memory=memory,
             durability=durability,
             compression=compression,
+            recreate=recreate,
+            read_only=read_only,
             keeps_limit=False,
         )
         if mapping_or_pairs or items:

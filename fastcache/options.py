@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
+from fastcache.errors import DirectoryNameError, OpenError
 from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from fastcache.serializers.messagepack import Serializer
 
-__all__ = ["CACHE_MEMORY", "choose_serializer"]
+__all__ = ["CACHE_MEMORY", "choose_directory", "choose_serializer"]
 
 CACHE_MEMORY = 32 * 1024 * 1024
 """Bytes of what was read that may stay in a process, if nothing else is asked for."""
@@ -26,3 +30,35 @@ def choose_serializer(given: Serializer | None, safe_types: Iterable[type], secr
     if tuple(safe_types) or secret is not None:
         raise TypeError("safe_types and secret belong to the default serializer; give them to PickleSerializer instead")
     return given
+
+
+def choose_directory(given: Any) -> str | None:
+    """The absolute path of a directory that was named: ``~``, ``~account``, ``$NAME`` and ``${NAME}`` stand for what they
+    stand for in a shell. None, for a temporary one, stays None.
+
+    Raises:
+        TypeError: it is no path.
+        DirectoryNameError: no directory can have this name.
+        OpenError: it is relative, and the current directory is gone.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, (str, bytes, os.PathLike)):
+        raise TypeError(
+            "directory must be a path (str, bytes or os.PathLike), or None for a temporary one, "
+            f"not {type(given).__name__}"
+        )
+    path = os.path.expandvars(os.path.expanduser(os.fsdecode(given)))
+    if not path:
+        raise DirectoryNameError(
+            "the name of the directory is empty: give None for a temporary one, '.' for the current one"
+            + ("" if not given else f" ({given!r} names a variable that is empty)")
+        )
+    if "\0" in path:
+        raise DirectoryNameError(f"{path!r} cannot be the name of a directory: it has a NUL in it")
+    if path.startswith("~"):
+        raise DirectoryNameError(f"{path!r}: there is no such account; a directory of this name is './{path}'")
+    try:
+        return os.path.abspath(path)
+    except OSError as error:
+        raise OpenError(f"cannot find {path!r}: the current directory is gone; give an absolute path") from error

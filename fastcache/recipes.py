@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fastcache.engine.computing import find_again
 from fastcache.engine.mapping import is_inside
+from fastcache.errors import DirectoryGoneError
 from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from datetime import timedelta
     from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, overload
@@ -91,14 +93,19 @@ class Recipes(_Mapping):
 
     def _compute_once(self, key: Any, compute: Callable[[], Any], timeout: float | None = None) -> Any:
         """The value of a key that was found absent: what ``compute`` returns after it has stored it, or another has."""
-        patience = self.timeout if timeout is None else load("fastcache.sync.single_flight").check_timeout(timeout)
-        if is_inside(self, key):
-            # Others cannot store before this transaction ends.
-            return compute()
         single_flight = load("fastcache.sync.single_flight")
-        flights = self._single_flight
+        patience = self.timeout if timeout is None else single_flight.check_timeout(timeout)
+        flights = None
+        try:
+            # Else nobody stores here, or others cannot before this transaction ends.
+            if not (self.read_only or is_inside(self, key)):
+                flights = self._single_flight
+                if flights is None:
+                    flights = self._single_flight = single_flight.single_flight_of(self.directory)
+        except DirectoryGoneError:
+            pass
         if flights is None:
-            flights = self._single_flight = single_flight.single_flight_of(self.directory)
+            return compute()
         number = single_flight.number_of(key, self.serializer)
         return flights.run(number, lambda absent: find_again(self, key, absent), compute, patience)
 
@@ -106,6 +113,38 @@ class Recipes(_Mapping):
         """Look for damage, and with ``fix`` repair it; see fastcache.check.check.check."""
         found: CheckResult = load("fastcache.check.check").check_all(self.stores, fix=fix)
         return found
+
+    def backup(self, path: str | os.PathLike[str], *, progress: Callable[[int, int], object] | None = None) -> None:
+        """Copy the cache, as it is at one moment, to a directory that is a cache as well; others go on writing.
+
+        Entries, tags, expiries and settings are copied, values in files by sharing their blocks where the file system
+        can (Btrfs, XFS). What ``write_behind`` has put off is written first. Of shards each is of a moment of its
+        own. Locks begin free in the copy. Values that are signed can be read there with the same secret, which is the
+        user's, and lies in no cache.
+
+        Readers and writers go on meanwhile. Only where value files are replaced faster than they can be copied,
+        writers wait in the end for those that have come since the attempt before. As long as the database is copied,
+        the WAL grows with what others write.
+
+        Args:
+            path: where to; it must not exist, or be an empty directory.
+            progress: called now and then with the bytes that are copied, and those that there are to copy (int, int).
+                What it raises ends the backup.
+        Raises:
+            OpenError: there is something at ``path``, or it lies in the cache itself.
+            StorageError, FullError: the file system has failed, or is full. There is no backup then, nor a part of one.
+            TransactionError: inside ``transact``.
+
+        >>> import os, tempfile
+        >>> from fastcache import Cache
+        >>> with tempfile.TemporaryDirectory() as folder, Cache() as cache:
+        ...     cache["k"] = "v"
+        ...     cache.backup(os.path.join(folder, "copy"))
+        ...     with Cache(os.path.join(folder, "copy")) as copy:
+        ...         copy["k"]
+        'v'
+        """
+        load("fastcache.backup").back_up(self.stores, path, progress)
 
     def lock(self, name: Any, expire: _Seconds = None, *, timeout: float | None = None) -> Lock:
         """A lock across threads and processes; see fastcache.Lock."""

@@ -5,6 +5,7 @@ import pytest
 import fastcache
 from fastcache.engine import spans
 from tests.contract.arrays import ArrayContract
+from tests.contract.backup import BackupContract, CacheBackupContract
 from tests.contract.batch import BatchContract, CacheBatchContract
 from tests.contract.bounded import (
     CountingContract,
@@ -26,6 +27,7 @@ from tests.contract.bulk import BulkContract, CacheBulkContract
 from tests.contract.closing import ClosingContract, ReentryContract, TimerContract, WithoutMemoryContract
 from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
+from tests.contract.copying import CopyingContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
@@ -399,3 +401,15 @@ def test_python_code_in_a_span_ends_a_debug_build(start):
         assert "none may" in process.popen.stderr.read()
     else:
         assert process.finish() == "ran"
+
+
+class TestCopying(IsCache, CopyingContract):
+    pass
+
+
+class TestBackup(IsCache, BackupContract):
+    pass
+
+
+class TestCacheBackup(IsCache, CacheBackupContract):
+    pass

@@ -1,9 +1,11 @@
 """What a FanoutCache and a FanoutIndex promise: what a Cache and an Index do, and what is their own."""
 
 import fastcache
+from tests.contract.backup import BackupContract, CacheBackupContract
 from tests.contract.bulk import CacheBulkContract
 from tests.contract.closing import ClosingContract, TimerContract
 from tests.contract.concurrency import ThreadContract
+from tests.contract.copying import CopyingContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
 from tests.contract.explain import ExplainContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
@@ -153,3 +155,27 @@ class TestShardsWithALimit(IsFanoutCache, FanoutCacheContract):
 
 class TestLinks(IsFanoutCache, ShardLinkContract):
     pass
+
+
+class TestCopying(IsFanoutCache, CopyingContract):
+    pass
+
+
+class TestCopyingOfAnIndex(IsFanoutIndex, CopyingContract):
+    # The same code, which TestCopying shows.
+    test_what_is_written_around_a_copy_from_inside_is_all_there = None
+
+
+class TestBackup(IsFanoutCache, BackupContract):
+    pass
+
+
+class TestCacheBackup(IsFanoutCache, CacheBackupContract):
+    pass
+
+
+class TestBackupOfAnIndex(IsFanoutIndex, BackupContract):
+    # Long, and of the same code, which TestBackup shows.
+    test_while_processes_write_pairs_each_backup_has_both_of_a_pair_or_none = None
+    test_a_backup_that_is_killed_is_none = None
+    test_a_disk_that_gets_full_leaves_nothing_of_it = None

@@ -4,12 +4,14 @@ import pytest
 
 import fastcache
 from tests.contract.arrays import ArrayContract
+from tests.contract.backup import BackupContract
 from tests.contract.batch import BatchContract
 from tests.contract.bounded import VacuumContract
 from tests.contract.bulk import BulkContract
 from tests.contract.closing import ClosingContract
 from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
+from tests.contract.copying import CopyingContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
@@ -226,5 +228,13 @@ class TestIndexAlone(IsIndex, StoreContract):
         assert len(store) == 0
 
 
+class TestCopying(IsIndex, CopyingContract):
+    pass
+
+
 class TestFolders(IsIndex, FolderContract):
+    pass
+
+
+class TestBackup(IsIndex, BackupContract):
     pass

@@ -3,7 +3,7 @@
 
 from fastcache.engine.entries.expiry cimport expiry
 
-from fastcache.errors import DecodeError, UntrustedValueError
+from fastcache.errors import DecodeError, DirectoryGoneError, UntrustedValueError
 
 cdef object MISSING = object()
 
@@ -27,6 +27,9 @@ cdef object get_or_make(StoreMapping mapping, object key, object factory, object
         found = MISSING
     if found is not MISSING:
         return found
+    if mapping.store.read_only:
+        # Before anything is computed.
+        mapping.store.refuse_writing()
     return _make_once(mapping, key, factory, expire, tag, timeout)
 
 
@@ -55,5 +58,5 @@ def find_again(StoreMapping mapping not None, key, missing):
     it there, can be made again."""
     try:
         return mapping.fetch(key, missing) if key in mapping else missing
-    except (UntrustedValueError, DecodeError):
+    except (UntrustedValueError, DecodeError, DirectoryGoneError):
         return missing

@@ -96,6 +96,10 @@ cdef class StoreMapping:
             options["write_behind"] = store.write_behind
         if store.on_evict is not None:
             options["on_evict"] = store.on_evict
+        if store.recreate:
+            options["recreate"] = True
+        if store.read_only:
+            options["read_only"] = True
         return _reopen, (type(self), store.directory, options)
 
     def __repr__(self):
@@ -134,12 +138,13 @@ cdef class StoreMapping:
     cdef object walk(self, bint items, bint backward, object on_error):
         """Iterate over the keys, or the pairs, of one store after the other; for ``on_error`` see ``items``."""
         cdef Store store
-        handler = load("fastcache.engine.undecodable").handler_of(self.directory, on_error)
+        handler = None if on_error == "raise" else _Handler(self.directory, on_error)
         if self.stores.count > 1:
             # Where each ends is asked before the first begins: what is added meanwhile is met in none.
             stores = self.stores.all()
             return _walk_all(self.stores, [
-                store.items(backward, handler) if items else store.keys(backward, handler) for store in (reversed(stores) if backward else stores)])
+                store.items(backward, handler) if items else store.keys(backward, handler)
+                for store in (reversed(stores) if backward else stores)])
         store = self.store
         return store.items(backward, handler) if items else store.keys(backward, handler)
 
@@ -303,6 +308,7 @@ cdef class StoreMapping:
         ...     batch.committed, cache[99]
         (2500, 9801)
         """
+        self.store.refuse_writing()
         return load("fastcache.engine.batch").Batch(self.stores, max_items, max_seconds)
 
     def flush(self):
@@ -388,9 +394,36 @@ cdef class StoreMapping:
         return self.store.compression
 
     @property
+    def read_only(self):
+        """Whether nothing is written (bool): every method that would raises ReadOnlyError."""
+        return self.store.read_only
+
+    @property
+    def recreate(self):
+        """Whether it begins anew where its directory was removed or replaced while it was open (bool)."""
+        return self.store.recreate
+
+    @property
     def durability(self):
         """"normal" or "full": whether each commit waits for the disk."""
         return self.store.durability
+
+
+cdef class _Handler:
+    """What is called with the key and the error of each entry that cannot be decoded; what that does is loaded with the first."""
+
+    cdef object directory
+    cdef object asked
+    cdef object handler
+
+    def __cinit__(self, directory, asked):
+        self.directory = directory
+        self.asked = asked
+
+    def __call__(self, key, error):
+        if self.handler is None:
+            self.handler = load("fastcache.engine.undecodable").handler_of(self.directory, self.asked)
+        return self.handler(key, error)
 
 
 def _walk_all(Shards shards, list walks):

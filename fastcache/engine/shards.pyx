@@ -60,8 +60,10 @@ cdef class Shards:
         options["serializer"] = self.first.serializer
         # What was asked for is in the first one now.
         asked = options.pop("settings", None) or {}
+        if self.first.read_only:
+            options["read_only"] = True
         self.options = options
-        if count > 1 and any(value is not None for value in asked.values()):
+        if count > 1 and not self.first.read_only and any(value is not None for value in asked.values()):
             for store in self.all():
                 self.have_adopt(store)
 
@@ -90,14 +92,23 @@ cdef class Shards:
 
     cdef Store at(self, int index):
         cdef Store store = self.stores[index]
+        if store is not None and store.database.is_nothing and os.path.exists(os.path.join(self.path(index), "cache.db")):
+            # Somebody has made it since.
+            self.stores[index] = None
+            store.close()
+            store = None
         return store if store is not None else self.open_shard(index)
 
     def open_shard(self, int index):
         """Open a shard, and make it if need be."""
         if index:
             refuse_link(self.path(index))
+            # What lies beneath a directory that is gone is not made anew.
+            self.first.look()
+        nothing = self.first.read_only and not os.path.exists(os.path.join(self.path(index), "cache.db"))
         store = Store(
-            self.path(index), **{**self.options, "memory": self.budget, "shards": self.count, "inherited": self.limit()})
+            self.path(index), **{
+                **self.options, "memory": self.budget, "shards": self.count, "inherited": self.limit(), "nothing": nothing})
         # It may have been changed since, for those that were there.
         self.have_adopt(store)
         if self.stores[index] is None and not self.first.closed:
@@ -119,6 +130,8 @@ cdef class Shards:
 
     cdef int have_adopt(self, Store store) except -1:
         """Have another shard keep to the limit of the first one. One that is damaged is for check() to repair."""
+        if store.read_only:
+            return 0
         try:
             store.adopt_limit(self.limit())
         except CorruptError:

@@ -62,13 +62,17 @@ cdef class Store:
             None replaces what is stored.
         shards: of how many databases this is one. Its part of ``max_size`` is the same as theirs.
         inherited: settings of a new database that are not the usual ones.
+        recreate: whether to begin anew where the directory was removed or replaced while it was open.
+        read_only: whether nothing is to be written; None for if nothing can be.
+        nothing: whether it is empty, and is read alone; ``directory`` is not even looked at.
     Raises:
         OpenError: (FormatError, NotACacheError) the directory cannot be opened as asked.
     """
 
     def __init__(
             self, directory, *, serializer, timeout=60.0, timer=None, memory=0, scheduler=None, write_behind=None,
-            durability="normal", compression=None, on_evict=None, keeps_limit=True, settings=None, shards=1, inherited=None):
+            durability="normal", compression=None, on_evict=None, keeps_limit=True, settings=None, shards=1, inherited=None,
+            recreate=False, read_only=None, nothing=False):
         cdef WriteBuffer behind = None
         self.serializer = check_serializer(serializer)
         self.write_behind = check_delay(write_behind)
@@ -78,7 +82,8 @@ cdef class Store:
             directory, ref(self), timeout=timeout, timer=timer, scheduler=scheduler, durability=durability,
             settings={
                 "format": sql.FORMAT, "serializer": serializer.name, "shards": shards, "max_size": 0, "eviction": "lru",
-                **(inherited or {})})
+                **(inherited or {})},
+            recreate=recreate, read_only=read_only, nothing=nothing)
         if self.write_behind:
             # Half of it is for the writing.
             behind = WriteBuffer(self.write_behind / 2)
@@ -113,7 +118,7 @@ cdef class Store:
             participants += (self.group,)
         self.database.participants = participants
         self.open(settings or {})
-        if scheduler is not None and timer is None and self.database.writer is not None:
+        if scheduler is not None and timer is None and self.database.writer is not None and not self.database.read_only:
             self.expiry.begin(self.database)
 
     cdef int open(self, dict asked) except -1:
@@ -126,7 +131,8 @@ cdef class Store:
         forks.register(self)
         try:
             database.open(asked)
-            tidy_at_opening(database)
+            if not database.read_only:
+                tidy_at_opening(database)
         except CorruptError as error:
             # Opened all the same, so that check(fix=True) can be called; every other use raises the error again.
             warn("%r is damaged: %s", database.directory, error)
@@ -134,13 +140,13 @@ cdef class Store:
         except BaseException:
             self.close()
             raise
-        if any(asked.get(name) is not None for name in ("max_size", "eviction")):
+        if not database.read_only and any(asked.get(name) is not None for name in ("max_size", "eviction")):
             database.tell_settings()
         # Maintenance may be called, and must not begin before this is done.
         database.writer_lock.acquire(database.timeout)
         try:
             self.space.take_over(database, {})
-            if database.writer is not None:
+            if database.writer is not None and not database.read_only:
                 self.leftovers.begin(database)
                 self.space.room.left_at = 0
         finally:
@@ -191,6 +197,21 @@ cdef class Store:
     def closed(self):
         """Whether it was closed."""
         return self.database.life == CLOSED
+
+    @property
+    def read_only(self):
+        """Whether nothing is written."""
+        return self.database.read_only
+
+    @property
+    def recreate(self):
+        """Whether it begins anew where its directory was removed."""
+        return self.database.recreate
+
+    @property
+    def is_nothing(self):
+        """Whether there is nothing to read, and nothing is written."""
+        return self.database.is_nothing
 
     @property
     def max_size(self):
@@ -304,6 +325,8 @@ cdef class Store:
         """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored."""
         cdef Row row
         cdef bint expired
+        if self.database.read_only:
+            self.database.refuse_writing()
         begin_row(&row, expire)
         key_keepalive = encode_key(key, self.serializer, &row.key)
         name = self.reads.name_of(key, key_keepalive, &row.key)
@@ -389,6 +412,8 @@ cdef class Store:
         cdef bint changed
         cdef long long entered
         cdef unsigned int commit
+        if self.database.read_only:
+            self.database.refuse_writing()
         keepalive = encode_key(key, self.serializer, &cell)
         name = self.reads.name_of(key, keepalive, &cell)
         cdef long long now = self.database.now()
@@ -640,6 +665,14 @@ cdef class Store:
         after_fork_in_child(self.database)
 
     # -- for the check ------------------------------------------------------------------------------------------
+
+    def look(self):
+        """See to it that its directory is the one that was opened; raises DirectoryGoneError."""
+        self.database.look()
+
+    def refuse_writing(self):
+        """Raise ReadOnlyError if nothing is written, and DirectoryGoneError if its directory is gone."""
+        self.database.refuse_writing()
 
     def connect(self, bint lenient=False):
         """Another connection to the database, the caller's alone."""

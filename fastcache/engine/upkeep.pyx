@@ -21,7 +21,7 @@ cdef object maintain(
     cdef double due
     failure = None
     checkpoints.maintenance_requested = False
-    if database.life == CLOSED:
+    if database.life == CLOSED or database.read_only:
         return None
     for queue in list(flusher.queues):
         try:

@@ -24,7 +24,7 @@ from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from fastcache.engine.codecs.plainness cimport PLAIN_KEY, plainness_of
 from fastcache.engine.mapping cimport StoreMapping
 
-from fastcache.errors import DecodeError, UntrustedValueError
+from fastcache.errors import DecodeError, DirectoryGoneError, UntrustedValueError
 from fastcache.runtime.imports import load
 
 cdef extern from *:
@@ -125,13 +125,14 @@ cdef class Call:
         return self.key_of(args, kwargs)
 
     def find(self, key):
-        """What is stored under a key, or ABSENT. What cannot be decoded, whoever put it there, can be computed again."""
+        """What is stored under a key, or ABSENT. What cannot be decoded, whoever put it there, can be computed again; and so
+        can all if the directory is gone."""
         return self.look_up(key)
 
     cdef inline object look_up(self, object key):
         try:
             return self.cache.fetch(key, MISSING)
-        except (UntrustedValueError, DecodeError):
+        except (UntrustedValueError, DecodeError, DirectoryGoneError):
             return MISSING
 
     cdef object answer(self, object key, tuple args, dict kwargs):

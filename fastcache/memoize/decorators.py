@@ -22,6 +22,7 @@ from time import monotonic
 
 from fastcache.engine.computing import find_again
 from fastcache.engine.mapping import is_inside, now_of
+from fastcache.errors import DirectoryGoneError, ReadOnlyError, ReadOnlyWarning
 from fastcache.memoize.calls import ABSENT, NO_DEFAULT, BoundCall, CacheInfo, Call, quicken
 from fastcache.memoize.code_hash import fingerprint_and_seen
 from fastcache.memoize.content_hash import NoContentError, digest
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from typing import Any, ParamSpec, TypeAlias, TypeVar
 
     from fastcache.engine.mapping import StoreMapping
+    from fastcache.errors import CacheError
     from fastcache.memoize.explain import Explanation
     from fastcache.sync.single_flight import SingleFlight
 
@@ -60,6 +62,7 @@ class Memoized(Call[_P, _R]):
     """A memoized function, called as the function is."""
 
     _single_flight: SingleFlight | None = None
+    _has_told = False
 
     def __init__(self, cache: StoreMapping, function: Callable[_P, _R], how: dict[str, Any], **parameters: Any) -> None:
         version_aware: bool = parameters.pop("version_aware")
@@ -171,12 +174,23 @@ class Memoized(Call[_P, _R]):
 
     def store(self, key: tuple[Any, ...], result: Any, begun: float) -> Any:
         """Store the result of a call that has begun then; return what was stored."""
-        self.cache.set(key, result, **self._how)  # type: ignore[attr-defined]
+        try:
+            self.cache.set(key, result, **self._how)  # type: ignore[attr-defined]
+        except (ReadOnlyError, DirectoryGoneError) as error:
+            self.tell_unstored(error)
+            return result
         lately = self.stored_lately
         if len(lately) >= _REMEMBERED:
             lately.clear()
         lately[hash(key)] = monotonic()
         return result
+
+    def tell_unstored(self, error: CacheError) -> None:
+        """Say once that results cannot be stored, and why: each call computes."""
+        if not self._has_told:
+            self._has_told = True
+            text = f"the results of {self.unversioned} are computed each time, and not stored: {error}"
+            load("warnings").warn(text, ReadOnlyWarning, stacklevel=4)
 
     def count(self, made: bool) -> None:
         """Count one call that had to compute, or that found what another one has computed meanwhile."""
@@ -191,6 +205,14 @@ class Memoized(Call[_P, _R]):
         if flights is None:
             flights = self._single_flight = single_flight_of(self.cache.directory)
         return flights
+
+    def flights_of(self, key: tuple[Any, ...]) -> SingleFlight | None:
+        """The same; None where everybody computes: inside of a transaction, before whose end others cannot store, and where
+        nobody can store."""
+        try:
+            return None if self.cache.read_only or is_inside(self.cache, key) else self.flights()
+        except DirectoryGoneError:
+            return None
 
     def number_of(self, key: tuple[Any, ...]) -> int:
         """What the flights know a key by."""
@@ -252,12 +274,12 @@ class MemoizedCoroutine(Memoized[_P, _R]):
             made = True
             return await self.make(key, args, kwargs)
 
-        if is_inside(self.cache, key):
-            # Others cannot store before this transaction ends.
+        flights = self.flights_of(key)
+        if flights is None:
             found = await make()
         else:
             patience = self.cache.timeout if self._timeout is None else self._timeout
-            found = await self.flights().run_async(
+            found = await flights.run_async(
                 self.number_of(key), lambda absent: find_again(self.cache, key, absent), make, patience
             )
         self.count(made)
@@ -369,8 +391,10 @@ class EarlyMemoized(Memoized[_P, _R]):
     def renew_if_due(self, found: Any, key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Begin to renew what was found, if it is time, and nobody else does."""
         _, seconds, expires = found
-        if is_due(expires, seconds, self._beta, now_of(self.cache, key)) and not is_inside(self.cache, key):
-            flights = self.flights()
+        if is_due(expires, seconds, self._beta, now_of(self.cache, key)):
+            flights = self.flights_of(key)
+            if flights is None:
+                return
             flight = Flight(flights, self.number_of(key))
             started = False
             try:

@@ -39,7 +39,8 @@ class Signer:
         if not compare_digest(signature, self.sign(key, codec, payload)):
             raise UntrustedValueError(
                 "a stored value is signed with another secret than this process has, or was changed since; give the "
-                "secret it was stored with (secret=, or FASTCACHE_SECRET), or set the entry anew"
+                "secret it was stored with (secret=, or FASTCACHE_SECRET), which accounts that share a cache need in common, or "
+                "set the entry anew"
             )
 
 
@@ -82,7 +83,7 @@ def find_key(*, make: bool) -> bytes:
         if not make:
             raise UntrustedValueError(
                 f"a stored value is signed, and this user has no secret in {path}; {advice}, that which it was stored "
-                "with, or set the entry anew"
+                "with, and which accounts that share a cache need in common, or set the entry anew"
             ) from error
     except OSError as error:
         raise UntrustedValueError(f"the secret in {path} cannot be read: {error.strerror}; {advice}") from error

@@ -38,7 +38,14 @@ import msgspec
 from fastcache.engine.index_mapping import IndexMapping
 from fastcache.engine.shm.byte_locks import NUMBERS, byte_locks_of
 from fastcache.engine.shm.eventcount import EventCount
-from fastcache.errors import CacheError, DecodeError, Timeout, UntrustedValueError
+from fastcache.errors import (
+    CacheError,
+    DecodeError,
+    DirectoryGoneError,
+    ReadOnlyError,
+    Timeout,
+    UntrustedValueError,
+)
 from fastcache.runtime import fork
 from fastcache.sync.holds import FIRST_TOKEN, Holds
 
@@ -220,6 +227,10 @@ class Records:
             with suppress(Timeout):
                 self.write(self.index.close, monotonic() + _CLOSING)
 
+    def is_there(self) -> bool:
+        """Whether their folder is the one that was opened."""
+        return not self.is_open or self.index.store.database.is_there()
+
     def notify(self, bits: int) -> None:
         """Wake who waits with these bits."""
         if bits and self.event_count is not None:
@@ -281,6 +292,8 @@ class Records:
         """Change a record in a transaction: ``work(record, now)`` returns its result, and the bits of whom to wake."""
 
         def run() -> tuple[_Result, int]:
+            # In a folder that is gone, somebody else may hold the same.
+            self.index.store.look()
             with self.index.transact():
                 stored = self.stored(key)
                 record = self.decode(key, stored)
@@ -376,10 +389,23 @@ def holds_of(cache: StoreMapping) -> Holds:
     Raises:
         ClosedError: the cache is closed.
         StorageError: the folder ``locks`` in its directory, or a file in it, cannot be made.
+        ReadOnlyError: the cache is open for reading alone.
+        DirectoryGoneError: its directory was removed, or replaced. What was held there may be held by others, too.
     """
     cache.__enter__()
+    if cache.read_only:
+        raise ReadOnlyError(f"{cache.directory!r} is open for reading alone, and to lock is to write")
+    cache.store.look()
     holder = cast("_Holding", cache)
     holds = holder._lock_holds
+    if holds is not None and not holds.records.is_there():
+        if not cache.recreate:
+            raise DirectoryGoneError(
+                f"{holds.records.folder!r} was removed or replaced while it was open; what was held there is free for others; "
+                "open the cache anew"
+            )
+        # What is held there says so when it is released.
+        holds = holder._lock_holds = None
     if holds is None:
         byte_locks = byte_locks_of(cache.directory)
         with fork.guard:

@@ -83,6 +83,21 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--fix", action="store_true", help="repair what can be repaired")
     check.set_defaults(run=_check)
 
+    backup = commands.add_parser(
+        "backup",
+        help="copy a cache that may be in use",
+        description="Copy a cache, as it is at one moment, while programs go on using it. The copy is a cache as well. "
+        "Its place must not exist, or be an empty folder; if anything goes wrong, nothing is there.",
+    )
+    backup.add_argument("source", type=Path, metavar="SOURCE")
+    backup.add_argument("destination", type=Path, metavar="DESTINATION")
+    backup.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show progress on stderr (default: if that is a terminal)",
+    )
+    backup.set_defaults(run=_backup)
+
     sign = commands.add_parser(
         "sign",
         help="sign what was stored unsigned",
@@ -140,6 +155,25 @@ def _check(arguments: argparse.Namespace) -> int:
         result = cache.check(fix=arguments.fix)
     _say(str(result))
     return 0 if result.ok else 1
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    shown = watched if arguments.progress is None else arguments.progress
+    copied = 0
+
+    def follow(done: int, total: int) -> None:
+        nonlocal copied
+        copied = done
+        if shown:
+            print(f"\r{done:,} of {total:,} bytes", end="", file=sys.stderr, flush=True)
+
+    with open_undecoded(arguments.source) as cache:
+        cache.backup(arguments.destination, progress=follow)
+    if shown:
+        print(file=sys.stderr)
+    _say(f"{copied:,} bytes were copied to {arguments.destination}")
+    return 0
 
 
 def _sign(arguments: argparse.Namespace) -> int:

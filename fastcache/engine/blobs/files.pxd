@@ -31,6 +31,7 @@ cdef class ValueFiles:
     cdef int forget_writer(self, str marker) except -1
     cdef int remove_left(self) except -1
     cdef int give_number_back(self) except -1
+    cdef int leave(self) except -1
     cdef int close(self) except -1
     cdef int after_fork_in_child(self) except -1
 

@@ -245,6 +245,10 @@ cdef class ValueFiles:
             fastcache_close(fd)
         return self.read(name, size) if mapped is None else mapped
 
+    def open_file(self, object name, object size):
+        """A committed file, open for reading (an io.FileIO); raises what ``read`` raises."""
+        return os.fdopen(self.open(name, size), "rb", 0)
+
     def size(self, object name):
         """The size in bytes of a committed file; None if it is not there or no plain file.
 
@@ -372,6 +376,15 @@ cdef class ValueFiles:
             if not self.number:
                 self.folders.close()
                 self.writers.claims = None
+        return 0
+
+    cdef int leave(self) except -1:
+        """The directory is gone: what comes next is for the one that has come into its place, with another number."""
+        try:
+            self.give_number_back()
+        finally:
+            self.folders.close()
+            self.writers.claims = None
         return 0
 
     cdef int after_fork_in_child(self) except -1:

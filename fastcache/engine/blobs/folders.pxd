@@ -4,6 +4,8 @@ cdef class Folder:
     cdef readonly str path
     # -1 where everything is done by path.
     cdef int fd
+    # Of the files that are made in it.
+    cdef int mode
 
     cdef bint was_removed(self) noexcept
     cdef int create(self, str name) except -1

@@ -24,6 +24,7 @@ from fastcache.engine.blobs.system_calls cimport (
     fastcache_remove_from,
 )
 
+from fastcache.engine.shm.sharing import file_mode, make_folder as make_in
 from fastcache.errors import CacheError, StorageError, system_error
 from fastcache.runtime.imports import load
 
@@ -61,6 +62,7 @@ cdef class Folder:
     def __cinit__(self, str path):
         self.path = path
         self.fd = -1
+        self.mode = 0o600
 
     def __dealloc__(self):
         if self.fd >= 0:
@@ -78,7 +80,7 @@ cdef class Folder:
             return os.open(os.path.join(self.path, name), WRITE_FLAGS, 0o600)
         place = PyUnicode_AsUTF8(name)
         with nogil:
-            code = fastcache_create_in(self.fd, place)
+            code = fastcache_create_in(self.fd, place, self.mode)
         if code < 0:
             raise_system_error(code, self.path)
         return code
@@ -170,6 +172,7 @@ cdef Folder open_folder(Folder within, str path, str name):
         code = fastcache_open_folder(within.fd, PyUnicode_AsUTF8(name))
     if code >= 0:
         folder.fd = code
+        folder.mode = file_mode(code)
         return folder
     if fastcache_is_link(-code):
         raise_no_folder(path)
@@ -184,7 +187,7 @@ cdef int raise_no_folder(str path) except -1:
 
 cdef int make_folder(str path, object within) except -1:
     try:
-        os.mkdir(path, 0o700, dir_fd=within)
+        make_in(path, within)
     except FileExistsError:
         pass
     return 0

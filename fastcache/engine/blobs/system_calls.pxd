@@ -12,7 +12,7 @@ cdef extern from *:
     static inline int fastcache_close(int fd) { return _close(fd); }
     /* Everything else is done by path. */
     static inline int fastcache_open_folder(int folder, const char *name) { return -1; }
-    static inline int fastcache_create_in(int folder, const char *name) { return -1; }
+    static inline int fastcache_create_in(int folder, const char *name, int mode) { return -1; }
     static inline int fastcache_open_in(int folder, const char *name) { return -1; }
     static inline int fastcache_remove_from(int folder, const char *name) { return -1; }
     static inline int fastcache_move(int from, const char *name, int to) { return -1; }
@@ -40,26 +40,34 @@ cdef extern from *:
     #define fastcache_process() ((int)getpid())
     #define FASTCACHE_HERE AT_FDCWD
     #define FASTCACHE_BY_PATH 0
-    static inline int fastcache_open_at(int folder, const char *name, int flags)
+    static inline int fastcache_open_at(int folder, const char *name, int flags, int mode)
     {
         int fd;
         do {
-            fd = openat(folder, name, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+            fd = openat(folder, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
         } while (fd < 0 && errno == EINTR);
         return fd < 0 ? -errno : fd;
     }
     static inline int fastcache_open_folder(int folder, const char *name)
     {
-        return fastcache_open_at(folder, name, O_RDONLY | O_DIRECTORY);
+        return fastcache_open_at(folder, name, O_RDONLY | O_DIRECTORY, 0);
     }
-    static inline int fastcache_create_in(int folder, const char *name)
+    /* Other than 0600, the mode is to be had whatever the umask. */
+    static inline int fastcache_create_in(int folder, const char *name, int mode)
     {
-        return fastcache_open_at(folder, name, O_WRONLY | O_CREAT | O_EXCL);
+        int code, fd = fastcache_open_at(folder, name, O_WRONLY | O_CREAT | O_EXCL, mode);
+        if (fd >= 0 && mode != 0600 && fchmod(fd, (mode_t)mode) != 0) {
+            code = -errno;
+            (void)close(fd);
+            (void)unlinkat(folder, name, 0);
+            return code;
+        }
+        return fd;
     }
     static inline int fastcache_open_in(int folder, const char *name)
     {
         /* Opening a FIFO that somebody has planted must not hang. */
-        return fastcache_open_at(folder, name, O_RDONLY | O_NONBLOCK);
+        return fastcache_open_at(folder, name, O_RDONLY | O_NONBLOCK, 0);
     }
     static inline int fastcache_close(int fd)
     {
@@ -117,7 +125,7 @@ cdef extern from *:
     int fastcache_process() noexcept nogil
     int fastcache_close(int fd) noexcept nogil
     int fastcache_open_folder(int folder, const char* name) noexcept nogil
-    int fastcache_create_in(int folder, const char* name) noexcept nogil
+    int fastcache_create_in(int folder, const char* name, int mode) noexcept nogil
     int fastcache_open_in(int folder, const char* name) noexcept nogil
     int fastcache_remove_from(int folder, const char* name) noexcept nogil
     int fastcache_move(int source, const char* name, int target) noexcept nogil

@@ -120,6 +120,7 @@ cdef bint end_block(Database database, bint keep) except -1:
                 raise
         elif keep:
             try:
+                database.refuse_if_gone()
                 while session.commit.step(True) == STEP_BUSY:
                     wait = database.pause(wait)
                     # What a signal handler has set meanwhile is part of it.

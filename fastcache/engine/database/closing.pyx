@@ -4,7 +4,7 @@ process until somebody still needs one."""
 
 from fastcache.engine.database.database cimport CLOSED, CLOSING, FINISHING, Life, Participant, warn
 
-from fastcache.errors import CacheError, Timeout, TransactionError
+from fastcache.errors import CacheError, DirectoryGoneError, Timeout, TransactionError
 
 
 cdef int close(Database database) except -1:
@@ -27,6 +27,10 @@ cdef int close(Database database) except -1:
         database.life = CLOSING
         try:
             database.flush()
+        except DirectoryGoneError:
+            # What waits can be written nowhere any more.
+            shut(database)
+            raise
         except BaseException:
             database.life = before
             raise

@@ -2,6 +2,7 @@
 
 from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.database.watch cimport Watch
 from fastcache.engine.database.writer_lock cimport WriterLock
 from fastcache.engine.shm.change_log cimport ChangeLog, Commit
 from fastcache.engine.sqlite.busy cimport BusyWait
@@ -23,6 +24,7 @@ cdef enum Life:
 cdef class Participant:
     cdef int attach(self, Database database, Session session) except -1
     cdef void detach(self) noexcept
+    cdef void begin_anew(self) noexcept
     cdef int settings_changed(self, Database database, Session session) except -1
     cdef int before_transaction(self, Database database) except -1
     cdef int flush_deferred(self, Database database) except -1
@@ -45,6 +47,13 @@ cdef class Database:
     cdef readonly dict settings
     cdef readonly str durability
     cdef Life life
+    # Whether it begins anew where its directory is gone; whether that is there is for the watch to say.
+    cdef readonly bint recreate
+    cdef Watch watch
+    # Whether nothing is written here, and what was asked for. Whether there is nothing to read either.
+    cdef readonly bint read_only
+    cdef object asked_read_only
+    cdef readonly bint is_nothing
     # Whether each commit waits for the disk.
     cdef bint syncs
     # The number of forks (writer_lock.pyx) in which its connections are.
@@ -103,6 +112,13 @@ cdef class Database:
 
     cdef int open(self, dict asked) except -1
     cdef int open_writer(self) except -1
+    cdef int read_instead(self, error) except -1
+    cdef int refuse_writing(self) except -1
+    cdef int refuse_if_gone(self) except -1
+    cdef int leave_directory(self) except -1
+    cdef bint find_directory(self) except -1
+    cdef int arrive(self, Session session, bint begins_anew) except -1
+    cdef int reopen_changed(self) except -1
     cdef Session open_session(self)
     cdef Session open_session_once(self)
     cdef Connection open_connection(self, bint lenient)

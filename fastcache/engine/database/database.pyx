@@ -30,7 +30,9 @@ from cpython.mem cimport PyMem_RawFree
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.blobs.files cimport ValueFiles
-from fastcache.engine.database.opening cimport connect, initialize, make_directory, open_log, take_settings, use_wal
+from fastcache.engine.database.opening cimport (
+    connect, connect_to_read, initialize, make_directory, open_log, refuse_uninitialized, take_settings, use_wal)
+from fastcache.engine.database.watch cimport Watch
 from fastcache.engine.database.writer_lock cimport fork_count, knows_greenlets
 from fastcache.engine.shm.change_log cimport (
     after_commit, announce, announce_nothing, before_commit, is_priority_requested, request_priority, settings_changed,
@@ -39,11 +41,16 @@ from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
 from fastcache.engine.sqlite.fork_safety cimport end_free_call, try_begin_free_call, wait_for_fork
 
+from fastcache.engine.database import reading
 from fastcache.engine.shm import change_log
 from fastcache.engine.sqlite import sql
 from fastcache.errors import (
-    CacheError, ClosedError, NotACacheError, OpenError, StorageError, Timeout, TransactionError)
+    CacheError, ClosedError, DirectoryGoneError, FormatError, NotACacheError, OpenError, ReadOnlyError, StorageError, Timeout,
+    TransactionError)
 from fastcache.runtime import fork, imports
+
+# The last part of a message about a directory that is gone.
+cdef str HOW_TO_GO_ON = "nothing was written; open it anew, or give recreate=True to go on in a new one"
 
 cdef extern from "<time.h>" nogil:
     cdef struct timespec:
@@ -88,6 +95,9 @@ cdef class Participant:
 
     cdef void detach(self) noexcept:
         """The connection is about to go that the clock belongs to."""
+
+    cdef void begin_anew(self) noexcept:
+        """Another database has come into the place of the one that was open: what was mapped with that is not its."""
 
     cdef int settings_changed(self, Database database, Session session) except -1:
         """Another object has changed the settings that are stored."""
@@ -150,9 +160,14 @@ cdef class Database:
         scheduler: called with the keepalive and a number of seconds, to have it maintained within that time.
         durability: "normal", or "full" to have each commit synced to the disk before it returns.
         settings: of a new database; those that are stored replace them.
+        recreate: whether to begin anew where the directory was removed or replaced while it was open.
+        read_only: whether nothing is to be written; None for if nothing can be.
+        nothing: whether there is nothing, and is not to be: a shard that is read before it was written.
     """
 
-    def __init__(self, directory, keepalive, *, timeout, timer, scheduler, durability, settings):
+    def __init__(
+            self, directory, keepalive, *, timeout, timer, scheduler, durability, settings, bint recreate=False, read_only=None,
+            bint nothing=False):
         self.directory = os.path.abspath(os.fspath(directory))
         self.keepalive = keepalive
         self.timeout = check_timeout(timeout)
@@ -166,6 +181,11 @@ cdef class Database:
         self.syncs = durability == "full"
         self.token = int.from_bytes(os.urandom(3), "little") or 1
         self.files = ValueFiles(self.directory)
+        self.recreate = recreate
+        self.asked_read_only = check_read_only(read_only)
+        self.read_only = self.asked_read_only is True
+        self.is_nothing = nothing
+        self.watch = Watch(self.path)
         self.writer_lock = WriterLock()
         self.born = fork_count()
         self.opening = imports.new_lock(_thread.RLock)
@@ -184,13 +204,86 @@ cdef class Database:
     cdef int open(self, dict asked) except -1:
         """Make the directory, the database and its tables, if need be; take over the settings that are stored, and store what
         was ``asked`` for."""
-        make_directory(self.directory)
-        self.open_writer()
+        if not self.read_only:
+            try:
+                make_directory(self.directory)
+                self.open_writer()
+            except (NotACacheError, FormatError):
+                raise
+            except OpenError as error:
+                self.read_instead(error)
+        if self.read_only:
+            self.open_writer()
+            self.settings = take_settings(self.writer.connection, self.directory, self.settings, {})
+            return 0
         self.settings = take_settings(self.writer.connection, self.directory, self.settings, asked)
         if self.commit.ring != NULL:
             self.settings_seen = settings_version(self.commit.ring)
         change_log.remove_unfinished(self.directory, ("cache.changes", "cache.recency"))
         return 0
+
+    cdef int read_instead(self, error) except -1:
+        """What cannot be opened for writing is opened for reading, unless that was refused; else the error is raised, with whose
+        permission is missing."""
+        why = reading.lacking(self.directory)
+        if not why:
+            raise error
+        # What is there already, and can be read.
+        if self.asked_read_only is None and os.path.exists(self.path) and os.access(self.path, os.R_OK):
+            reading.choose_way(self.path)
+            reading.tell(self.directory, why)
+            self.read_only = True
+            return 0
+        raise type(error)(f"{error}; {why}") from error
+
+    cdef int refuse_writing(self) except -1:
+        """Before a write: raise ReadOnlyError if there is to be none, and DirectoryGoneError if there is nowhere to write to."""
+        if self.read_only:
+            raise ReadOnlyError(f"{self.directory!r} is open for reading alone; nothing was written")
+        if self.depth == 0 and self.watch.is_due_to_write() and not self.watch.is_there():
+            self.leave_directory()
+            if self.writer is None:
+                self.open_writer()
+        return 0
+
+    cdef int refuse_if_gone(self) except -1:
+        """Raise DirectoryGoneError if the directory was removed or replaced."""
+        if not self.watch.is_there():
+            # From now on, all who ask look.
+            self.watch.looked = 0.0
+            raise DirectoryGoneError(
+                f"{self.directory!r} was removed, renamed or replaced while it was open; {HOW_TO_GO_ON}")
+        return 0
+
+    cdef int leave_directory(self) except -1:
+        """Close what was opened in a directory that is there no more: what is asked next opens what is there now, or raises.
+
+        Whoever is inside a transaction cannot go on."""
+        self.writer_lock.acquire(self.patience())
+        try:
+            if self.depth:
+                self.refuse_if_gone()
+            elif not self.watch.is_there():
+                self.watch.looked = 0.0
+                self.drop_sessions(False)
+                self.files.leave()
+        finally:
+            self.writer_lock.release()
+        return 0
+
+    def look(self):
+        """See to it that the directory is the one that was opened: else, what is opened is begun anew or DirectoryGoneError is
+        raised, as the options say."""
+        if self.life == CLOSED:
+            return
+        if not self.watch.is_there():
+            self.leave_directory()
+            if self.writer is None:
+                self.open_writer()
+
+    def is_there(self):
+        """Whether its directory is the one that was opened (bool)."""
+        return self.watch.is_there()
 
     @property
     def closed(self):
@@ -211,10 +304,12 @@ cdef class Database:
         try:
             if self.writer is not None:
                 return 0
+            begins_anew = self.find_directory()
             session = self.open_session()
+            self.arrive(session, begins_anew)
             if session.has_wal:
                 clock = session.connection.wal_index()
-                if clock != NULL:
+                if clock != NULL and not self.read_only:
                     session.connection.track_read_lock()
                     log = open_log(self.directory)
             self.refuse_if_closed(session)
@@ -224,6 +319,11 @@ cdef class Database:
             self.commit.ring = NULL if log is None else log.ring
             self.commit.capacity = 0 if log is None else log.capacity
             session.connection.watch_commits(before_commit, after_commit, &self.commit)
+            if begins_anew:
+                for each in self.participants:
+                    (<Participant>each).begin_anew()
+                # So that these are looked at (follow_settings).
+                self.settings_seen = settings_version(self.commit.ring) - 1 if self.commit.ring != NULL else 0
             for each in self.participants:
                 (<Participant>each).attach(self, session)
             self.writer = session
@@ -231,9 +331,36 @@ cdef class Database:
             self.end_opening()
         return 0
 
+    cdef bint find_directory(self) except -1:
+        """Before the database is opened once more: whether another one has come into its place, and is to be used, or made."""
+        if not self.watch.is_known() or self.watch.is_there():
+            return False
+        if not self.recreate or self.read_only:
+            self.refuse_if_gone()
+        make_directory(self.directory)
+        return True
+
+    cdef int arrive(self, Session session, bint begins_anew) except -1:
+        """The database was opened: it is the one that it was, unless it begins anew, with settings that are as good."""
+        if self.is_nothing:
+            return 0
+        if begins_anew:
+            self.settings = take_settings(session.connection, self.directory, self.settings, {})
+        elif self.watch.is_known() and not self.watch.is_there():
+            session.connection.close(False)
+            self.refuse_if_gone()
+        if begins_anew or not self.watch.is_known():
+            self.watch.begin()
+        return 0
+
     cdef Session open_session(self):
         """A session to write with; the database has its tables. As in open_connection, what fails is tried once more."""
         cdef Session session
+        if self.read_only and not self.is_nothing:
+            session = Session(self.connect_once(False))
+            refuse_uninitialized(session.connection)
+            session.has_wal = session.connection.reading in ("live", "fixed")
+            return session
         try:
             session = self.open_session_once()
             if session.has_wal:
@@ -267,6 +394,10 @@ cdef class Database:
     cdef Connection connect_once(self, bint lenient):
         if self.life == CLOSED:
             raise ClosedError(f"the cache in {self.directory!r} is closed")
+        if self.is_nothing:
+            return Connection(":memory:")
+        if self.read_only:
+            return connect_to_read(self.path, self.settings["shards"], self.timeout, lenient)
         return connect(self.path, self.directory, self.settings["shards"], self.timeout, lenient)
 
     cdef void forget_clock(self) noexcept:
@@ -305,9 +436,9 @@ cdef class Database:
         self.begin_opening()
         try:
             if self.reader is None:
-                session = Session(self.open_connection(False))
+                session = self.open_session() if self.read_only else Session(self.open_connection(False))
                 self.refuse_if_closed(session)
-                if self.clock != NULL:
+                if self.clock != NULL and not self.read_only:
                     session.connection.track_read_lock()
                 self.reader = session
         finally:
@@ -350,6 +481,8 @@ cdef class Database:
 
     cdef int acquire_writer_lock(self) except -1:
         """Take the writer lock for something atomic."""
+        if self.read_only:
+            self.refuse_writing()
         self.writer_lock.acquire(self.timeout)
         if self.has_write_behind:
             try:
@@ -367,6 +500,10 @@ cdef class Database:
             fork.notice_fork()
         if self.has_deferred and self.writer_lock.held_by_me():
             self.flush_deferred()
+        if self.watch.is_due_to_read() and not self.watch.is_there():
+            self.leave_directory()
+        if self.read_only:
+            self.reopen_changed()
         if self.writer is None:
             self.open_writer()
             return self.choose_session()
@@ -377,6 +514,19 @@ cdef class Database:
             # Opening gives up the GIL: choose anew.
             return self.choose_session()
         return self.reader
+
+    cdef int reopen_changed(self) except -1:
+        """Of what is read without locks: let go of what somebody has begun to write to."""
+        cdef Session session
+        for session in (self.writer, self.reader):
+            if session is not None and session.connection.has_changed():
+                self.writer_lock.acquire(self.patience())
+                try:
+                    self.drop_sessions(False)
+                finally:
+                    self.writer_lock.release()
+                return 0
+        return 0
 
     cdef Session reading(self):
         """The same, for a transaction of its own, or the one that is open."""
@@ -397,6 +547,8 @@ cdef class Database:
         """The session to write to; the writer lock is held."""
         if self.born != fork_count():
             fork.notice_fork()
+        if self.depth == 0 or self.read_only:
+            self.refuse_writing()
         if self.depth == 0 and self.writer is not None and (
                 self.writer.connection.in_transaction() or self.writer.connection.read_only):
             # A transaction that could not even be rolled back, or a file that is open for reading alone. Closing ends both.
@@ -638,6 +790,7 @@ cdef class Database:
 
     def connect(self, bint lenient=False):
         """Another connection to the database, the caller's alone."""
+        self.look()
         self.begin_opening()
         try:
             return self.open_connection(lenient)
@@ -687,6 +840,12 @@ cdef double check_timeout(object timeout) except -1.0:
     if not timeout >= 0:
         raise ValueError(f"timeout must be at least 0 seconds, not {timeout!r}")
     return timeout
+
+
+cdef object check_read_only(object read_only):
+    if read_only is not None and not isinstance(read_only, bool):
+        raise TypeError(f"read_only must be True, False, or None for if nothing can be written, not {read_only!r}")
+    return read_only
 
 
 cdef str check_durability(object durability):

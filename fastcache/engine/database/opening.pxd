@@ -7,6 +7,8 @@ from fastcache.engine.sqlite.connection cimport Connection
 
 cdef int make_directory(str directory) except -1
 cdef Connection connect(str path, str directory, int shards, double timeout, bint lenient)
+cdef Connection connect_to_read(str path, int shards, double timeout, bint lenient)
+cdef int refuse_uninitialized(Connection connection) except -1
 cdef bint use_wal(Connection connection) except -1
 cdef Session initialize(Session session, dict settings, bint syncs)
 cdef dict take_settings(Connection connection, str directory, dict settings, dict asked)

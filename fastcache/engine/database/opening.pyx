@@ -8,10 +8,22 @@ another program's database, a link, a file that is no database.
 import os
 import stat
 
+from fastcache.engine.sqlite.busy cimport BusyWait
+
+from fastcache.engine.database import reading
 from fastcache.engine.shm import change_log
+from fastcache.engine.shm.sharing import file_mode, make_folder, settle_mode
 from fastcache.engine.sqlite import fork_safety, sql
-from fastcache.errors import CacheError, FormatError, NotACacheError, OpenError, TransactionError, system_error
-from fastcache.runtime.imports import warn
+from fastcache.errors import (
+    CacheError,
+    ClosedError,
+    CorruptError,
+    FormatError,
+    NotACacheError,
+    OpenError,
+    TransactionError,
+    system_error,
+)
 from fastcache.runtime.imports import warn
 
 # Of each of many shards, in KiB; SQLite's own default.
@@ -23,11 +35,12 @@ cdef int make_directory(str directory) except -1:
     try:
         try:
             try:
-                os.mkdir(directory, 0o700)
+                make_own(directory)
             except FileNotFoundError:
                 os.makedirs(os.path.dirname(directory), exist_ok=True)
-                os.mkdir(directory, 0o700)
+                make_own(directory)
         except FileExistsError:
+            refuse_dangling(directory)
             # Not isdir(), which takes any error for a no.
             if not stat.S_ISDIR(os.stat(directory).st_mode):
                 raise OpenError(f"{directory!r} is a file, and a cache needs a directory") from None
@@ -35,6 +48,29 @@ cdef int make_directory(str directory) except -1:
         raise
     except OSError as error:
         raise system_error(error.errno, f"make the directory {directory!r}", OpenError) from error
+    return 0
+
+
+cdef int make_own(str directory) except -1:
+    """Make a directory for its owner alone; one in a cache's directory, a shard say, for all for whom that is."""
+    if os.path.exists(os.path.join(os.path.dirname(directory), "cache.db")):
+        make_folder(directory)
+    else:
+        os.mkdir(directory, 0o700)
+    return 0
+
+
+cdef int refuse_dangling(str directory) except -1:
+    """Raise OpenError for a link that leads nowhere, in the place of the directory or on the way to it."""
+    path = directory
+    while not os.path.exists(path):
+        if os.path.islink(path):
+            raise OpenError(
+                f"cannot make the directory {directory!r}: {path!r} is a link to {os.readlink(path)!r}, which is not there; make "
+                "that directory, or remove the link")
+        path, before = os.path.dirname(path), path
+        if path == before:
+            break
     return 0
 
 
@@ -50,9 +86,18 @@ cdef Connection connect(str path, str directory, int shards, double timeout, bin
     cdef Connection connection
     new = True
     refuse_link(path)
+    mode = 0o600
     try:
-        found = os.stat(path)
-    except FileNotFoundError:
+        try:
+            mode = file_mode(directory)
+            found = os.stat(path)
+        except FileNotFoundError:
+            # Without a descriptor, since closing one would drop the locks that others of this process may have by then.
+            if hasattr(os, "mknod"):
+                os.mknod(path, mode | stat.S_IFREG)
+            found = os.stat(path)
+    except (FileNotFoundError, FileExistsError, PermissionError):
+        # It is SQLite's to make, or to say why not.
         pass
     except OSError as error:
         raise system_error(error.errno, f"look at {path!r}", OpenError) from error
@@ -74,10 +119,40 @@ cdef Connection connect(str path, str directory, int shards, double timeout, bin
         connection.execute(sql.PAGE_CACHE.format(max(LEAST_PAGE_CACHE, sql.PAGE_CACHE_KIB // shards)))
     if new:
         try:
-            os.chmod(path, 0o600)
+            settle_mode(path, mode)
         except OSError as error:
             raise system_error(error.errno, f"protect {path!r}", OpenError) from error
     return connection
+
+
+cdef Connection connect_to_read(str path, int shards, double timeout, bint lenient):
+    """A connection that writes nothing, in whatever way the file can be read just now."""
+    cdef Connection connection
+    cdef BusyWait wait = None
+    refuse_link(path)
+    while True:
+        way = reading.choose_way(path)
+        try:
+            connection = Connection(path, lenient, timeout, False, way)
+            connection.query(sql.GET_APPLICATION_ID)
+            break
+        except (ClosedError, CorruptError, OpenError):
+            # Somebody may have come, or gone, since the way was chosen.
+            if reading.choose_way(path) == way and not (connection is not None and connection.has_changed()):
+                raise
+            if wait is None:
+                wait = BusyWait(timeout, "waiting to read the database")
+            wait.pause()
+    if shards > 1:
+        connection.execute(sql.PAGE_CACHE.format(max(LEAST_PAGE_CACHE, sql.PAGE_CACHE_KIB // shards)))
+    return connection
+
+
+cdef int refuse_uninitialized(Connection connection) except -1:
+    """Raise NotACacheError for what is no cache, or none yet."""
+    if not is_ours(connection):
+        raise NotACacheError(f"{connection.path!r} is no cache yet, and reading alone makes none; open it once for writing")
+    return 0
 
 
 cdef bint use_wal(Connection connection) except -1:
@@ -150,7 +225,7 @@ cdef dict take_settings(Connection connection, str directory, dict settings, dic
         raise FormatError(
             f"{directory!r} is stored with serializer {stored.get('serializer')!r}, but was asked for with "
             f"{settings['serializer']!r}; open it with {stored.get('serializer')!r}, or use another directory")
-    if type(stored.get("max_size")) is not int:
+    if type(stored.get("max_size")) is not int and connection.reading is None:
         asked = {**asked, "max_size": asked.get("max_size") or 0}
     for name, value in asked.items():
         if value is not None and stored.get(name) != value:

@@ -15,7 +15,7 @@ from fastcache.engine.database.database cimport SOON, warn
 from fastcache.engine.eviction.limit cimport cost_of_row
 from fastcache.engine.sqlite.cells cimport CELL_NULL, CELL_TEXT, Cell, cell_of_plain
 
-from fastcache.errors import CacheError
+from fastcache.errors import CacheError, StorageError
 
 
 cdef inline void in_file(const Row* row, Row* filed) noexcept:
@@ -51,12 +51,18 @@ cdef class FileWrites:
         cdef bint stored = False
         cdef bint inside = database.depth != 0 and database.writer_lock.held_by_me()
         cdef bint reserved = self.limit.max_size != 0
+        database.refuse_writing()
         if inside and reserved:
             return self.put_file_inside(database, row, only_if_absent, parts)
         in_file(row, &filed)
         if parts is None:
             parts = [PyMemoryView_FromMemory(<char*>row.value.data, row.size, PyBUF_READ)]
-        pending = database.files.begin()
+        try:
+            pending = database.files.begin()
+        except StorageError:
+            # Is it for that?
+            database.refuse_if_gone()
+            raise
         try:
             if reserved:
                 self.space.reserve_file(database, pending.name, row.size)

@@ -264,7 +264,7 @@ cdef class Reads:
     cdef int repair_dangling(self, Database database, Entry entry, const Cell* key) except -1:
         """Remove a row whose file is lost, unless that would mean to wait: this is a read."""
         cdef Statement statement
-        if not database.writer_lock.try_acquire():
+        if database.read_only or not database.writer_lock.try_acquire():
             return 0
         try:
             statement = database.writing().statement(sql.DELETE_DANGLING)

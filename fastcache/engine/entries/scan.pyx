@@ -64,6 +64,7 @@ cdef list scan(Database database, bint items, bint backward, long long* last, lo
 
 cdef object scalar(Database database, str text, tuple parameters):
     """The single value of a statement that may walk the whole table: without the GIL where the writer lock is free."""
+    cdef Session session
     cdef Statement statement
     cdef BusyWait wait = None
     database.flush_first()
@@ -71,7 +72,8 @@ cdef object scalar(Database database, str text, tuple parameters):
         return scalar_beside(database, text, parameters)
     try:
         while True:
-            statement = database.writing().statement(text)
+            session = database.reading() if database.read_only else database.writing()
+            statement = session.statement(text)
             statement.bind_all(parameters)
             if statement.step(True) == STEP_ROW:
                 return only_value(statement)

@@ -31,6 +31,9 @@ PAGE = 4096
 cdef long long USABLE = 4080
 
 
+cdef Policy no_policy = policy_of("none", None)
+
+
 @cython.final
 cdef class Limit(Participant):
     """How much may be stored, and who goes first when it is too much.
@@ -50,6 +53,12 @@ cdef class Limit(Participant):
             session.connection.watch_rows(on_row_change, <void*>&self.access_table.table)
         return 0
 
+    cdef void begin_anew(self) noexcept:
+        # `take_over` opens the one that lies there.
+        if self.access_table is not None:
+            self.policy = no_policy
+            self.access_table = None
+
     cdef int take_over(self, Database database) except -1:
         """Keep to the limit and the policy that are stored."""
         cdef long long limit
@@ -64,7 +73,7 @@ cdef class Limit(Participant):
         self.low = min(max(limit // LOW_SHARE, self.reserve + PAGE), MOST_LOW)
         self.high = min(max(limit // HIGH_SHARE, self.reserve + 2 * PAGE), 2 * MOST_LOW)
         self.page_size = 4096
-        self.use_access_table(database, self.eviction if limit else "none")
+        self.use_access_table(database, self.eviction if limit and not database.read_only else "none")
         if database.writer is not None and limit:
             self.page_size = database.integer(database.writer, sql.PAGE_SIZE)
             if self.access_table is not None:

@@ -47,6 +47,7 @@ from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
 from fastcache.engine.shm.wal_clock cimport commit_number, fingerprint, is_empty, load, read, replace, store, wal_frames
 
+from fastcache.engine.shm.sharing import file_mode, settle_mode
 from fastcache.runtime import imports
 
 cdef enum:
@@ -388,16 +389,18 @@ cdef int make_shared(path, bytes content) except -1:
 
     Its content takes space, zeros or not: where a hole cannot be filled, writing to the map would kill the process."""
     cdef object fd = None
+    mode = file_mode(os.path.dirname(path))
     temporary = f"{path}.{os.urandom(SUFFIX // 2).hex()}"
     if hasattr(os, "O_TMPFILE"):
         # Without a name, it is gone with its maker.
         try:
-            fd = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fd = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode)
         except OSError:
             # Not every file system has it.
             fd = None
     if fd is not None:
         try:
+            settle_mode(fd, mode)
             write_whole(fd, content)
             os.link(f"/proc/self/fd/{fd}", path, follow_symlinks=True)
             return 0
@@ -440,9 +443,11 @@ def replace_shared(path, content):
 
 cdef int write_temporary(path, bytes content) except -1:
     """Make a file of this content under a name that nobody else has."""
-    fd = os.open(path, FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+    mode = file_mode(os.path.dirname(path))
+    fd = os.open(path, FLAGS | os.O_CREAT | os.O_EXCL, mode)
     try:
         try:
+            settle_mode(fd, mode)
             write_whole(fd, content)
         finally:
             os.close(fd)

@@ -4,6 +4,7 @@
 from fastcache.engine.sqlite.cells cimport Cell, Row
 from fastcache.engine.sqlite.handles cimport sqlite3, sqlite3_stmt
 from fastcache.engine.sqlite.row_source cimport RowSource
+from fastcache.engine.sqlite.stamp cimport Stamp
 
 
 cdef enum Step:
@@ -39,6 +40,14 @@ cdef class Connection:
     cdef readonly double timeout
     # SQLite has opened one of its files for reading alone. It must be opened anew.
     cdef bint read_only
+    # How it reads, if it writes nothing (reading.py); else None. And its folder, where the path is too long for SQLite.
+    cdef readonly str reading
+    cdef int folder
+    # Without locks: the three files as they were when it was opened. And a clock for what never changes.
+    cdef bint has_no_locks
+    cdef tuple names
+    cdef Stamp stamp
+    cdef unsigned long long[12] still_clock
     # The ReadLock of its file (read_lock.pxd), if that is known; else NULL.
     cdef void* read_lock
     # What the system said last when a step had failed.
@@ -50,6 +59,10 @@ cdef class Connection:
     cdef RowSource batch
 
     cdef int make_tables(self) except -1
+    cdef bytes reachable(self, bytes name)
+    cdef int close_folder(self) noexcept
+    cdef bint has_changed(self) noexcept
+    cdef int refuse_changed(self) except -1
     cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept
     cdef int busy_or_raise(self, int code, object doing) except -1
     cdef int system_errno(self, int primary) noexcept

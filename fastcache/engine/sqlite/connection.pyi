@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any, Final, final
 
 from typing_extensions import Self
@@ -12,10 +13,20 @@ class Connection:
     def path(self) -> str: ...
     @property
     def timeout(self) -> float: ...
-    def __new__(cls, path: str, lenient: bool = False, timeout: float = 60.0, exclusive: bool = False) -> Self: ...
+    @property
+    def reading(self) -> str | None: ...
+    def __new__(
+        cls,
+        path: str,
+        lenient: bool = False,
+        timeout: float = 60.0,
+        exclusive: bool = False,
+        reading: str | None = None,
+    ) -> Self: ...
     def query(
         self, text: str, parameters: tuple[object, ...] = (), release_gil: bool = False
     ) -> list[tuple[Any, ...]]: ...
+    def copy_to(self, target: Connection, progress: Callable[[int, int], object]) -> None: ...
 
 @final
 class Statement:

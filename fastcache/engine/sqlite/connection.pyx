@@ -20,16 +20,20 @@ import os
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memcmp
 
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport (
     CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, ROW_DELETED, Cell, CellKind, Row, cell_object,
     cell_of_plain)
 from fastcache.engine.sqlite.fork_safety cimport begin_free_call, count_closed, count_opened, end_free_call
+from fastcache.engine.sqlite.locks_of_files cimport use_descriptions
 from fastcache.engine.sqlite.read_lock cimport ReadLock, release_lock, track_lock
 from fastcache.engine.sqlite.row_source cimport attach_source, make_batch, make_feed
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.sqlite3 cimport *
+from fastcache.engine.sqlite.stamp cimport Stamp, take_stamp
+from fastcache.engine.sqlite.vfs cimport add_copy
 
 from fastcache.engine.sqlite import sql
 from fastcache.errors import (
@@ -47,6 +51,17 @@ from fastcache.errors import (
 cdef extern from "<errno.h>":
     int ENOENT
     int errno
+
+cdef extern from *:
+    """
+    #ifdef _WIN32
+    static void fastcache_close_folder(int fd) { (void)fd; }
+    #else
+    #include <unistd.h>
+    static void fastcache_close_folder(int fd) { (void)close(fd); }
+    #endif
+    """
+    void fastcache_close_folder(int fd) noexcept
 
 OLDEST_SQLITE = (3, 37, 0)
 sqlite_version = (<bytes>sqlite3_libversion()).decode()
@@ -66,9 +81,22 @@ if not sqlite3_threadsafe():
 # microseconds.
 cdef int RESTART_TRIES = 50
 cdef int RESTART_NAP = 100
+# How many pages of a database are copied in one go: two megabytes.
+cdef int PAGES_AT_ONCE = 512
 
+# Of the wal-index: its format.
+cdef unsigned int WAL_INDEX_VERSION = 3007000
 # The unit in which SQLite maps the wal-index, in bytes.
 cdef int WAL_INDEX_REGION = 32768
+
+# The longest path that SQLite takes, in bytes, less what it appends.
+cdef int LONGEST_PATH = 500
+cdef const char* WITHOUT_LOCKS = b"unix-none" if os.name == "posix" else b"win32-none"
+cdef const char* BY_FOLDER = b"fastcache-by-folder"
+cdef const char* BY_FOLDER_WITHOUT_LOCKS = b"fastcache-by-folder-none"
+cdef sqlite3_vfs by_folder
+cdef sqlite3_vfs by_folder_without_locks
+
 
 cdef int errno_of_making(str path) except -1:
     """Why no file can be made beside another one (an errno); 0 if it can."""
@@ -121,34 +149,84 @@ cdef sqlite3_file* database_file(sqlite3* db) noexcept:
     return NULL if file == NULL or file.pMethods == NULL else file
 
 
+cdef int stop_clock(unsigned long long* words) except -1:
+    """Make the header of a wal-index that will never change (shm/wal_clock.pxd), and like which there is no other."""
+    cdef int index
+    words[0] = WAL_INDEX_VERSION
+    words[1] = 1ULL << 32
+    words[4] = words[5] = <unsigned long long>int.from_bytes(os.urandom(8), "little") | 1
+    for index in range(6):
+        words[6 + index] = words[index]
+    return 0
+
+
+cdef bytes uri_of(bytes name):
+    """The name of a file as a URI (sqlite.org/uri.html)."""
+    return b"file:" + b"".join([
+        b"%c" % byte if byte in b"/._-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" else b"%%%02X" % byte
+        for byte in name])
+
+
 @cython.no_gc
 @cython.final
 cdef class Connection:
     """One open database; closed when collected.
 
     Args:
-        path: the database file, an absolute path. Created if absent.
+        path: the database file, an absolute path. Created if absent, unless it is only read.
         lenient: read as much of a damaged database as can be read, for a repair.
         timeout: how long to wait for another connection's lock, in seconds.
+        reading: None, or how to read without writing anything: one of the ways in ``database/reading.py``.
     Raises:
-        OpenError: it cannot be opened for reading and writing.
+        OpenError: it cannot be opened for reading and writing, or not for reading.
     """
 
-    def __cinit__(self, str path, bint lenient=False, double timeout=60.0, bint exclusive=False):
+    def __cinit__(self, str path, bint lenient=False, double timeout=60.0, bint exclusive=False, str reading=None):
         cdef bytes name = os.fsencode(path) if os.name == "posix" else path.encode()
         cdef int code
         cdef int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
-        cdef const char* filename = PyBytes_AS_STRING(name)
+        cdef const char* filename
+        cdef const char* vfs = NULL
+        cdef bint alone = reading == "alone"
         self.path = path
         self.timeout = timeout
+        use_descriptions()
+        self.reading = reading
+        self.folder = -1
+        if reading is not None:
+            flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        if alone:
+            vfs = WITHOUT_LOCKS
+        if len(name) > LONGEST_PATH:
+            name = self.reachable(name)
+            if not add_copy(&by_folder, NULL, BY_FOLDER) or (
+                    alone and not add_copy(&by_folder_without_locks, WITHOUT_LOCKS, BY_FOLDER_WITHOUT_LOCKS)):
+                self.close_folder()
+                raise OpenError(f"cannot open {path!r}: SQLite takes no path that is so long")
+            vfs = BY_FOLDER_WITHOUT_LOCKS if alone else BY_FOLDER
+        if reading == "fixed":
+            stop_clock(&self.still_clock[0])
+        if reading in ("still", "fixed", "alone"):
+            # Before it is opened: what changes from now on is a change.
+            self.names = (name, name + b"-wal", name + b"-shm")
+            self.has_no_locks = reading != "fixed"
+            take_stamp(
+                PyBytes_AS_STRING(self.names[0]), PyBytes_AS_STRING(self.names[1]), PyBytes_AS_STRING(self.names[2]),
+                &self.stamp)
+        if reading in ("still", "fixed"):
+            flags |= SQLITE_OPEN_URI
+            name = uri_of(name) + b"?immutable=1"
+        filename = PyBytes_AS_STRING(name)
         begin_free_call()
         try:
             with nogil:
-                code = sqlite3_open_v2(filename, &self.db, flags, NULL)
+                code = sqlite3_open_v2(filename, &self.db, flags, vfs)
             if code == SQLITE_OK:
                 count_opened(path)
         finally:
             end_free_call()
+        if code != SQLITE_OK:
+            self.close_folder()
         if code != SQLITE_OK:
             if self.db == NULL:
                 raise MemoryError(f"cannot open {path!r}: out of memory")
@@ -158,7 +236,7 @@ cdef class Connection:
             finally:
                 sqlite3_close(self.db)
                 self.db = NULL
-        if sqlite3_db_readonly(self.db, "main") == 1:
+        if reading is None and sqlite3_db_readonly(self.db, "main") == 1:
             self.close()
             raise OpenError(f"cannot open {path!r}: it is read-only, and a cache must be able to write")
         code = sqlite3_db_config(self.db, SQLITE_DBCONFIG_DEFENSIVE, <int>(not lenient), <int*>NULL)
@@ -167,8 +245,47 @@ cdef class Connection:
         sqlite3_wal_hook(self.db, wal_hook, &self.hooks)
         self.asked.key.kind = CELL_NULL
         # Before the database is first looked at: what cannot be had for oneself alone times out here.
-        for pragma in (sql.EXCLUSIVE,) * exclusive + (sql.LENIENT,) * lenient + sql.PRAGMAS:
+        for pragma in (sql.EXCLUSIVE,) * (exclusive or alone) + (sql.LENIENT,) * lenient + sql.PRAGMAS:
             self.execute(pragma)
+
+    cdef bytes reachable(self, bytes name):
+        """A short name for a file whose path is too long for SQLite, by a descriptor of its folder."""
+        folder, _, last = name.rpartition(b"/")
+        if os.name == "posix":
+            try:
+                self.folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | getattr(os, "O_CLOEXEC", 0))
+                short = f"/proc/self/fd/{self.folder}"
+                if os.path.samestat(os.stat(short), os.fstat(self.folder)):
+                    return short.encode() + b"/" + last
+            except OSError as error:
+                if self.folder < 0:
+                    raise system_error(error.errno, f"open the folder of {self.path!r}", OpenError) from error
+            self.close_folder()
+        raise OpenError(
+            f"cannot open {self.path!r}: SQLite takes no path of more than {LONGEST_PATH} bytes; use a shorter one (where there "
+            "is /proc, it may be longer)")
+
+    cdef int close_folder(self) noexcept:
+        cdef int folder = self.folder
+        self.folder = -1
+        if folder >= 0:
+            fastcache_close_folder(folder)
+        return 0
+
+    cdef bint has_changed(self) noexcept:
+        """Whether what is read without locks may not be of one moment: somebody writes, or has written."""
+        cdef Stamp now
+        if not self.has_no_locks or self.db == NULL:
+            return False
+        take_stamp(
+            PyBytes_AS_STRING(self.names[0]), PyBytes_AS_STRING(self.names[1]), PyBytes_AS_STRING(self.names[2]), &now)
+        return memcmp(&now, &self.stamp, sizeof(Stamp)) != 0
+
+    cdef int refuse_changed(self) except -1:
+        """Raise ClosedError, so that it is opened anew, if somebody writes to what is read here without locks."""
+        if self.has_changed():
+            raise ClosedError(f"{self.path!r} was written to meanwhile; ask again")
+        return 0
 
     cdef int make_tables(self) except -1:
         """Make the feed and the batch: tables that exist without being created, in this connection alone."""
@@ -200,6 +317,7 @@ cdef class Connection:
             # With the GIL, since nobody holds a lock that would keep a fork from coming in between.
             sqlite3_close(self.db)
             count_closed(self.path)
+        self.close_folder()
 
     cdef int close(self, bint checkpoint=True) except -1:
         """Finalize every statement and close. With ``checkpoint`` off the last connection of all leaves the
@@ -228,6 +346,8 @@ cdef class Connection:
             if code != SQLITE_OK:
                 # It goes with what uses it yet.
                 sqlite3_close_v2(db)
+        if code == SQLITE_OK:
+            self.close_folder()
         end_free_call()
         count_closed(self.path)
         if code != SQLITE_OK:
@@ -340,6 +460,9 @@ cdef class Connection:
         For a database in WAL mode that was read already: so its shared memory is mapped, and nothing is made here."""
         cdef sqlite3_file* file = database_file(self.db)
         cdef void* region = NULL
+        if self.reading == "fixed":
+            # A clock that stands still, each copy of its header as it would be, and like no other one's.
+            return &self.still_clock[0]
         if file == NULL or file.pMethods.iVersion < 2 or file.pMethods.xShmMap == NULL:
             return NULL
         if file.pMethods.xShmMap(file, 0, WAL_INDEX_REGION, 0, <void*>&region) != SQLITE_OK:
@@ -431,6 +554,7 @@ cdef class Connection:
             statement.reset()
             if step == STEP_DONE:
                 return rows
+            self.refuse_changed()
             if wait is None:
                 wait = BusyWait(self.timeout, "waiting to use the database")
             wait.pause()
@@ -465,6 +589,42 @@ cdef class Connection:
             code = sqlite3_backup_finish(backup)
             if code != SQLITE_OK:
                 self.busy_or_raise(code, "replace the database")
+
+
+    def copy_to(self, Connection target not None, progress):
+        """Copy the whole database into another one, which is the caller's alone, a piece at a time (sqlite.org/backup.html).
+
+        What is copied is the snapshot of the transaction that is open, however long it takes; nobody else has to wait.
+        ``progress`` is called after each piece with the bytes that are copied, and those that there are.
+        """
+        cdef sqlite3_backup* backup
+        cdef int code
+        cdef long long left, pages
+        cdef BusyWait wait = BusyWait(self.timeout, "waiting to copy the database")
+        cdef long long page_size = self.query(sql.PAGE_SIZE)[0][0]
+        backup = sqlite3_backup_init(target.db, "main", self.db, "main")
+        if backup == NULL:
+            target.busy_or_raise(sqlite3_extended_errcode(target.db), "begin a copy of the database")
+            raise StorageError(f"cannot copy the database to {target.path!r}: it is in use")
+        try:
+            while True:
+                begin_free_call()
+                with nogil:
+                    code = sqlite3_backup_step(backup, PAGES_AT_ONCE)
+                end_free_call()
+                if code == SQLITE_OK or code == SQLITE_DONE:
+                    left, pages = sqlite3_backup_remaining(backup), sqlite3_backup_pagecount(backup)
+                    progress((pages - left) * page_size, pages * page_size)
+                    if code == SQLITE_DONE:
+                        break
+                else:
+                    target.busy_or_raise(code, "copy the database")
+                    wait.pause()
+        finally:
+            code = sqlite3_backup_finish(backup)
+        if code != SQLITE_OK:
+            target.busy_or_raise(code, "copy the database")
+            raise StorageError(f"cannot copy the database to {target.path!r}: it is in use")
 
 
 @cython.no_gc
@@ -556,6 +716,10 @@ cdef class Statement:
                 code = sqlite3_step(self.handle)
         else:
             code = sqlite3_step(self.handle)
+        if self.connection.has_no_locks and self.connection.has_changed():
+            # Whatever it says, nobody knows of which moment. Whoever is asked next is opened anew (choose_session).
+            sqlite3_reset(self.handle)
+            return STEP_BUSY
         if code == SQLITE_ROW:
             return STEP_ROW
         if code == SQLITE_DONE:
@@ -583,6 +747,7 @@ cdef class Statement:
             if self.text is sql.COMMIT and not self.connection.in_transaction():
                 # SQLite gives up the transaction where its own locks fail.
                 raise StorageError(f"cannot commit in {self.connection.path!r}: the file system has lost a lock")
+            self.connection.refuse_changed()
             if wait is None:
                 wait = BusyWait(self.connection.timeout, "waiting to write")
             wait.pause()

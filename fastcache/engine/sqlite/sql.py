@@ -234,6 +234,11 @@ EVICT_TAG = "DELETE FROM entry WHERE tag = ?1 AND tag IS NOT NULL AND (expire IS
 LIST_TRASH = "SELECT file FROM trash LIMIT 256"
 EMPTY_TRASH = "DELETE FROM trash WHERE file = ?1 RETURNING size"
 
+# A copy, which begins with nothing in the trash, and nothing that somebody is about to write.
+FORGET_TRASH = "DELETE FROM trash"
+FORGET_RESERVED = "DELETE FROM reserved"
+CHECKPOINT_ALL = "PRAGMA wal_checkpoint(TRUNCATE)"
+
 # The check.
 INTEGRITY = "PRAGMA integrity_check(100)"
 REINDEX = "REINDEX"

@@ -28,6 +28,7 @@ cdef extern from "sqlite3.h" nogil:
 
     # Connections
     int SQLITE_OPEN_READWRITE, SQLITE_OPEN_CREATE, SQLITE_OPEN_NOMUTEX, SQLITE_OPEN_EXRESCODE
+    int SQLITE_OPEN_READONLY, SQLITE_OPEN_URI
     int sqlite3_open_v2(const char* filename, sqlite3** db, int flags, const char* vfs)
     int sqlite3_close(sqlite3* db)
     int sqlite3_close_v2(sqlite3* db)
@@ -132,8 +133,12 @@ cdef extern from "sqlite3.h" nogil:
     # Write-ahead log
     int SQLITE_CHECKPOINT_PASSIVE, SQLITE_CHECKPOINT_RESTART
     ctypedef struct sqlite3_vfs:
+        sqlite3_vfs* pNext
+        const char* zName
+        int (*xFullPathname)(sqlite3_vfs* vfs, const char* name, int size, char* full) noexcept nogil
         int (*xSleep)(sqlite3_vfs* vfs, int microseconds) noexcept nogil
     sqlite3_vfs* sqlite3_vfs_find(const char* name)
+    int sqlite3_vfs_register(sqlite3_vfs* vfs, int as_default)
     int sqlite3_busy_handler(sqlite3* db, int (*handler)(void*, int) noexcept nogil, void* argument)
     void* sqlite3_wal_hook(sqlite3* db, int (*hook)(void*, sqlite3*, const char*, int) noexcept nogil, void* argument)
     int sqlite3_wal_checkpoint_v2(sqlite3* db, const char* name, int mode, int* log_frames, int* checkpointed)
@@ -142,4 +147,6 @@ cdef extern from "sqlite3.h" nogil:
     sqlite3_backup* sqlite3_backup_init(
         sqlite3* target, const char* target_name, sqlite3* source, const char* source_name)
     int sqlite3_backup_step(sqlite3_backup* backup, int pages)
+    int sqlite3_backup_remaining(sqlite3_backup* backup)
+    int sqlite3_backup_pagecount(sqlite3_backup* backup)
     int sqlite3_backup_finish(sqlite3_backup* backup)

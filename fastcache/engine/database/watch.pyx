@@ -1,0 +1,71 @@
+# cython: nonecheck=True
+"""Whether a database is still where it was opened: its directory may be removed, renamed or replaced by others meanwhile.
+
+Nobody tells that. What is open goes on working, in files that have no name any more, or another one: what is written there is
+lost, and a lock that is acquired there is held twice. So whoever is about to write looks whether the path still leads to the
+file that was opened (device and inode). That is one system call (`stat`, 1 to 2 µs, against 12 to 20 of a set), which is left
+out if somebody has looked within the last tenth of a millisecond: a write that begins later than that after the directory
+has gone is refused. Before the commit of a transaction somebody looks in any case, and so does who acquires a lock. Reads
+that ask SQLite look every ten milliseconds, by a clock that costs next to nothing. Hits in memory do not look.
+
+Considered, and left: `fstat` of the directory for its number of links costs half as much, and does not see that it was
+renamed, or emptied; inotify costs a descriptor for each cache, of which there are 128 for an account.
+"""
+
+import os
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.errno cimport ENOENT, ENOTDIR
+from libc.string cimport memset
+
+from fastcache.engine.sqlite.stamp cimport identify, is_same
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #ifndef ESTALE
+    #define ESTALE ENOENT
+    #endif
+    """
+    int ESTALE
+
+WRITE_PERIOD = 100e-6
+READ_PERIOD = 10e-3
+
+
+@cython.final
+@cython.no_gc
+cdef class Watch:
+    """Knows which file a path led to.
+
+    Args:
+        path: of the database file.
+    """
+
+    def __cinit__(self, str path not None):
+        self.name = os.fsencode(path)
+        self.forget()
+
+    cdef bint is_known(self) noexcept:
+        """Whether a file was opened there."""
+        return self.identity.inode != 0
+
+    cdef void begin(self) noexcept:
+        """It was opened just now."""
+        if identify(PyBytes_AS_STRING(self.name), &self.identity) != 0:
+            self.forget()
+
+    cdef void forget(self) noexcept:
+        memset(&self.identity, 0, sizeof(self.identity))
+
+    cdef bint is_there(self) noexcept:
+        """Whether the path leads to the file that was opened. What cannot be told for other reasons is taken for a yes."""
+        cdef Identity found
+        cdef int code
+        if self.identity.inode == 0:
+            return True
+        code = identify(PyBytes_AS_STRING(self.name), &found)
+        if code == 0:
+            return is_same(&found, &self.identity)
+        return code != -ENOENT and code != -ENOTDIR and code != -ESTALE
