@@ -1017,6 +1017,38 @@ memoized = store.memoize(version_aware=True)(lambda x: helper(x))
         for number, process in enumerate(circle):
             assert process.finish().startswith(keys[number])
 
+    def test_a_circle_through_threads_of_processes_is_seen(self, directory, start, tmp_path):
+        """a (here) waits for b (there), b for c (here, in another thread), and c for a."""
+        calls = str(tmp_path / "calls")
+        here = start("compute_along_in_threads", self.kind, str(directory), [["a", ["b"]], ["c", ["a"]]], calls)
+        there = start("compute_along_in_threads", self.kind, str(directory), [["b", ["c"]]], calls)
+        for process in (here, there):
+            assert process.hear() == "computing"
+        for process in (here, there):
+            process.tell()
+        assert [each[0] for each in here.finish()] == ["a", "c"]
+        assert [each[0] for each in there.finish()] == ["b"]
+
+    def test_who_has_a_lock_that_a_computation_needs_waits_for_it_until_the_timeout(self, open_store):
+        store = open_store(timeout=0.2)
+        computing = threading.Event()
+
+        def compute():
+            computing.set()
+            with store.lock("needed"):
+                return "there"
+
+        def hold():
+            with store.lock("needed"):
+                thread = threading.Thread(target=store.get_or_set, args=("key", compute))
+                thread.start()
+                assert computing.wait(PATIENCE_SECONDS)
+                found = store.get_or_set("key", lambda: "here")
+            thread.join(PATIENCE_SECONDS)
+            return found
+
+        assert in_a_thread(hold) == "here"
+
     def test_processes_that_wait_for_each_other_in_a_row_compute_once(self, directory, start, tmp_path):
         calls = tmp_path / "calls"
         row = []

@@ -8,7 +8,7 @@ rule as the starvation mode of Go's sync.Mutex: https://go.dev/src/internal/sync
 
 Everything here is done with the GIL, which is why no lock guards it; it is given up in one place, while waiting.
 
-Greenlets (runtime/greenlets.py) share a thread of the system, and are threads of their own here: by `identity`, which asks for them
+Greenlets (runtime/greenlets.pyx) share a thread of the system, and are threads of their own here: by `identity`, which asks for them
 once the program has loaded what makes them. One that waits lets the others go on, and looks again every few milliseconds.
 """
 
@@ -20,6 +20,7 @@ from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.shm.wal_clock cimport seconds
+from fastcache.runtime.greenlets cimport current
 
 from fastcache.runtime import greenlets, imports
 from fastcache.errors import Timeout
@@ -69,7 +70,7 @@ cdef unsigned long identity() noexcept:
 
 
 cdef unsigned long greenlet_identity() noexcept:
-    greenlet = greenlets.current()
+    greenlet = current()
     return <unsigned long>PyThread_get_thread_ident() if greenlet is None else <unsigned long><PyObject*>greenlet
 
 
