@@ -32,6 +32,7 @@ from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
+from tests.contract.explain import CacheExplainContract, ExplainContract
 from tests.contract.files import (
     EarlierVersionContract,
     FolderContract,
@@ -146,6 +147,14 @@ class TestValues(IsCache, ValueContract):
 
 
 class TestHugeValues(IsCache, HugeValueContract):
+    pass
+
+
+class TestExplain(IsCache, ExplainContract):
+    pass
+
+
+class TestExplainOfACache(IsCache, CacheExplainContract):
     pass
 
 

@@ -7,6 +7,7 @@ from tests.contract.closing import ClosingContract, TimerContract
 from tests.contract.concurrency import ThreadContract
 from tests.contract.copying import CopyingContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
+from tests.contract.explain import ExplainContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
 from tests.contract.files import ShardLinkContract
 from tests.contract.full_disk import FullDiskContract
@@ -92,6 +93,10 @@ class TestBulkWithExpiry(IsFanoutCache, CacheBulkContract):
 class TestMemoize(IsFanoutCache, MemoizeContract):
     # It begins a transaction without a key.
     test_inside_a_transaction_nobody_is_waited_for = None
+
+
+class TestExplain(IsFanoutCache, ExplainContract):
+    pass
 
 
 class TestUndecodable(IsFanoutCache, UndecodableContract):

@@ -15,6 +15,7 @@ from tests.contract.copying import CopyingContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
+from tests.contract.explain import ExplainContract
 from tests.contract.files import FolderContract
 from tests.contract.full_disk import FullDiskContract
 from tests.contract.journal import JournalContract
@@ -88,6 +89,10 @@ class TestKeys(IsIndex, KeyContract):
 
 
 class TestValues(IsIndex, ValueContract):
+    pass
+
+
+class TestExplain(IsIndex, ExplainContract):
     pass
 
 

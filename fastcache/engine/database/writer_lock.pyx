@@ -12,7 +12,7 @@ Everything here is done with the GIL, which is why no lock guards it; it is give
 inside. The other tasks of its thread read what is committed, and are refused when they write: they cannot wait for a task that
 cannot go on before they let it. (A generator has no context of its own: what its caller does between two steps is inside.)
 
-Greenlets (runtime/greenlets.py) share a thread of the system, and are threads of their own here: by `identity`, which asks for them
+Greenlets (runtime/greenlets.pyx) share a thread of the system, and are threads of their own here: by `identity`, which asks for them
 once the program has loaded what makes them. One that waits lets the others go on, and looks again every few milliseconds.
 """
 
@@ -27,6 +27,7 @@ from cpython.ref cimport Py_DECREF
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.shm.wal_clock cimport seconds
+from fastcache.runtime.greenlets cimport current
 
 from fastcache.runtime import greenlets, imports
 from fastcache.errors import Timeout, TransactionError
@@ -76,7 +77,7 @@ cdef unsigned long identity() noexcept:
 
 
 cdef unsigned long greenlet_identity() noexcept:
-    greenlet = greenlets.current()
+    greenlet = current()
     return <unsigned long>PyThread_get_thread_ident() if greenlet is None else <unsigned long><PyObject*>greenlet
 
 
