@@ -47,6 +47,7 @@ from tests.contract.memoize import CacheMemoizeContract, CallKeyContract, Memoiz
 from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
@@ -385,3 +386,19 @@ def test_python_code_in_a_span_ends_a_debug_build(start):
         assert "none may" in process.popen.stderr.read()
     else:
         assert process.finish() == "ran"
+
+
+class TestNames(IsCache, NameContract):
+    pass
+
+
+class TestGone(IsCache, GoneContract):
+    pass
+
+
+class TestReadOnly(IsCache, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsCache, SharingContract):
+    pass

@@ -12,6 +12,7 @@ from tests.contract.mapping import MappingContract
 from tests.contract.memoize import MemoizeContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.store import StoreContract
 from tests.together import together
 
@@ -138,4 +139,36 @@ class TestShardsWithALimit(IsFanoutCache, FanoutCacheContract):
 
 
 class TestLinks(IsFanoutCache, ShardLinkContract):
+    pass
+
+
+class TestNames(IsFanoutCache, NameContract):
+    pass
+
+
+class TestGone(IsFanoutCache, GoneContract):
+    pass
+
+
+class TestReadOnly(IsFanoutCache, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsFanoutCache, SharingContract):
+    pass
+
+
+class TestNamesOfAnIndex(IsFanoutIndex, NameContract):
+    pass
+
+
+class TestGoneOfAnIndex(IsFanoutIndex, GoneContract):
+    pass
+
+
+class TestReadOnlyOfAnIndex(IsFanoutIndex, ReadOnlyContract):
+    pass
+
+
+class TestSharingOfAnIndex(IsFanoutIndex, SharingContract):
     pass

@@ -40,13 +40,13 @@ cdef int make_directory(str directory) except -1:
                 os.makedirs(os.path.dirname(directory), exist_ok=True)
                 make_own(directory)
         except FileExistsError:
-            refuse_dangling(directory)
             # Not isdir(), which takes any error for a no.
             if not stat.S_ISDIR(os.stat(directory).st_mode):
                 raise OpenError(f"{directory!r} is a file, and a cache needs a directory") from None
     except CacheError:
         raise
     except OSError as error:
+        refuse_dangling(directory)
         raise system_error(error.errno, f"make the directory {directory!r}", OpenError) from error
     return 0
 
