@@ -156,8 +156,8 @@ class Memoized(Call[_P, _R]):
         return flights
 
     def flights_of(self, key: tuple[Any, ...]) -> SingleFlight | None:
-        """The same; None where everybody computes: inside of a transaction, before whose end others cannot store, and where
-        nobody can store."""
+        """The same; None where all compute: inside of a transaction, before whose end others cannot store, and where
+        nobody can."""
         try:
             return None if self.cache.read_only or is_inside(self.cache, key) else self.flights()
         except DirectoryGoneError:

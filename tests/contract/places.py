@@ -1,5 +1,6 @@
 """The directory is somewhere, is a group's maybe, and may go while it is open, or be one that nobody can write to."""
 
+import asyncio
 import contextlib
 import os
 import pathlib
@@ -170,10 +171,14 @@ class GoneContract(StoreContract):
 
     def test_a_transaction_that_was_begun_before_is_not_committed(self, directory, goes):
         store = self.store_type(directory)
-        with pytest.raises(fastcache.DirectoryGoneError):
+
+        def write():
             with store.transact("a"):
                 store["a"] = 1
                 goes(directory)
+
+        with pytest.raises(fastcache.DirectoryGoneError):
+            write()
         with pytest.raises(fastcache.DirectoryGoneError):
             store["a"] = 1
         store.close()
@@ -247,11 +252,15 @@ class GoneContract(StoreContract):
 
     def test_it_begins_anew_outside_of_transactions_alone(self, directory, open_store):
         store = open_store(recreate=True)
-        with pytest.raises(fastcache.DirectoryGoneError):
+
+        def write():
             with store.transact("a"):
                 store["a"] = 1
                 self.remove(directory)
                 store["a"] = 2
+
+        with pytest.raises(fastcache.DirectoryGoneError):
+            write()
         store["c"] = 3
         assert dict(store) == {"c": 3}
 
@@ -271,12 +280,13 @@ class GoneContract(StoreContract):
         lock, other, inside = store.lock("lock"), store.lock("other"), store.rlock("inside")
         lock.acquire()
         inside.acquire()
+        other.__enter__()
+        self.remove(directory)
+        # From here on others may hold it.
+        holder = start("acquire_in", self.kind, str(directory), "lock")
+        assert holder.hear() is True
         with pytest.raises(fastcache.DirectoryGoneError):
-            with other:
-                self.remove(directory)
-                # From here on others may hold it.
-                holder = start("acquire_in", self.kind, str(directory), "lock")
-                assert holder.hear() is True
+            other.__exit__(None, None, None)
         for ask in (
             lock.release,
             lock.locked,
@@ -342,6 +352,55 @@ class GoneContract(StoreContract):
         assert (store["a"], store["c"]) == (2, 4)
         assert store.check(fix=True) is not None
 
+    def test_what_is_rewritten_by_write_behind_goes_nowhere_without_a_word(self, directory):
+        if self.store_type is not fastcache.Cache:
+            pytest.skip("one that has write_behind is enough")
+        store = self.store_type(directory, write_behind=3600)
+        store["a"] = 1
+        self.remove(directory)
+        time.sleep(A_MOMENT)
+        with pytest.raises(fastcache.DirectoryGoneError):
+            store.flush()
+        with pytest.raises(fastcache.DirectoryGoneError):
+            store.close()
+        with pytest.raises(fastcache.ClosedError):
+            store["b"] = 2
+        store.close()
+
+    def test_of_what_waits_for_write_behind_nothing_is_lost_where_it_begins_anew(self, directory, open_store):
+        if self.store_type is not fastcache.Cache:
+            pytest.skip("one that has write_behind is enough")
+        store = open_store(write_behind=3600, recreate=True)
+        store["a"] = 1
+        self.remove(directory)
+        time.sleep(A_MOMENT)
+        store.flush()
+        assert dict(open_store()) == {"a": 1}
+
+    def test_a_shard_alone_may_go(self, directory, open_store):
+        if "Fanout" not in self.kind:
+            pytest.skip("it has no shards")
+        store = self.store_type(directory)
+        store.update({number: number for number in range(100)})
+        shutil.rmtree(directory / "shard-003")
+        time.sleep(SOON)
+        refused = []
+        for number in range(100):
+            try:
+                store[number] = -number
+            except fastcache.DirectoryGoneError as error:
+                refused.append(str(error))
+        assert 1 <= len(refused) <= 50
+        assert all("shard-003" in each for each in refused)
+        store.close()
+        with open_store(recreate=True) as store:
+            store.update({number: number for number in range(100)})
+            shutil.rmtree(directory / "shard-003")
+            time.sleep(SOON)
+            store.update({number: -number for number in range(100)})
+            assert dict(store) == {number: -number for number in range(100)}
+            assert store.check()
+
     def test_a_temporary_one_that_is_removed_says_so(self):
         store = self.store_type()
         store["a"] = 1
@@ -375,7 +434,7 @@ def read_only_mount(fill):
     """A file system that is filled, and then mounted read-only; its path."""
     place = pathlib.Path(subprocess.run(["mktemp", "-d"], check=True, capture_output=True, text=True).stdout.strip())
     try:
-        done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(place)], capture_output=True, text=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(place)], check=False, capture_output=True)
         if done.returncode:
             pytest.skip(f"no file system can be mounted: {done.stderr}")
         try:
@@ -481,6 +540,20 @@ class ReadOnlyContract(StoreContract):
                 assert [memoized(number) for number in (1, 2, 2)] == [2, 4, 4]
             assert len(told) == 1
             assert calls == [1, 2, 2]
+
+    def test_what_is_memoized_by_tasks_or_renewed_early_is_computed(self, directory):
+        self.fill(directory)
+
+        async def double(number):
+            return 2 * number
+
+        with self.store_type(directory, read_only=True) as store:
+            with pytest.warns(fastcache.ReadOnlyWarning, match="not stored"):
+                assert asyncio.run(store.memoize(name="double")(double)(2)) == 4
+            if hasattr(store, "memoize_stampede"):
+                renewed = store.memoize_stampede(expire=60)(abs)
+                with pytest.warns(fastcache.ReadOnlyWarning, match="not stored"):
+                    assert [renewed(-1), renewed(-1)] == [1, 1]
 
     def test_where_there_is_none_it_makes_none(self, directory, tmp_path):
         for place in (directory, tmp_path):

@@ -1,6 +1,9 @@
 """Workers for directories that go, that are a group's, or that cannot be written to."""
 
+import contextlib
+import io
 import os
+import pathlib
 import shutil
 import warnings
 
@@ -126,8 +129,7 @@ def read_as(kind, directory, uid, gid, read_only):
 
 @command
 def fill_and_copy(kind, directory, copies):
-    """Fill a store, and copy its directory with what SQLite makes of it while it is open: with the index of the WAL, and
-    without."""
+    """Fill a store, and copy its directory while it is open: with the index of the WAL, and without."""
     with open_store(kind, directory) as store:
         for number in range(20):
             store[number] = number
@@ -158,3 +160,24 @@ def use_read_only(kind, directory):
     wrong += [f"{again} gave {store.get('late')}" for again in range(3) if store.get("late") != 1]
     store.close()
     say(wrong)
+
+
+@command
+def command_without_writing(directory, name):
+    """Run a command on a cache that nobody can write to; say its exit code."""
+    from fastcache.tools.cli import main
+
+    load_all()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main(["--help"])
+    for folder, _, names in os.walk(directory):
+        for path in (folder, *(os.path.join(folder, each) for each in names)):
+            os.chmod(path, 0o555 if os.path.isdir(path) else 0o444)
+    if os.getuid() == 0:
+        for parent in pathlib.Path(directory).parents:
+            if parent.stat().st_uid == 0 and len(parent.parts) > 2:
+                parent.chmod(parent.stat().st_mode | 0o055)
+        become(65534, 65534, 0o022)
+    with contextlib.redirect_stdout(io.StringIO()):
+        code = main([name, directory])
+    say(code)

@@ -333,7 +333,7 @@ cdef class Database:
 
     cdef bint find_directory(self) except -1:
         """Before the database is opened once more: whether another one has come into its place, and is to be used, or made."""
-        if not self.watch.is_known() or self.watch.is_there():
+        if self.life == CLOSED or not self.watch.is_known() or self.watch.is_there():
             return False
         if not self.recreate or self.read_only:
             self.refuse_if_gone()

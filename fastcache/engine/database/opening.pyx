@@ -28,6 +28,8 @@ from fastcache.runtime.imports import warn
 
 # Of each of many shards, in KiB; SQLite's own default.
 cdef int LEAST_PAGE_CACHE = 2048
+# How long to wait for others before what a database says of itself is read, in seconds.
+cdef double LOOK_PATIENCE = 60.0
 
 
 cdef int make_directory(str directory) except -1:
@@ -131,6 +133,7 @@ cdef Connection connect_to_read(str path, int shards, double timeout, bint lenie
     cdef BusyWait wait = None
     refuse_link(path)
     while True:
+        connection = None
         way = reading.choose_way(path)
         try:
             connection = Connection(path, lenient, timeout, False, way)
@@ -146,6 +149,15 @@ cdef Connection connect_to_read(str path, int shards, double timeout, bint lenie
     if shards > 1:
         connection.execute(sql.PAGE_CACHE.format(max(LEAST_PAGE_CACHE, sql.PAGE_CACHE_KIB // shards)))
     return connection
+
+
+def look_into(str path):
+    """A connection to a database that is there, to read what it says of itself: nothing is written, or made.
+
+    Raises:
+        OpenError: (NotACacheError) it cannot be read.
+    """
+    return connect_to_read(path, 1, LOOK_PATIENCE, False)
 
 
 cdef int refuse_uninitialized(Connection connection) except -1:

@@ -1,18 +1,18 @@
 """How a database is read where nothing can be written, and why nothing can be.
 
-SQLite itself wants to write in order to read: a WAL, and the index of it that all processes share. What lies there decides
-on the way to do without:
+SQLite itself wants to write in order to read: a WAL, and the index of it that all processes share. What lies there
+decides on the way to do without:
 
-- *live*: both are there, since another account has the database open, or they were copied with it. SQLite reads them, and
-  takes part in the locks of the others. What they write is seen as usual.
-- *alone*: there is a WAL, and no index: the directory was copied while it was in use, or those who used it were killed and the
-  rest removed. SQLite makes an index in its own memory.
+- *live*: both are there, since another account has the database open, or they were copied with it. SQLite reads them,
+  and takes part in the locks of the others. What they write is seen as usual.
+- *alone*: there is a WAL, and no index: the directory was copied while it was in use. SQLite makes an index in its own
+  memory.
 - *still*: there is no WAL. Nobody has it open, and all is in the database file. SQLite reads it without any lock.
-- *fixed*: the same on a file system that nobody can write to (squashfs, an image that is mounted read-only): what was read
-  once stays true, so that it may stay in memory.
+- *fixed*: the same on a file system that nobody can write to (squashfs, an image that is mounted read-only): what was
+  read once stays true, so that it may stay in memory.
 
-In *alone* and *still*, whoever may write can begin to do so at any time. That is noticed after each step (sqlite/stamp.pxd),
-and then it is opened anew, in whatever way is right by then.
+In *alone* and *still*, whoever may write can begin to do so at any time. That is noticed after each step
+(sqlite/stamp.pxd), and then it is opened anew, in whatever way is right by then.
 """
 
 from __future__ import annotations
@@ -46,14 +46,16 @@ def choose_way(path: str) -> str:
             f"there is no cache in {os.path.dirname(path)!r}, and reading alone makes none; open it once for writing"
         ) from None
     except OSError as error:
-        raise OpenError(f"cannot read {path!r}: {error.strerror}; {lacking(os.path.dirname(path), to_read=True)}") from error
+        why = lacking(os.path.dirname(path), to_read=True)
+        raise OpenError(f"cannot read {path!r}: {error.strerror}; {why}") from error
     if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
         raise NotACacheError(f"{path!r} is not a database; choose another directory")
     wal, index = _size(f"{path}-wal"), _size(f"{path}-shm")
     if wal is not None and index is not None:
         for name in (f"{path}-wal", f"{path}-shm"):
             if not os.access(name, os.R_OK, **effective):
-                raise OpenError(f"cannot read {name!r}, which belongs to the database; {lacking(os.path.dirname(path), to_read=True)}")
+                why = lacking(os.path.dirname(path), to_read=True)
+                raise OpenError(f"cannot read {name!r}, which belongs to the database; {why}")
         return "live"
     if wal:
         return "alone"
@@ -87,7 +89,7 @@ def _is_written_by_nobody(device: int) -> bool:
             mounts = [line.split(b" ") for line in lines.read().splitlines()]
     except OSError:
         return False
-    # What follows the options of the one mount, and "-", is the type of the file system, its source and its own options.
+    # At last, behind those of the one mount, stand the options of the file system itself.
     options = [mount[-1].split(b",") for mount in mounts if mount[2:3] == [wanted.encode()]]
     return bool(options) and all(b"ro" in each for each in options)
 
@@ -124,7 +126,7 @@ def _needed(directory: str) -> list[str]:
 
 def _account() -> str:
     number = os.geteuid() if hasattr(os, "geteuid") else 0
-    return f"user {_name('pwd', 'getpwuid', number)} (uid {number})"
+    return f"user {_name_of_user(number)} (uid {number})"
 
 
 def _described(path: str) -> str:
@@ -133,23 +135,32 @@ def _described(path: str) -> str:
         found = os.lstat(path)
     except OSError:
         return "which cannot be looked at"
-    owner, group = _name("pwd", "getpwuid", found.st_uid), _name("grp", "getgrgid", found.st_gid)
+    owner, group = _name_of_user(found.st_uid), _name_of_group(found.st_gid)
     return f"which is {stat.filemode(found.st_mode)}, of user {owner} and group {group}"
 
 
-def _name(module: str, function: str, number: int) -> str:
-    """The name of an account or a group, if it has one."""
+# Who is short of permissions may be short of that to load a module, too; and not each number has a name.
+
+
+def _name_of_user(number: int) -> str:
     try:
-        return str(getattr(load(module), function)(number)[0])
+        return str(load("pwd").getpwuid(number).pw_name)
     except (KeyError, ImportError, CacheError):
-        # Who is short of permissions may be short of that one, too.
+        return str(number)
+
+
+def _name_of_group(number: int) -> str:
+    try:
+        return str(load("grp").getgrgid(number).gr_name)
+    except (KeyError, ImportError, CacheError):
         return str(number)
 
 
 def tell(directory: str, why: str) -> None:
     """Warn that a cache is open for reading alone."""
     load("warnings").warn(
-        f"{directory!r} is open for reading alone: {why}; read_only=True says that this is meant, read_only=False refuses it",
+        f"{directory!r} is open for reading alone: {why}; read_only=True says that this is meant, "
+        "read_only=False refuses it",
         ReadOnlyWarning,
         stacklevel=3,
     )
