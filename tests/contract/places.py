@@ -352,6 +352,28 @@ class GoneContract(StoreContract):
         assert (store["a"], store["c"]) == (2, 4)
         assert store.check(fix=True) is not None
 
+    @pytest.mark.parametrize("name", ["cache.db-shm", "cache.db-wal", "cache.db-[sw]*"])
+    def test_a_file_of_sqlites_may_go_while_nobody_writes(self, directory, open_store, start, name):
+        stores = [open_store() for _ in range(3)]
+        expected = {}
+        for turn in range(3):
+            for store in stores:
+                for number in range(20):
+                    expected[f"{turn} {number}"] = turn
+                    store[f"{turn} {number}"] = turn
+            for path in [*directory.glob(name), *directory.glob(f"shard-*/{name}")]:
+                path.unlink()
+            time.sleep(SOON)
+            # Whoever is here notices first, in each shard.
+            for key in expected:
+                stores[turn][key] = expected[key]
+            start("store_in", self.kind, str(directory), "there", turn).finish()
+            expected["there"] = turn
+            assert all(dict(store) == expected for store in stores)
+            time.sleep(SOON)
+        assert dict(open_store()) == expected
+        assert stores[0].check()
+
     def test_what_is_rewritten_by_write_behind_goes_nowhere_without_a_word(self, directory):
         if self.store_type is not fastcache.Cache:
             pytest.skip("one that has write_behind is enough")
