@@ -37,7 +37,7 @@ from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.database import forks
 from fastcache.engine.sqlite import sql
-from fastcache.errors import CacheError, ClosedError, CorruptError, Timeout
+from fastcache.errors import CacheError, ClosedError, CorruptError, DirectoryGoneError, Timeout
 
 cdef extern from "<math.h>":
     double INFINITY
@@ -696,7 +696,8 @@ cdef class Store:
             self.space.maintain(self.database)
             soonest = min(soonest, self.leftovers.maintain(self.database))
             soonest = min(soonest, self.expiry.maintain(self.database))
-        except ClosedError:
+        except (ClosedError, DirectoryGoneError):
+            # Who uses it next is told.
             return None
         except Timeout:
             # Somebody has the writer lock for long.

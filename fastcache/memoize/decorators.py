@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import sys
 from _thread import get_ident
 from math import log
 from random import random
@@ -139,7 +140,7 @@ class Memoized(Call[_P, _R]):
         if not self._has_told:
             self._has_told = True
             text = f"the results of {self._unversioned} are computed each time, and not stored: {error}"
-            load("warnings").warn(text, ReadOnlyWarning, stacklevel=4)
+            load("warnings").warn(text, ReadOnlyWarning, stacklevel=_level_of_caller())
 
     def count(self, made: bool) -> None:
         """Count one call that had to compute, or that found what another one has computed meanwhile."""
@@ -391,6 +392,14 @@ _renewing: set[asyncio.Task[None]] = set()
 
 # After its subclasses, which are called otherwise.
 quicken(Memoized)
+
+
+def _level_of_caller() -> int:
+    """How many frames above whoever asks stands the first that is not of this package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastcache."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 # -- making them ----------------------------------------------------------------------------------------------

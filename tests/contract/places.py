@@ -365,8 +365,8 @@ class GoneContract(StoreContract):
                 path.unlink()
             time.sleep(SOON)
             # Whoever is here notices first, in each shard.
-            for key in expected:
-                stores[turn][key] = expected[key]
+            for key, value in expected.items():
+                stores[turn][key] = value
             start("store_in", self.kind, str(directory), "there", turn).finish()
             expected["there"] = turn
             assert all(dict(store) == expected for store in stores)

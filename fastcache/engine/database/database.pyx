@@ -256,7 +256,10 @@ cdef class Database:
 
     cdef int leave_files(self) except -1:
         """The WAL or its index was removed, or replaced: close all connections of this process, which share them."""
-        self.writer_lock.acquire(self.patience())
+        if not self.writer_lock.try_acquire():
+            # At the next look.
+            self.watch.compared = 0.0
+            return 0
         try:
             if self.depth == 0 and not self.watch.is_whole():
                 if self.writer is not None and self.watch.lacks_part():
@@ -294,7 +297,11 @@ cdef class Database:
         """Close what was opened in a directory that is there no more: what is asked next opens what is there now, or raises.
 
         Whoever is inside a transaction cannot go on."""
-        self.writer_lock.acquire(self.patience())
+        if not self.writer_lock.try_acquire():
+            # Another thread is inside a transaction, which will not be committed.
+            if not self.recreate:
+                return self.refuse_if_gone()
+            self.writer_lock.acquire(self.patience())
         try:
             if self.depth:
                 self.refuse_if_gone()
@@ -370,8 +377,9 @@ cdef class Database:
         """Before the database is opened once more: whether another one has come into its place, and is to be used, or made."""
         if self.life == CLOSED or not self.watch.is_known() or self.watch.is_there():
             return False
-        if not self.recreate or self.read_only:
+        if not self.recreate or self.read_only or self.is_maintenance():
             self.refuse_if_gone()
+            return False
         make_directory(self.directory)
         return True
 

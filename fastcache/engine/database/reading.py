@@ -4,7 +4,7 @@ SQLite itself wants to write in order to read: a WAL, and the index of it that a
 decides on the way to do without:
 
 - *live*: both are there, since another account has the database open, or they were copied with it. SQLite reads them,
-  and takes part in the locks of the others. What they write is seen as usual.
+  and takes part in the locks of the others. What they write is seen as usual. (So it is with a rollback journal.)
 - *alone*: there is a WAL, and no index: the directory was copied while it was in use. SQLite makes an index in its own
   memory.
 - *still*: there is no WAL. Nobody has it open, and all is in the database file. SQLite reads it without any lock.
@@ -59,6 +59,9 @@ def choose_way(path: str) -> str:
         return "live"
     if wal:
         return "alone"
+    if _size(f"{path}-journal"):
+        # It has no WAL, where there is no shared memory (a network file system), and locks that SQLite can take.
+        return "live"
     return "fixed" if _is_written_by_nobody(found.st_dev) else "still"
 
 
