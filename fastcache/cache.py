@@ -56,8 +56,8 @@ class Cache(CacheRecipes, CacheMapping):
         safe_types: classes whose instances count as plain data; see PickleSerializer.
         secret: what other values are signed with; see PickleSerializer.
         timer: called for the time in seconds since the epoch, instead of the system's clock.
-        recreate: whether to begin anew, in a new directory, where this one was removed, renamed or replaced while it was
-            open. Else whatever asks the database from then on raises DirectoryGoneError.
+        recreate: whether to begin anew, in a new directory, where this one was removed, renamed or replaced while it
+            was open. Else whatever asks the database from then on raises DirectoryGoneError.
         read_only: whether to read alone: whatever would write raises ReadOnlyError, and what is memoized is computed if
             it is not there. None for if nothing can be written there, of which a ReadOnlyWarning tells; False for not
             even then.

@@ -659,10 +659,10 @@ cdef class Database:
         return self.reader
 
     cdef int reopen_changed(self) except -1:
-        """Of what is read without locks: let go of what somebody has begun to write to."""
+        """Of what is read without locks: let go of what somebody has begun to write to, as the last step has found."""
         cdef Session session
         for session in (self.writer, self.reader):
-            if session is not None and session.connection.has_changed():
+            if session is not None and session.connection.changed:
                 self.writer_lock.acquire(self.patience())
                 try:
                     self.drop_sessions(False)

@@ -275,7 +275,9 @@ cdef class Connection:
             return False
         take_stamp(
             PyBytes_AS_STRING(self.names[0]), PyBytes_AS_STRING(self.names[1]), PyBytes_AS_STRING(self.names[2]), &now)
-        return memcmp(&now, &self.stamp, sizeof(Stamp)) != 0
+        if memcmp(&now, &self.stamp, sizeof(Stamp)) != 0:
+            self.changed = True
+        return self.changed
 
     cdef int refuse_changed(self) except -1:
         """Raise ClosedError, so that it is opened anew, if somebody writes to what is read here without locks."""
