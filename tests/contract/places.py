@@ -620,7 +620,9 @@ class ReadOnlyContract(StoreContract):
             path.chmod(0o755 if path.is_dir() else 0o644)
         reach(directory)
         reader = start("read_as", self.kind, str(directory), 65534, 65534, None)
-        _, told, keys, refused = reader.hear()
+        answer = reader.hear()
+        assert answer[0] == "", answer
+        _, told, keys, refused = answer
         assert len(told) == 1
         assert "ReadOnlyWarning" in told[0]
         assert "65534" in told[0]

@@ -16,8 +16,6 @@ from fastcache.engine.shm.sharing import file_mode, make_folder, settle_mode
 from fastcache.engine.sqlite import fork_safety, sql
 from fastcache.errors import (
     CacheError,
-    ClosedError,
-    CorruptError,
     FormatError,
     NotACacheError,
     OpenError,
@@ -30,6 +28,8 @@ from fastcache.runtime.imports import warn
 cdef int LEAST_PAGE_CACHE = 2048
 # How long to wait for others before what a database says of itself is read, in seconds.
 cdef double LOOK_PATIENCE = 60.0
+# How often what cannot be read is tried anew while it lies there as it was.
+cdef int MOST_TRIES = 3
 
 
 cdef int make_directory(str directory) except -1:
@@ -131,6 +131,7 @@ cdef Connection connect_to_read(str path, int shards, double timeout, bint lenie
     """A connection that writes nothing, in whatever way the file can be read just now."""
     cdef Connection connection
     cdef BusyWait wait = None
+    cdef int tries = 0
     refuse_link(path)
     while True:
         connection = None
@@ -139,9 +140,13 @@ cdef Connection connect_to_read(str path, int shards, double timeout, bint lenie
             connection = Connection(path, lenient, timeout, False, way)
             connection.query(sql.GET_APPLICATION_ID)
             break
-        except (ClosedError, CorruptError, OpenError):
+        except NotACacheError:
+            raise
+        except CacheError:
             # Somebody may have come, or gone, since the way was chosen.
-            if reading.choose_way(path) == way and not (connection is not None and connection.has_changed()):
+            tries += 1
+            if tries >= MOST_TRIES and reading.choose_way(path) == way and not (
+                    connection is not None and connection.has_changed()):
                 raise
             if wait is None:
                 wait = BusyWait(timeout, "waiting to read the database")
