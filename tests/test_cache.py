@@ -52,6 +52,7 @@ from tests.contract.memoize import CacheMemoizeContract, CallKeyContract, Memoiz
 from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
@@ -426,4 +427,20 @@ class TestSmallLog(IsCache, SmallLogContract):
 
 
 class TestFullDisk(IsCache, CacheFullDiskContract):
+    pass
+
+
+class TestNames(IsCache, NameContract):
+    pass
+
+
+class TestGone(IsCache, GoneContract):
+    pass
+
+
+class TestReadOnly(IsCache, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsCache, SharingContract):
     pass

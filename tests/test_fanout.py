@@ -17,6 +17,7 @@ from tests.contract.mapping import MappingContract
 from tests.contract.memoize import MemoizeContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.store import StoreContract
 from tests.contract.undecodable import UndecodableContract
 from tests.together import together
@@ -188,4 +189,36 @@ class TestJournal(IsFanoutCache, JournalContract):
 
 
 class TestFullDisk(IsFanoutCache, FullDiskContract):
+    pass
+
+
+class TestNames(IsFanoutCache, NameContract):
+    pass
+
+
+class TestGone(IsFanoutCache, GoneContract):
+    pass
+
+
+class TestReadOnly(IsFanoutCache, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsFanoutCache, SharingContract):
+    pass
+
+
+class TestNamesOfAnIndex(IsFanoutIndex, NameContract):
+    pass
+
+
+class TestGoneOfAnIndex(IsFanoutIndex, GoneContract):
+    pass
+
+
+class TestReadOnlyOfAnIndex(IsFanoutIndex, ReadOnlyContract):
+    pass
+
+
+class TestSharingOfAnIndex(IsFanoutIndex, SharingContract):
     pass

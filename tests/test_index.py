@@ -28,6 +28,7 @@ from tests.contract.memoize import MemoizeContract
 from tests.contract.memory import MemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract, in_order
 from tests.contract.transactions import TransactionContract
@@ -247,4 +248,20 @@ class TestJournal(IsIndex, JournalContract):
 
 
 class TestFullDisk(IsIndex, FullDiskContract):
+    pass
+
+
+class TestNames(IsIndex, NameContract):
+    pass
+
+
+class TestGone(IsIndex, GoneContract):
+    pass
+
+
+class TestReadOnly(IsIndex, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsIndex, SharingContract):
     pass

@@ -22,6 +22,7 @@ from fastcache.engine.codecs.keys cimport hash_key, hash_plain, shard_of
 from fastcache.engine.store cimport check_memory
 
 from fastcache.engine.database.opening import refuse_link
+from fastcache.engine.database.reading import is_there
 from fastcache.errors import ClosedError, CorruptError, TransactionError
 
 MOST_SHARDS = 1000
@@ -92,7 +93,7 @@ cdef class Shards:
 
     cdef Store at(self, int index):
         cdef Store store = self.stores[index]
-        if store is not None and store.database.is_nothing and os.path.exists(os.path.join(self.path(index), "cache.db")):
+        if store is not None and store.database.is_nothing and is_there(os.path.join(self.path(index), "cache.db")):
             # Somebody has made it since.
             self.stores[index] = None
             store.close()
@@ -105,7 +106,7 @@ cdef class Shards:
             refuse_link(self.path(index))
             # What lies beneath a directory that is gone is not made anew.
             self.first.look()
-        nothing = self.first.read_only and not os.path.exists(os.path.join(self.path(index), "cache.db"))
+        nothing = self.first.read_only and not is_there(os.path.join(self.path(index), "cache.db"))
         store = Store(
             self.path(index), **{
                 **self.options, "memory": self.budget, "shards": self.count, "inherited": self.limit(), "nothing": nothing})
@@ -144,7 +145,7 @@ cdef class Shards:
 
     def is_there(self, int index):
         """Whether a shard was ever written to."""
-        return self.stores[index] is not None or os.path.exists(os.path.join(self.path(index), "cache.db"))
+        return self.stores[index] is not None or is_there(os.path.join(self.path(index), "cache.db"))
 
     # -- all of them --------------------------------------------------------------------------------------------
 

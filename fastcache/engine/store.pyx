@@ -740,6 +740,10 @@ cdef class Store:
 
     # -- for the check ------------------------------------------------------------------------------------------
 
+    def let_go(self):
+        """Close the connections for now, unless somebody is inside of it; returns whether none is left (bool)."""
+        return self.database.let_go()
+
     def look(self):
         """See to it that its directory is the one that was opened; raises DirectoryGoneError."""
         self.database.look()

@@ -313,9 +313,7 @@ class TransactionContract(StoreContract):
         assert store == {"a": "old", "outer": 1}
         self.assert_usable_and_unlocked(store, directory, start)
 
-    def test_of_two_tasks_of_a_thread_the_second_is_refused_and_the_first_goes_on(
-        self, store, directory, start
-    ):
+    def test_of_two_tasks_of_a_thread_the_second_is_refused_and_the_first_goes_on(self, store, directory, start):
         async def task(name, begun, end):
             with store.transact():
                 store[name] = 1

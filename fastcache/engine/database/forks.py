@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     class _Store(Protocol):
         """What a Database does for this; see there."""
 
+        @property
+        def directory(self) -> str: ...
+        def let_go(self) -> bool: ...
         def hold(self, timeout: float) -> bool: ...
         def held_by_thread(self) -> bool: ...
         def quiesce(self) -> None: ...
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
         def finish(self, patience: float) -> None: ...
 
 
-__all__ = ["register"]
+__all__ = ["let_go", "register"]
 
 _get_ident = unpatched("_thread", "get_ident")
 
@@ -54,6 +57,13 @@ def register(store: _Store) -> None:
 
 def _living() -> list[_Store]:
     return [store for store in (reference() for reference in list(_stores.values())) if store is not None]
+
+
+def let_go(directory: str) -> None:
+    """Have all stores of a directory close their connections for now, but those that somebody is inside of."""
+    for store in _living():
+        if store.directory == directory:
+            store.let_go()
 
 
 def _hold() -> None:
