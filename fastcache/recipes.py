@@ -291,15 +291,17 @@ class CacheRecipes(Recipes):
                 name: the function's name in the keys (str); its module and qualified name by default. Results stay with
                     the name, so a function that has moved keeps them under its former name "module:qualname".
                 ignore: names (str) and positions (int) of parameters that do not count; also names in ``**kwargs``.
-                version_aware: begin afresh when the code of the function changes, or that of functions and classes of
-                    its module that it refers to. That is bytecode: another version of Python begins afresh, too.
+                version_aware: begin afresh when the code of the function changes, or that of functions and classes that
+                    it refers to: of its module, and of others that are neither installed nor of the standard library;
+                    also while the program runs (in a notebook, or after a reload). That is bytecode: another version of
+                    Python begins afresh, too.
                 timeout: for how many seconds (int, float) to wait for another one that computes the same call; None for
                     the cache's ``timeout``.
             Returns:
                 What is called like the function, with ``cache_key(...)``, the key of a call; ``invalidate(...)``, which
                 removes one result and returns whether it was there (bool); ``cache_clear()``, which looks at all keys,
                 removes all results and returns how many (int); ``cache_info()``, the hits and misses of this process;
-                and ``__wrapped__``.
+                ``explain(...)``, why a call is answered from the cache, or is not; and ``__wrapped__``.
             Raises:
                 TypeError: what is decorated is no function, or has no name that tells who it is. In a call: an argument
                     has no content (a lock, a file, a lambda), or the function cannot be called like that.

@@ -32,6 +32,7 @@ from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
+from tests.contract.explain import CacheExplainContract, ExplainContract
 from tests.contract.files import (
     EarlierVersionContract,
     FolderContract,
@@ -51,6 +52,7 @@ from tests.contract.memoize import CacheMemoizeContract, CallKeyContract, Memoiz
 from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
@@ -146,6 +148,14 @@ class TestValues(IsCache, ValueContract):
 
 
 class TestHugeValues(IsCache, HugeValueContract):
+    pass
+
+
+class TestExplain(IsCache, ExplainContract):
+    pass
+
+
+class TestExplainOfACache(IsCache, CacheExplainContract):
     pass
 
 
@@ -417,4 +427,20 @@ class TestSmallLog(IsCache, SmallLogContract):
 
 
 class TestFullDisk(IsCache, CacheFullDiskContract):
+    pass
+
+
+class TestNames(IsCache, NameContract):
+    pass
+
+
+class TestGone(IsCache, GoneContract):
+    pass
+
+
+class TestReadOnly(IsCache, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsCache, SharingContract):
     pass

@@ -7,6 +7,7 @@ from tests.contract.closing import ClosingContract, TimerContract
 from tests.contract.concurrency import ThreadContract
 from tests.contract.copying import CopyingContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
+from tests.contract.explain import ExplainContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
 from tests.contract.files import ShardLinkContract
 from tests.contract.full_disk import FullDiskContract
@@ -16,6 +17,7 @@ from tests.contract.mapping import MappingContract
 from tests.contract.memoize import MemoizeContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.store import StoreContract
 from tests.contract.undecodable import UndecodableContract
 from tests.together import together
@@ -92,6 +94,10 @@ class TestBulkWithExpiry(IsFanoutCache, CacheBulkContract):
 class TestMemoize(IsFanoutCache, MemoizeContract):
     # It begins a transaction without a key.
     test_inside_a_transaction_nobody_is_waited_for = None
+
+
+class TestExplain(IsFanoutCache, ExplainContract):
+    pass
 
 
 class TestUndecodable(IsFanoutCache, UndecodableContract):
@@ -183,4 +189,36 @@ class TestJournal(IsFanoutCache, JournalContract):
 
 
 class TestFullDisk(IsFanoutCache, FullDiskContract):
+    pass
+
+
+class TestNames(IsFanoutCache, NameContract):
+    pass
+
+
+class TestGone(IsFanoutCache, GoneContract):
+    pass
+
+
+class TestReadOnly(IsFanoutCache, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsFanoutCache, SharingContract):
+    pass
+
+
+class TestNamesOfAnIndex(IsFanoutIndex, NameContract):
+    pass
+
+
+class TestGoneOfAnIndex(IsFanoutIndex, GoneContract):
+    pass
+
+
+class TestReadOnlyOfAnIndex(IsFanoutIndex, ReadOnlyContract):
+    pass
+
+
+class TestSharingOfAnIndex(IsFanoutIndex, SharingContract):
     pass

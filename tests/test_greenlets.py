@@ -5,9 +5,14 @@ import textwrap
 
 import pytest
 
+GEVENT = "from gevent import monkey; monkey.patch_all()"
+EVENTLET = "import warnings; warnings.simplefilter('ignore'); import eventlet; eventlet.monkey_patch()"
+EARLY = "import fastcache; early = fastcache.Cache(); early['a'] = 1; early.get_or_set('b', int)"
 PATCHES = {
-    "gevent": "from gevent import monkey; monkey.patch_all()",
-    "eventlet": "import warnings; warnings.simplefilter('ignore'); import eventlet; eventlet.monkey_patch()",
+    "gevent": GEVENT,
+    "eventlet": EVENTLET,
+    # After the import, with a cache open.
+    "gevent, late": f"{EARLY}\n{GEVENT}",
 }
 
 BEGINNING = """\
@@ -35,12 +40,13 @@ cache.close()
 @pytest.fixture(params=list(PATCHES))
 def run(request, _others, tmp_path):
     """Run a program in which threads are greenlets; returns what it prints last, as JSON."""
-    if importlib.util.find_spec(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
+    library = request.param.partition(",")[0]
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
 
     def run(program):
         text = "\n".join([PATCHES[request.param], BEGINNING, textwrap.dedent(program), END])
-        return _others.start_file(f"with_{request.param}", text, str(tmp_path / "store")).finish()
+        return _others.start_file(f"with_{library}", text, str(tmp_path / "store")).finish()
 
     return run
 

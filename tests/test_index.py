@@ -15,6 +15,7 @@ from tests.contract.copying import CopyingContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
+from tests.contract.explain import ExplainContract
 from tests.contract.files import FolderContract
 from tests.contract.full_disk import FullDiskContract
 from tests.contract.journal import JournalContract
@@ -27,6 +28,7 @@ from tests.contract.memoize import MemoizeContract
 from tests.contract.memory import MemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract, in_order
 from tests.contract.transactions import TransactionContract
@@ -88,6 +90,10 @@ class TestKeys(IsIndex, KeyContract):
 
 
 class TestValues(IsIndex, ValueContract):
+    pass
+
+
+class TestExplain(IsIndex, ExplainContract):
     pass
 
 
@@ -242,4 +248,20 @@ class TestJournal(IsIndex, JournalContract):
 
 
 class TestFullDisk(IsIndex, FullDiskContract):
+    pass
+
+
+class TestNames(IsIndex, NameContract):
+    pass
+
+
+class TestGone(IsIndex, GoneContract):
+    pass
+
+
+class TestReadOnly(IsIndex, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsIndex, SharingContract):
     pass

@@ -30,6 +30,8 @@ cdef class CacheMapping(StoreMapping):
             The value; with extras a tuple of the value and the extras asked for, in this order.
         Raises:
             UntrustedValueError: what is stored is not plain data, and not signed with this process's secret.
+            DecodeError: it cannot be decoded: its class has moved, or is not installed here, or it is damaged. The message
+                says of what type the key is.
             TypeError: there are no bytes to be had by ``buffer``: it is an int, float, bool or None.
 
         >>> from fastcache import Cache
@@ -106,7 +108,10 @@ cdef class CacheMapping(StoreMapping):
         return with_extras(self.store_of(key).take_entry(key), default, expire_time, tag)
 
     def setdefault(self, key, default=None, *, expire=None, tag=None):
-        """The value of a key; if it is absent, ``default`` is stored first."""
+        """The value of a key; if it is absent, ``default`` is stored first.
+
+        What is there and cannot be decoded is not absent, but an error, as in ``get``: a default is not what was there.
+        """
         return get_or_put(self.store_of(key), key, default, expire, tag)
 
     def get_or_set(self, key, factory, *, expire=None, tag=None, timeout=None):

@@ -334,7 +334,8 @@ cdef class StoreMapping:
         """A context manager: what is done inside is committed together, or not at all if an exception leaves it.
 
         Other threads and processes see nothing of it before. Re-entrant on its thread: an inner block whose
-        exception is caught outside undoes its own writes alone. Other threads that want to write wait for the end.
+        exception is caught outside undoes its own writes alone. Other threads that want to write wait for the end. The
+        other tasks of its thread (asyncio) cannot wait for it: they see nothing of it, and what they write is refused.
 
         Args:
             key: where there are shards, the transaction is that of this key's, and only keys of the same can be used inside.
@@ -342,7 +343,8 @@ cdef class StoreMapping:
         Raises:
             Timeout: another writer did not finish within ``timeout`` seconds.
             TypeError: there are shards, and no key was given.
-            TransactionError: inside, a key of another shard was used, or what is about all entries.
+            TransactionError: inside, a key of another shard was used, or what is about all entries. Another task of this
+                thread is inside of a transaction.
 
         >>> from fastcache import Cache
         >>> with Cache() as cache:

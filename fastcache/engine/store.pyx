@@ -714,6 +714,10 @@ cdef class Store:
         """Keep all other threads from writing and from opening connections; returns whether that was possible."""
         return hold(self.database, timeout)
 
+    def held_by_thread(self):
+        """The same, whichever of its tasks has it."""
+        return self.database.writer_lock.held_by_thread()
+
     def held_by_me(self):
         """Whether this thread has the writer lock."""
         return self.database.writer_lock.held_by_me()
@@ -735,6 +739,10 @@ cdef class Store:
         after_fork_in_child(self.database)
 
     # -- for the check ------------------------------------------------------------------------------------------
+
+    def let_go(self):
+        """Close the connections for now, unless somebody is inside of it; returns whether none is left (bool)."""
+        return self.database.let_go()
 
     def look(self):
         """See to it that its directory is the one that was opened; raises DirectoryGoneError."""

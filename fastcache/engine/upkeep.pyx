@@ -9,7 +9,7 @@ from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE
 from fastcache.engine.database.trash cimport empty_trash
 
 from fastcache.engine.database import reserve
-from fastcache.errors import CacheError, ClosedError, Timeout
+from fastcache.errors import CacheError, ClosedError, DirectoryGoneError, Timeout
 
 cdef extern from "<math.h>":
     double INFINITY
@@ -44,7 +44,8 @@ cdef object maintain(
         space.maintain(database)
         soonest = min(soonest, leftovers.maintain(database))
         soonest = min(soonest, expiry.maintain(database))
-    except ClosedError:
+    except (ClosedError, DirectoryGoneError):
+        # Who uses it next is told.
         return None
     except Timeout:
         # Somebody has the writer lock for long.

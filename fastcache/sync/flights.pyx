@@ -19,8 +19,9 @@ from fastcache.engine.shm.byte_locks cimport ByteLocks
 from fastcache.engine.shm.counters cimport Counters
 from fastcache.engine.shm.eventcount cimport EventCount
 
+from fastcache.runtime.greenlets cimport identity
+
 from fastcache.engine.shm import byte_locks
-from fastcache.runtime.greenlets import identity
 
 # Of a number, what stands in the byte lock of a wait.
 cdef long long SHORT = 1 << 30

@@ -17,6 +17,7 @@ Python (locks.py, records.py) is called from here, and may be interrupted anywhe
 
 import math
 import os
+from _weakref import ref
 from itertools import count
 from time import monotonic
 
@@ -25,10 +26,10 @@ from cpython.ref cimport PyObject
 
 from fastcache.engine.shm.byte_locks cimport ByteLocks
 from fastcache.engine.mapping cimport StoreMapping
+from fastcache.runtime.greenlets cimport current as current_greenlet
 
 from fastcache.engine.shm import byte_locks
 from fastcache.runtime import fork, greenlets
-from fastcache.runtime.imports import load
 from fastcache.errors import ClosedError, LockError, Timeout
 
 # How much earlier than asked for the system may end a wait, in seconds.
@@ -36,6 +37,9 @@ cdef double EARLY = 0.001
 
 FIRST_TOKEN = byte_locks.NUMBERS // 2
 """Tokens are the upper half of the byte locks; the lower half is for computing once."""
+
+
+cdef Py_ssize_t FEW = 64
 
 
 class Thread(greenlets.unpatched("_thread", "_local")):
@@ -46,27 +50,41 @@ class Thread(greenlets.unpatched("_thread", "_local")):
 
 
 cdef class Threads:
-    """The number of the thread, or greenlet, that runs."""
+    """The number of the thread, or greenlet, that runs. To ask for it runs no Python code."""
 
     cdef object thread
-    # Those of greenlets, once there are any.
-    cdef object greenlets
+    # By the identity of greenlets: weak references to them, and their numbers.
+    cdef dict greenlets
+    # At how many it is looked which of them are gone.
+    cdef Py_ssize_t forget_from
 
     def __cinit__(self):
         self.thread = Thread()
+        self.greenlets = {}
+        self.forget_from = FEW
 
     @property
     def number(self):
         """It (int); no other ever has it."""
-        greenlet = greenlets.current()
+        greenlet = current_greenlet()
         if greenlet is None:
             return self.thread.number
-        if self.greenlets is None:
-            self.greenlets = load("weakref").WeakKeyDictionary()
-        number = self.greenlets.get(greenlet)
-        if number is None:
-            number = self.greenlets.setdefault(greenlet, next(threads))
+        known = self.greenlets.get(id(greenlet))
+        if known is not None and known[0]() is greenlet:
+            return known[1]
+        if len(self.greenlets) >= self.forget_from:
+            self.forget()
+        number = next(threads)
+        self.greenlets[id(greenlet)] = (ref(greenlet), number)
         return number
+
+    cdef int forget(self) except -1:
+        """Forget greenlets that are gone."""
+        for identity, known in list(self.greenlets.items()):
+            if known[0]() is None:
+                self.greenlets.pop(identity, None)
+        self.forget_from = max(FEW, 2 * len(self.greenlets))
+        return 0
 
 
 cdef object threads = count(1)

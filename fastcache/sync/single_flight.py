@@ -37,7 +37,7 @@ from time import monotonic
 
 from fastcache.engine.codecs.keys import hash_of
 from fastcache.engine.shm.byte_locks import byte_locks_of
-from fastcache.engine.shm.counters import Counters
+from fastcache.engine.shm.counters import ROOM, Counters
 from fastcache.engine.shm.eventcount import EventCount
 from fastcache.runtime import fork
 from fastcache.runtime.imports import load
@@ -242,7 +242,7 @@ def single_flight_of(directory: str) -> SingleFlight:
         single_flight = reference() if reference is not None else None
         # The same.
         if single_flight is None or single_flight.byte_locks is not byte_locks:
-            event_count = EventCount(os.path.join(os.path.dirname(byte_locks.path), "computing"))
+            event_count = EventCount(os.path.join(os.path.dirname(byte_locks.path), "computing"), ROOM)
             single_flight = SingleFlight(byte_locks, event_count, Counters(event_count))
             _by_byte_locks[id(byte_locks)] = ref(single_flight)
         for identity, reference in list(_by_byte_locks.items()):

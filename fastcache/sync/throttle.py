@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 from fastcache.errors import Timeout
 from fastcache.runtime.greenlets import sleep
+from fastcache.runtime.main_module import module_name
 from fastcache.sync.locks import Lock, check_patience, check_positive, seconds_of
 from fastcache.sync.records import THROTTLE, Bucket, encode, holds_of
 
@@ -28,13 +29,15 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 # A throttle that promises to start more calls than this in the future has been damaged.
 _MOST_RESERVED = 1_000_000
+# What is lost in adding up moments, in seconds: no time to wait.
+_ROUNDING = 1e-6
 
 
 def _name_of(function: Callable[..., Any], name: Any) -> Any:
     if name is not None:
         return name
     try:
-        return f"{function.__module__}.{function.__qualname__}"
+        return f"{module_name(function) or function.__module__}.{function.__qualname__}"
     except AttributeError:
         raise TypeError(f"{function!r} has no name of its own: give one with name=") from None
 
@@ -167,7 +170,7 @@ def _reserve(  # noqa: PLR0917
     """
     interval = seconds / count
 
-    def reserve() -> float:
+    def reserve() -> tuple[float, bool]:
         with records.index.transact():
             now = monotonic()
             bucket = records.bucket(key)
@@ -176,13 +179,13 @@ def _reserve(  # noqa: PLR0917
             if bucket is not None and bucket.written <= now < bucket.full <= now + _MOST_RESERVED * interval:
                 full = bucket.full
             start = max(now, full + interval - seconds)
-            if start > latest:
-                return start
+            if start > max(now + _ROUNDING, latest):
+                return start, False
             records.index[key] = encode(Bucket(now, full + interval))
-            return start
+            return start, True
 
-    start = records.write(reserve, until)
-    if start > latest:
+    start, taken = records.write(reserve, until)
+    if not taken:
         raise Timeout(
             f"a throttled call would have to wait for {start - monotonic():.3g} s, which is longer than its timeout"
         )

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -31,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        code: int = arguments.run(arguments)
+        with warnings.catch_warnings():
+            # What is only looked at need not be writable.
+            warnings.simplefilter("ignore", fastcache.ReadOnlyWarning)
+            code: int = arguments.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         _complain("interrupted")
@@ -204,6 +208,8 @@ def _info(arguments: argparse.Namespace) -> int:
             "format": str(cache.store.settings["format"]),
             "serializer": cache.serializer.name,
         }
+        if cache.read_only:
+            rows["access"] = "read-only"
     for label, value in rows.items():
         _say(f"{label:<10}  {value}")
     return 0

@@ -624,6 +624,111 @@ class MemoizeContract(StoreContract):
         assert memoized.cache_clear() == len(changes) + 1
         assert base[0].startswith("of_a_test:f(a, b)@")
 
+    @pytest.fixture
+    def modules(self, tmp_path, monkeypatch):
+        """Write modules of a program, and import them; they are gone after the test."""
+        monkeypatch.syspath_prepend(str(tmp_path / "program"))
+        (tmp_path / "program").mkdir()
+        written = []
+
+        def write(name, text):
+            (tmp_path / "program" / f"{name}.py").write_text(textwrap.dedent(text))
+            importlib.invalidate_caches()
+            written.append(name)
+            # Two versions of one second, and of one length, are one to the cache of bytecode.
+            monkeypatch.setattr(sys, "dont_write_bytecode", True)
+            module = sys.modules.get(name)
+            return importlib.reload(module) if module is not None else importlib.import_module(name)
+
+        yield write
+        for name in written:
+            sys.modules.pop(name, None)
+
+    @pytest.mark.parametrize(
+        "use",
+        ["helper(x)", "[helper][0](x)", "Class().method(x)", "Class.static(x)", "memoized(x)"],
+    )
+    def test_what_is_defined_anew_while_the_program_runs_is_noticed(self, store, use):
+        """As in a notebook, where a cell is run again."""
+        space = {"__name__": "of_a_test", "store": store}
+
+        def define(number):
+            exec(
+                f"""
+def helper(x): return x + {number}
+class Class:
+    def method(self, x): return helper(x)
+    @staticmethod
+    def static(x): return x + {number}
+memoized = store.memoize(version_aware=True)(lambda x: helper(x))
+""",
+                space,
+            )
+
+        define(1)
+        exec(f"def f(x): return {use}", space)
+        memoized = store.memoize(version_aware=True)(space["f"])
+        assert [memoized(1), memoized(1), memoized.cache_info()] == [2, 2, (1, 1)]
+        define(2)
+        assert [memoized(1), memoized(1), memoized.cache_info()] == [3, 3, (2, 2)]
+        define(1)
+        assert [memoized(1), memoized.cache_info()] == [2, (3, 2)]
+
+    def test_what_is_patched_while_the_program_runs_is_noticed(self, store):
+        """As IPython's autoreload does."""
+        space = {"__name__": "of_a_test"}
+        exec("def helper(): return 1\ndef f(): return helper()\ndef other(): return 2\nclass C: m = helper", space)
+        exec("def g(): return C.m()", space)
+        called = [store.memoize(version_aware=True)(space[name]) for name in "fg"]
+        assert [each() for each in called] == [1, 1]
+        space["helper"].__code__ = space["other"].__code__
+        assert [each() for each in called] == [2, 2]
+        space["C"].m = lambda: 3
+        assert [each() for each in called] == [2, 3]
+
+    def test_what_is_closed_over_is_noticed_when_it_changes(self, store):
+        def make():
+            def helper():
+                return 1
+
+            def f():
+                return helper()
+
+            def change():
+                nonlocal helper
+
+                def helper():
+                    return 2
+
+            return f, change
+
+        f, change = make()
+        memoized = store.memoize(version_aware=True, name="f")(f)
+        assert memoized() == 1
+        change()
+        assert memoized() == 2
+
+    @pytest.mark.parametrize("how", ["from helpers_of_a_test import help_it", "import helpers_of_a_test"])
+    def test_helpers_in_other_modules_of_the_program_count(self, store, modules, how):
+        modules("helpers_of_a_test", "def help_it(x): return more(x)\ndef more(x): return x + 1")
+        call = "help_it(x)" if how.startswith("from") else "helpers_of_a_test.help_it(x)"
+        text = f"import json\n{how}\ndef f(x): return [json.loads('1'), {call}]"
+        user = modules("user_of_a_test", text)
+        memoized = store.memoize(version_aware=True)(user.f)
+        assert memoized(1) == [1, 2]
+        modules("helpers_of_a_test", "def help_it(x): return more(x)\ndef more(x): return x + 2")
+        # The former helper, too, calls what the module has now.
+        assert memoized(1) == [1, 3]
+        assert store.memoize(version_aware=True)(modules("user_of_a_test", text).f)(1) == [1, 3]
+        assert memoized.cache_info() == (0, 2)
+
+    def test_what_is_installed_does_not_count(self, store, modules, monkeypatch):
+        user = modules("user_of_a_test", "import textwrap\ndef f(x): return textwrap.dedent(x)")
+        memoized = store.memoize(version_aware=True)(user.f)
+        before = memoized.cache_key("a")
+        monkeypatch.setattr(textwrap, "dedent", lambda text: text)
+        assert memoized.cache_key("a") == before
+
     # one computation at a time
 
     def ask_in_threads(self, ask, count=8):
@@ -911,6 +1016,38 @@ class MemoizeContract(StoreContract):
             process.tell()
         for number, process in enumerate(circle):
             assert process.finish().startswith(keys[number])
+
+    def test_a_circle_through_threads_of_processes_is_seen(self, directory, start, tmp_path):
+        """a (here) waits for b (there), b for c (here, in another thread), and c for a."""
+        calls = str(tmp_path / "calls")
+        here = start("compute_along_in_threads", self.kind, str(directory), [["a", ["b"]], ["c", ["a"]]], calls)
+        there = start("compute_along_in_threads", self.kind, str(directory), [["b", ["c"]]], calls)
+        for process in (here, there):
+            assert process.hear() == "computing"
+        for process in (here, there):
+            process.tell()
+        assert [each[0] for each in here.finish()] == ["a", "c"]
+        assert [each[0] for each in there.finish()] == ["b"]
+
+    def test_who_has_a_lock_that_a_computation_needs_waits_for_it_until_the_timeout(self, open_store):
+        store = open_store(timeout=0.2)
+        computing = threading.Event()
+
+        def compute():
+            computing.set()
+            with store.lock("needed"):
+                return "there"
+
+        def hold():
+            with store.lock("needed"):
+                thread = threading.Thread(target=store.get_or_set, args=("key", compute))
+                thread.start()
+                assert computing.wait(PATIENCE_SECONDS)
+                found = store.get_or_set("key", lambda: "here")
+            thread.join(PATIENCE_SECONDS)
+            return found
+
+        assert in_a_thread(hold) == "here"
 
     def test_processes_that_wait_for_each_other_in_a_row_compute_once(self, directory, start, tmp_path):
         calls = tmp_path / "calls"

@@ -44,7 +44,7 @@ class UndecodableContract(StoreContract):
 
     def test_a_memoized_function_computes_anew(self, open_store, moved):
         store = open_store(memory=0)
-        memoized = store.memoize(name="f")(moved.User)
+        memoized = store.memoize(name="f")(lambda: [moved.User()])
         memoized()
         sys.modules.pop(moved.__name__)
         again = store.memoize(name="f")(lambda: "anew")
@@ -85,7 +85,7 @@ class UndecodableContract(StoreContract):
     def test_what_it_does_then_can_be_chosen(self, store, caplog):
         for scan in (store.items, store.values, lambda how: store.get_many(list(store), how)):
             assert len(list(scan("skip"))) == 2
-            with pytest.raises(fastcache.DecodeError):
+            with pytest.raises(fastcache.DecodeError, match="the key is of the type"):
                 list(scan("raise"))
             told = []
             assert len(list(scan(lambda *found, told=told: told.append(found)))) == 2
@@ -110,6 +110,12 @@ class UndecodableContract(StoreContract):
         assert len(list(store.items(on_error=lambda key, error: gone.append(key)))) == 2
         assert store.delete_many(gone) == 2
         assert store.check()
+
+    def test_popitem_names_it_and_takes_nothing(self, store):
+        # The next one of a Cache; of several shards, one of the next.
+        with pytest.raises(fastcache.DecodeError, match="the key is of the type"):
+            [store.popitem(last=False) for _ in range(3)]
+        assert {"user", 7} <= set(store)
 
     def test_it_is_equal_to_nothing(self, store):
         with pytest.raises(fastcache.DecodeError):

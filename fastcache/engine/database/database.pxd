@@ -117,6 +117,8 @@ cdef class Database:
     cdef int read_instead(self, error) except -1
     cdef int refuse_writing(self) except -1
     cdef int refuse_if_gone(self) except -1
+    cdef int look_around(self) except -1
+    cdef int leave_files(self) except -1
     cdef int leave_directory(self) except -1
     cdef bint find_directory(self) except -1
     cdef int arrive(self, Session session, bint begins_anew) except -1

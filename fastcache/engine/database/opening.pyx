@@ -17,8 +17,6 @@ from fastcache.engine.shm.sharing import file_mode, make_folder, settle_mode
 from fastcache.engine.sqlite import fork_safety, sql
 from fastcache.errors import (
     CacheError,
-    ClosedError,
-    CorruptError,
     FormatError,
     NotACacheError,
     OpenError,
@@ -34,6 +32,10 @@ cdef double WAL_PATIENCE = 0.5
 cdef set told_of_journal = set()
 # Of each of many shards, in KiB; SQLite's own default.
 cdef int LEAST_PAGE_CACHE = 2048
+# How long to wait for others before what a database says of itself is read, in seconds.
+cdef double LOOK_PATIENCE = 60.0
+# How often what cannot be read is tried anew while it lies there as it was.
+cdef int MOST_TRIES = 3
 
 
 cdef int make_directory(str directory) except -1:
@@ -46,13 +48,13 @@ cdef int make_directory(str directory) except -1:
                 os.makedirs(os.path.dirname(directory), exist_ok=True)
                 make_own(directory)
         except FileExistsError:
-            refuse_dangling(directory)
             # Not isdir(), which takes any error for a no.
             if not stat.S_ISDIR(os.stat(directory).st_mode):
                 raise OpenError(f"{directory!r} is a file, and a cache needs a directory") from None
     except CacheError:
         raise
     except OSError as error:
+        refuse_dangling(directory)
         raise system_error(error.errno, f"make the directory {directory!r}", OpenError) from error
     return 0
 
@@ -135,16 +137,22 @@ cdef Connection connect_to_read(str path, int shards, double timeout, bint lenie
     """A connection that writes nothing, in whatever way the file can be read just now."""
     cdef Connection connection
     cdef BusyWait wait = None
+    cdef int tries = 0
     refuse_link(path)
     while True:
+        connection = None
         way = reading.choose_way(path)
         try:
             connection = Connection(path, lenient, timeout, False, way)
             connection.query(sql.GET_APPLICATION_ID)
             break
-        except (ClosedError, CorruptError, OpenError):
+        except NotACacheError:
+            raise
+        except CacheError:
             # Somebody may have come, or gone, since the way was chosen.
-            if reading.choose_way(path) == way and not (connection is not None and connection.has_changed()):
+            tries += 1
+            if tries >= MOST_TRIES and reading.choose_way(path) == way and not (
+                    connection is not None and connection.has_changed()):
                 raise
             if wait is None:
                 wait = BusyWait(timeout, "waiting to read the database")
@@ -152,6 +160,15 @@ cdef Connection connect_to_read(str path, int shards, double timeout, bint lenie
     if shards > 1:
         connection.execute(sql.PAGE_CACHE.format(max(LEAST_PAGE_CACHE, sql.PAGE_CACHE_KIB // shards)))
     return connection
+
+
+def look_into(str path):
+    """A connection to a database that is there, to read what it says of itself: nothing is written, or made.
+
+    Raises:
+        OpenError: (NotACacheError) it cannot be read.
+    """
+    return connect_to_read(path, 1, LOOK_PATIENCE, False)
 
 
 cdef int refuse_uninitialized(Connection connection) except -1:

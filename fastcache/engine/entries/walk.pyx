@@ -12,6 +12,7 @@ no such function, the error is raised.
 
 from fastcache.engine.codecs.keys cimport decode_key
 from fastcache.engine.database.blocks cimport enter, leave
+from fastcache.engine.entries.content cimport name_key
 from fastcache.engine.entries.entry cimport Entry
 from fastcache.engine.entries.scan cimport scan
 from fastcache.engine.sqlite.cells cimport Cell
@@ -79,6 +80,8 @@ def walk_items(Database database not None, Reads reads not None, long long end, 
                         continue
                     value = entry.stored
             except (DecodeError, UntrustedValueError) as error:
+                if key is not None:
+                    name_key(key, error)
                 if on_error is None:
                     raise
                 on_error(key, error)
@@ -110,10 +113,14 @@ cdef tuple take_end(Database database, Reads reads, Evictor evictor, bint last):
             if not row:
                 break
             # By its rowid: a key that a foreign program wrote may not encode to what is stored.
+            key = decode_key(row[0], reads.serializer)
             try:
-                found = decode_key(row[0], reads.serializer), reads.content.of_scanned(row[0], row[1], row[2], row[3], row[4])
+                found = key, reads.content.of_scanned(row[0], row[1], row[2], row[3], row[4])
             except MissingFileError:
                 pass
+            except (DecodeError, UntrustedValueError) as error:
+                name_key(key, error)
+                raise
             evictor.announce(database, row[0])
             database.writing().connection.query(sql.DELETE_ROW, (end,))
             database.has_trash = database.has_trash or row[2] is not None

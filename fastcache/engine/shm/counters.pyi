@@ -1,6 +1,8 @@
-from typing import final
+from typing import Final, final
 
 from fastcache.engine.shm.eventcount import EventCount
+
+ROOM: Final[int]
 
 @final
 class Counters:

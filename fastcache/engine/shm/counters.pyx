@@ -22,9 +22,12 @@ cdef extern from *:
     unsigned int fastcache_read_counter(unsigned int* word) nogil
     void fastcache_advance_counter(unsigned int* word) nogil
 
-# In the file of an event count, behind a cache line for that; a prime number, so that numbers that are alike do not share one.
+# Behind the cache line of the event count. A prime number, so that numbers that are alike do not share one.
 cdef Py_ssize_t BEHIND = 64 // sizeof(unsigned int)
 cdef Py_ssize_t COUNT = 2011
+
+ROOM = 8064
+"""How many bytes the event count has to have room for."""
 
 
 @cython.final
@@ -32,6 +35,8 @@ cdef class Counters:
     """The counters that lie in the file of an event count, so that they need no file, and no descriptor, of their own."""
 
     def __cinit__(self, EventCount event_count not None):
+        if event_count.room < COUNT * <Py_ssize_t>sizeof(unsigned int):
+            raise ValueError("there is no room for counters behind this event count")
         self.event_count = event_count
         self.first = event_count.number + BEHIND
 

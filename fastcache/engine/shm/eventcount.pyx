@@ -74,9 +74,9 @@ cdef extern from *:
     void fastcache_advance(unsigned int* word) nogil
 
 cdef unsigned int ALL_BITS = 0xFFFFFFFF
-# The file: a magic number, then the count, in a cache line of its own; then room for counters (counters.pyx).
+# The file: a magic number, then the count, in a cache line of its own; then counters, if there are any (counters.pyx).
 cdef unsigned long long MAGIC = 0x314C4C4542636166ULL
-cdef Py_ssize_t SIZE = 8192
+cdef Py_ssize_t SIZE = 128
 cdef Py_ssize_t NUMBER = 64
 # Where the system does not wake us: how long a look is put off, in seconds. Among greenlets, at most; half of what was waited.
 cdef double NAP = 0.001
@@ -90,23 +90,25 @@ cdef class EventCount:
 
     Args:
         path: of the file; made (0600) if absent.
+        room: how many bytes there have to be behind it.
     Raises:
         StorageError: it cannot be made or mapped, or is something else.
     """
 
-    def __cinit__(self, str path):
+    def __cinit__(self, str path, Py_ssize_t room=0):
         cdef Py_buffer view
         cdef bint ours
         try:
-            self.mapping = map_shared(path, MAGIC.to_bytes(8, "little").ljust(SIZE, b"\0"))
+            self.mapping = map_shared(path, MAGIC.to_bytes(8, "little").ljust(SIZE + room, b"\0"))
         except (OSError, ValueError, OverflowError) as error:
             if getattr(error, "errno", None):
                 raise system_error(error.errno, f"map {path!r}") from error
             raise StorageError(f"cannot map {path!r}: {getattr(error, 'strerror', None) or error}") from error
         PyObject_GetBuffer(self.mapping, &view, PyBUF_WRITABLE)
-        ours = view.len >= SIZE and (<unsigned long long*>view.buf)[0] == MAGIC
+        ours = view.len >= SIZE + room and (<unsigned long long*>view.buf)[0] == MAGIC
         # The mapping never moves, and is closed only when it is collected, together with this object.
         self.number = <unsigned int*>(<char*>view.buf + NUMBER)
+        self.room = room
         PyBuffer_Release(&view)
         if not ours:
             raise StorageError(f"{path!r} is no event count of fastcache")

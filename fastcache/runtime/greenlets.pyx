@@ -8,21 +8,14 @@ What needs a thread of the system for itself (maintenance) takes it from ``unpat
 what such a thread does gives way to nobody, and what it waits for comes from any thread.
 """
 
-from __future__ import annotations
-
 import _thread
 import sys
 import time
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-__all__ = ["current", "identity", "sleep", "sleeper", "unpatched"]
+from cpython.object cimport PyObject
 
 
-def unpatched(module: str, name: str) -> Any:
+def unpatched(str module, str name):
     """What a module of Python's has under a name, also where gevent or eventlet has put something else there.
 
     Args:
@@ -35,54 +28,53 @@ def unpatched(module: str, name: str) -> Any:
     eventlet = sys.modules.get("eventlet.patcher")
     if eventlet is not None and getattr(eventlet, "already_patched", None):
         return getattr(eventlet.original(module), name)
-    return getattr(_MODULES[module], name)
+    return getattr(MODULES[module], name)
 
 
-_MODULES = {"_thread": _thread, "time": time}
-_get_ident = unpatched("_thread", "get_ident")
-_sleep_thread = unpatched("time", "sleep")
+MODULES = {"_thread": _thread, "time": time}
+cdef object get_ident = unpatched("_thread", "get_ident")
+cdef object sleep_thread = unpatched("time", "sleep")
+# Of the module greenlet, once that is there.
+cdef object getcurrent = None
 
 
-def current() -> Any:
-    """The greenlet that runs; None if it is the main one of its thread, or there are none."""
-    greenlet = sys.modules.get("greenlet")
-    if greenlet is None:
-        return None
-    try:
-        found = greenlet.getcurrent()
-        return None if found.parent is None else found
-    except AttributeError:
-        # It is just being imported.
-        return None
+cpdef object current():
+    """The greenlet that runs; None if it is the main one of its thread, or there are none. Runs no Python code, so that no
+    interrupt can fall into it."""
+    global getcurrent
+    if getcurrent is None:
+        module = sys.modules.get("greenlet")
+        if module is None:
+            return None
+        getcurrent = getattr(module, "getcurrent", None)
+        if getcurrent is None:
+            # It is just being imported.
+            return None
+    found = getcurrent()
+    return None if found.parent is None else found
 
 
-def identity() -> int:
+cpdef object identity():
     """A number of the thread or greenlet that runs, which no other has while it lives (int)."""
     greenlet = current()
-    return _get_ident() if greenlet is None else id(greenlet)
+    return get_ident() if greenlet is None else <unsigned long><PyObject*>greenlet
 
 
-def sleeper() -> Callable[[float], object] | None:
+def sleeper():
     """What sleeps for so many seconds while the other greenlets of this thread go on; None if it has none."""
     gevent = sys.modules.get("gevent._hub_local")
     if gevent is not None:
-        hub = getattr(gevent, "get_hub_if_exists", _nothing)()
+        hub = gevent.get_hub_if_exists() if hasattr(gevent, "get_hub_if_exists") else None
         if hub is not None and hub is not current():
-            sleep: Callable[[float], object] = sys.modules["gevent"].sleep
-            return sleep
+            return sys.modules["gevent"].sleep
     eventlet = sys.modules.get("eventlet.hubs")
     if eventlet is not None:
         hub = getattr(getattr(eventlet, "_threadlocal", None), "hub", None)
         if hub is not None and hub.greenlet is not current():
-            sleep = sys.modules["eventlet"].sleep
-            return sleep
+            return sys.modules["eventlet"].sleep
     return None
 
 
-def sleep(seconds: float) -> None:
+def sleep(double seconds):
     """Sleep, and let other greenlets of this thread go on meanwhile."""
-    (sleeper() or _sleep_thread)(seconds)
-
-
-def _nothing() -> None:
-    return None
+    (sleeper() or sleep_thread)(seconds)
