@@ -288,12 +288,13 @@ cdef class StoreMapping:
         """
         try:
             return delete_many(self.stores, keys)
-        except FullError:
+        except FullError as error:
+            done = getattr(error, "changed", 0)
             # What is gone through only once is gone.
             if iter(keys) is keys or not all([store.make_way() for store in self.stores.all()]):
                 raise
         try:
-            return delete_many(self.stores, keys)
+            return done + delete_many(self.stores, keys)
         finally:
             for store in self.stores.all():
                 store.end_way()

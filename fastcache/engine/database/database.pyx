@@ -420,7 +420,7 @@ cdef class Database:
             session = None
             session = self.open_session_once()
             session = initialize(session, self.settings, self.syncs)
-            reserve.keep(self.directory, self.settings, again=True)
+            reserve.keep(self.directory, self.settings, share=1)
             return session
         # Its files are shared by all connections of a process, and must be closed first.
         session = None
