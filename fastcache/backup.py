@@ -23,6 +23,7 @@ needs the same one.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -67,7 +68,8 @@ def back_up(stores: Shards, path: str | os.PathLike[str], progress: _Progress | 
         path: where the copy is to be.
         progress: called with the bytes that are copied, and those that there are to copy (int).
     """
-    copied = list(stores.all())
+    # A shard that nobody has written to yet is no file.
+    copied = [store for store in stores.all() if store is stores.first or os.path.exists(store.path)]
     if any(store.held_by_me() for store in copied):
         raise TransactionError("backup() is not for use inside transact(), whose end nobody knows yet")
     # Nothing that was put off is left out.
@@ -88,7 +90,7 @@ def back_up(stores: Shards, path: str | os.PathLike[str], progress: _Progress | 
             # The first one last: without it, there is no cache.
             for store, part in reversed(parts.items()):
                 os.rename(os.path.join(part, f"cache.db{_UNFINISHED}"), os.path.join(part, "cache.db"))
-                _finish_folder(part, stat.S_IMODE(os.stat(store.directory).st_mode))
+                _finish_folder(part, stat.S_IMODE(os.stat(store.directory).st_mode) | 0o700)
             meter.end()
     except CacheError:
         raise
@@ -160,7 +162,7 @@ class _Unfinished:
 
 
 def _lock_folder(folder: str) -> int:
-    """Lock a folder while the descriptor is open; -1 where there are no such locks. Raises OSError if another has it."""
+    """Lock a folder while the descriptor is open; -1 where there are no such locks. Raises OSError if it is locked."""
     try:
         fcntl = load("fcntl")
     except ImportError:
@@ -216,7 +218,8 @@ def _copy_store(store: Store, folder: str, meter: _Meter) -> None:
         if attempt == 0:
             files.copy(rows)
     else:
-        with Transaction(store.database):
+        # Who may only read keeps nobody out.
+        with contextlib.nullcontext() if store.read_only else Transaction(store.database):
             reader.query(sql.BEGIN_SNAPSHOT)
             rows = reader.query(sql.FILE_ROWS)
             lost = files.copy(rows)
@@ -225,7 +228,7 @@ def _copy_store(store: Store, folder: str, meter: _Meter) -> None:
     files.keep(rows)
     database = os.path.join(folder, f"cache.db{_UNFINISHED}")
     _copy_database(reader, database, files.lost, meter)
-    os.chmod(database, stat.S_IMODE(os.stat(store.path).st_mode))
+    os.chmod(database, stat.S_IMODE(os.stat(store.path).st_mode) | 0o600)
     _sync_file(database)
 
 
@@ -269,7 +272,7 @@ class _Files:
         self.lost: list[int] = []
 
     def copy(self, rows: list[tuple[Any, ...]]) -> list[int]:
-        """Copy those that these rows name, and that are not there yet; returns the rows whose files are not to be had."""
+        """Copy those that these rows name, and that are not there yet; returns the rows whose files are missing."""
         self.lost = []
         for row, name, size in rows:
             if name in self._copied:
@@ -282,13 +285,13 @@ class _Files:
             with source:
                 if not self._copied:
                     os.makedirs(self._folder, 0o700, exist_ok=True)
-                    os.chmod(self._folder, stat.S_IMODE(os.stat(self._files.folder).st_mode))
+                    os.chmod(self._folder, stat.S_IMODE(os.stat(self._files.folder).st_mode) | 0o700)
                 self._copied.add(name)
                 with open(os.path.join(self._folder, name), "xb", 0) as target:
                     for count in _copy_file(source.fileno(), target.fileno(), size):
                         self._meter.add(count)
                     if hasattr(os, "fchmod"):
-                        os.fchmod(target.fileno(), stat.S_IMODE(os.fstat(source.fileno()).st_mode))
+                        os.fchmod(target.fileno(), stat.S_IMODE(os.fstat(source.fileno()).st_mode) | 0o600)
                     os.fsync(target.fileno())
         return self.lost
 

@@ -21,8 +21,9 @@ class Cache(CacheRecipes, CacheMapping):
     """A dict on disk, shared by any number of threads and processes, whose entries may expire and carry tags.
 
     Args:
-        directory: where it lives; made (for its owner alone) if absent. None makes a private temporary one, which
-            is removed when the cache is closed, or collected, or the process that made it exits.
+        directory: where it lives; made (for its owner alone) if absent. ``~`` and ``$NAME`` stand for what they stand
+            for in a shell. None makes a private temporary one, which is removed when the cache is closed, or collected,
+            or the process that made it exits.
         max_size: a limit in bytes for what the directory occupies (the write-ahead log aside). It is stored with the
             cache, and kept by every process. 0 for none; None for what is stored.
         eviction: what goes first when the cache is full; stored with it, too. None for what is stored, "lru" at first.
@@ -55,9 +56,14 @@ class Cache(CacheRecipes, CacheMapping):
         safe_types: classes whose instances count as plain data; see PickleSerializer.
         secret: what other values are signed with; see PickleSerializer.
         timer: called for the time in seconds since the epoch, instead of the system's clock.
+        recreate: whether to begin anew, in a new directory, where this one was removed, renamed or replaced while it
+            was open. Else whatever asks the database from then on raises DirectoryGoneError.
+        read_only: whether to read alone: whatever would write raises ReadOnlyError, and what is memoized is computed if
+            it is not there. None for if nothing can be written there, of which a ReadOnlyWarning tells; False for not
+            even then.
 
     Raises:
-        OpenError: (NotACacheError, FormatError) the directory cannot be opened as asked.
+        OpenError: (NotACacheError, FormatError, DirectoryNameError) the directory cannot be opened as asked.
 
     >>> with Cache() as cache:
     ...     cache["answer"] = 42

@@ -31,10 +31,12 @@ class Index(Recipes, IndexMapping):
         compression: "zstd", "lz4", "blosc2" or None; see Cache.
         safe_types: classes whose instances count as plain data; see PickleSerializer.
         secret: what other values are signed with; see PickleSerializer.
+        recreate: whether to begin anew where the directory was removed while it was open; see Cache.
+        read_only: whether to read alone; None for if nothing can be written. See Cache.
         **items: stored at once, too.
 
     Raises:
-        OpenError: (NotACacheError, FormatError) the directory cannot be opened as asked.
+        OpenError: (NotACacheError, FormatError, DirectoryNameError) the directory cannot be opened as asked.
 
     >>> with Index(None, {"a": 1}, b=2) as index:
     ...     index == {"a": 1, "b": 2}, index.pop("a"), list(index)

@@ -33,8 +33,9 @@ def choose_serializer(given: Serializer | None, safe_types: Iterable[type], secr
 
 
 def choose_directory(given: Any) -> str | None:
-    """The absolute path of a directory that was named: ``~``, ``~account``, ``$NAME`` and ``${NAME}`` stand for what they
-    stand for in a shell. None, for a temporary one, stays None.
+    """The absolute path of a directory that was named; None, for a temporary one, stays None.
+
+    ``~``, ``~account``, ``$NAME`` and ``${NAME}`` stand for what they stand for in a shell.
 
     Raises:
         TypeError: it is no path.

@@ -41,6 +41,8 @@ from tests.contract.files import (
     LinkContract,
     TransactionRoomContract,
 )
+from tests.contract.full_disk import CacheFullDiskContract
+from tests.contract.journal import JournalContract, SmallLogContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
 from tests.contract.locks import LocksContract
@@ -50,6 +52,7 @@ from tests.contract.memoize import CacheMemoizeContract, CallKeyContract, Memoiz
 from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
@@ -412,4 +415,32 @@ class TestBackup(IsCache, BackupContract):
 
 
 class TestCacheBackup(IsCache, CacheBackupContract):
+    pass
+
+
+class TestJournal(IsCache, JournalContract):
+    pass
+
+
+class TestSmallLog(IsCache, SmallLogContract):
+    pass
+
+
+class TestFullDisk(IsCache, CacheFullDiskContract):
+    pass
+
+
+class TestNames(IsCache, NameContract):
+    pass
+
+
+class TestGone(IsCache, GoneContract):
+    pass
+
+
+class TestReadOnly(IsCache, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsCache, SharingContract):
     pass

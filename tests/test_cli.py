@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,18 @@ def test_output_that_nobody_reads_is_no_error(directory):
             pass
         _, errors = process.communicate(timeout=60)
     assert errors == b""
+
+
+def test_a_directory_is_named_as_in_a_shell(directory, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", os.path.dirname(directory))
+    monkeypatch.setenv("NAME", os.path.basename(directory))
+    assert main(["info", "~/$NAME"]) == 0
+    assert str(directory) in capsys.readouterr().out
+    assert main(["check", "~/$NAME"]) == 0
+
+
+def test_what_cannot_be_written_to_is_looked_at_all_the_same(directory, capsys, start):
+    for command in ("info", "check"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert start("command_without_writing", str(directory), command).finish() == 0

@@ -10,11 +10,14 @@ from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContrac
 from tests.contract.explain import ExplainContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
 from tests.contract.files import ShardLinkContract
+from tests.contract.full_disk import FullDiskContract
+from tests.contract.journal import JournalContract
 from tests.contract.lives import LivesContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memoize import MemoizeContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.store import StoreContract
 from tests.contract.undecodable import UndecodableContract
 from tests.together import together
@@ -179,3 +182,43 @@ class TestBackupOfAnIndex(IsFanoutIndex, BackupContract):
     test_while_processes_write_pairs_each_backup_has_both_of_a_pair_or_none = None
     test_a_backup_that_is_killed_is_none = None
     test_a_disk_that_gets_full_leaves_nothing_of_it = None
+
+
+class TestJournal(IsFanoutCache, JournalContract):
+    pass
+
+
+class TestFullDisk(IsFanoutCache, FullDiskContract):
+    pass
+
+
+class TestNames(IsFanoutCache, NameContract):
+    pass
+
+
+class TestGone(IsFanoutCache, GoneContract):
+    pass
+
+
+class TestReadOnly(IsFanoutCache, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsFanoutCache, SharingContract):
+    pass
+
+
+class TestNamesOfAnIndex(IsFanoutIndex, NameContract):
+    pass
+
+
+class TestGoneOfAnIndex(IsFanoutIndex, GoneContract):
+    pass
+
+
+class TestReadOnlyOfAnIndex(IsFanoutIndex, ReadOnlyContract):
+    pass
+
+
+class TestSharingOfAnIndex(IsFanoutIndex, SharingContract):
+    pass

@@ -17,6 +17,8 @@ from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.explain import ExplainContract
 from tests.contract.files import FolderContract
+from tests.contract.full_disk import FullDiskContract
+from tests.contract.journal import JournalContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
 from tests.contract.locks import LocksContract
@@ -26,6 +28,7 @@ from tests.contract.memoize import MemoizeContract
 from tests.contract.memory import MemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
+from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract, in_order
 from tests.contract.transactions import TransactionContract
@@ -237,4 +240,28 @@ class TestFolders(IsIndex, FolderContract):
 
 
 class TestBackup(IsIndex, BackupContract):
+    pass
+
+
+class TestJournal(IsIndex, JournalContract):
+    pass
+
+
+class TestFullDisk(IsIndex, FullDiskContract):
+    pass
+
+
+class TestNames(IsIndex, NameContract):
+    pass
+
+
+class TestGone(IsIndex, GoneContract):
+    pass
+
+
+class TestReadOnly(IsIndex, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsIndex, SharingContract):
     pass

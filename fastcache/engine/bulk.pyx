@@ -128,7 +128,7 @@ cdef class Writings(Parts):
         cdef Writing part
         self.begun = True
         # Inside of transact(key), there is but one part; to lock others would not be in the order.
-        if self.shards.count > 1 and not self.shards.is_inside():
+        if self.shards.count > 1 and self.shards.inside() is None:
             # All are opened before the first is locked.
             for index in range(len(self.shards.to_write())):
                 part = self.at(index)

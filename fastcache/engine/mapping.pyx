@@ -20,7 +20,7 @@ from fastcache.engine.entries.entry cimport BYTES, SHARED, VALUE
 from fastcache.engine.store cimport Store
 from fastcache.engine.database.transaction cimport Transaction
 
-from fastcache.errors import ClosedError
+from fastcache.errors import ClosedError, FullError
 from fastcache.runtime.imports import load
 
 cdef object MISSING = object()
@@ -284,7 +284,17 @@ cdef class StoreMapping:
         ...     cache.delete_many(["a", "c"]), list(cache)
         (1, ['b'])
         """
-        return delete_many(self.stores, keys)
+        try:
+            return delete_many(self.stores, keys)
+        except FullError:
+            # What is gone through only once is gone.
+            if iter(keys) is keys or not all([store.make_way() for store in self.stores.all()]):
+                raise
+        try:
+            return delete_many(self.stores, keys)
+        finally:
+            for store in self.stores.all():
+                store.end_way()
 
     def batch(self, max_items=1000, max_seconds=1.0):
         """A context manager for a stream of operations, which are committed many at a time.
@@ -323,7 +333,8 @@ cdef class StoreMapping:
         """A context manager: what is done inside is committed together, or not at all if an exception leaves it.
 
         Other threads and processes see nothing of it before. Re-entrant on its thread: an inner block whose
-        exception is caught outside undoes its own writes alone. Other threads that want to write wait for the end.
+        exception is caught outside undoes its own writes alone. Other threads that want to write wait for the end. The
+        other tasks of its thread (asyncio) cannot wait for it: they see nothing of it, and what they write is refused.
 
         Args:
             key: where there are shards, the transaction is that of this key's, and only keys of the same can be used inside.
@@ -331,7 +342,8 @@ cdef class StoreMapping:
         Raises:
             Timeout: another writer did not finish within ``timeout`` seconds.
             TypeError: there are shards, and no key was given.
-            TransactionError: inside, a key of another shard was used, or what is about all entries.
+            TransactionError: inside, a key of another shard was used, or what is about all entries. Another task of this
+                thread is inside of a transaction.
 
         >>> from fastcache import Cache
         >>> with Cache() as cache:

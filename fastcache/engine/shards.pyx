@@ -18,10 +18,11 @@ always true, and who keeps it so:
 import os
 
 from fastcache.engine.codecs.keys cimport hash_key, hash_plain, shard_of
-from fastcache.engine.database.writer_lock cimport identity
+
 from fastcache.engine.store cimport check_memory
 
 from fastcache.engine.database.opening import refuse_link
+from fastcache.engine.database.reading import is_there
 from fastcache.errors import ClosedError, CorruptError, TransactionError
 
 MOST_SHARDS = 1000
@@ -92,7 +93,7 @@ cdef class Shards:
 
     cdef Store at(self, int index):
         cdef Store store = self.stores[index]
-        if store is not None and store.database.is_nothing and os.path.exists(os.path.join(self.path(index), "cache.db")):
+        if store is not None and store.database.is_nothing and is_there(os.path.join(self.path(index), "cache.db")):
             # Somebody has made it since.
             self.stores[index] = None
             store.close()
@@ -105,7 +106,7 @@ cdef class Shards:
             refuse_link(self.path(index))
             # What lies beneath a directory that is gone is not made anew.
             self.first.look()
-        nothing = self.first.read_only and not os.path.exists(os.path.join(self.path(index), "cache.db"))
+        nothing = self.first.read_only and not is_there(os.path.join(self.path(index), "cache.db"))
         store = Store(
             self.path(index), **{
                 **self.options, "memory": self.budget, "shards": self.count, "inherited": self.limit(), "nothing": nothing})
@@ -144,7 +145,7 @@ cdef class Shards:
 
     def is_there(self, int index):
         """Whether a shard was ever written to."""
-        return self.stores[index] is not None or os.path.exists(os.path.join(self.path(index), "cache.db"))
+        return self.stores[index] is not None or is_there(os.path.join(self.path(index), "cache.db"))
 
     # -- all of them --------------------------------------------------------------------------------------------
 
@@ -223,31 +224,31 @@ cdef class Shards:
         return ShardTransaction(store.database, store, self)
 
     cdef int enter(self, Store store) except -1:
-        """This thread has begun a block of ``transact(key)``."""
-        self.blocks[identity()] = store
+        """A block of ``transact(key)`` has begun."""
+        self.blocks[id(store)] = store
         return 0
 
     cdef int leave(self, Store store) except -1:
         """It has ended one, maybe not the outermost."""
-        if store.database.depth == 0 or not store.database.writer_lock.held_by_me():
-            self.blocks.pop(identity(), None)
+        if store.database.depth == 0:
+            self.blocks.pop(id(store), None)
         return 0
 
-    cdef bint is_inside(self) except -1:
-        """Whether this thread is inside of ``transact(key)``."""
-        cdef Store inside = self.blocks.get(identity())
-        if inside is None:
-            return False
-        if inside.database.depth == 0 or not inside.database.writer_lock.held_by_me():
-            # It was rolled back together with one around it.
-            self.blocks.pop(identity(), None)
-            return False
-        return True
+    cdef Store inside(self):
+        """The store in whose ``transact(key)`` this thread, and this task of it, is; None if in none."""
+        cdef Store store
+        for store in list(self.blocks.values()):
+            if store.database.depth == 0:
+                # It was rolled back together with one around it.
+                self.blocks.pop(id(store), None)
+            elif store.database.writer_lock.held_by_me():
+                return store
+        return None
 
     cdef int refuse_elsewhere(self, int index) except -1:
         """Raise TransactionError if this thread is inside a transaction, unless of this shard."""
-        if not self.is_inside() or (
-                index >= 0 and self.stores[index] is self.blocks[identity()]):
+        cdef Store inside = self.inside()
+        if inside is None or (index >= 0 and self.stores[index] is inside):
             return 0
         raise TransactionError(
             f"{self.directory!r}: inside transact(key), only keys of that key's shard can be used, one at a time: what is done "

@@ -25,6 +25,7 @@ from fastcache.engine.database.forking cimport after_fork_in_child, drop_inherit
 from fastcache.engine.codecs.keys cimport decode_key, encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
 from fastcache.engine.database.database cimport CLOSED, warn
+from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.trash cimport tidy, tidy_at_opening
 from fastcache.engine.entries.entry cimport VALUE, check_tag
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
@@ -36,10 +37,10 @@ from fastcache.engine.upkeep cimport maintain
 from fastcache.engine.memory.sieve cimport ABSENT, Budget
 from fastcache.engine.sqlite.cells cimport NEVER
 
-from fastcache.engine.database import forks
+from fastcache.engine.database import forks, reserve
 from fastcache.engine.entries.walk import walk_items, walk_keys
 from fastcache.engine.sqlite import sql
-from fastcache.errors import CacheError, ClosedError, CorruptError, Timeout
+from fastcache.errors import CacheError, ClosedError, CorruptError, FullError, Timeout
 
 
 cdef class Store:
@@ -133,6 +134,8 @@ cdef class Store:
             database.open(asked)
             if not database.read_only:
                 tidy_at_opening(database)
+                self.checkpoints.look_at_disk(database)
+                self.checkpoints.lacks_reserve = reserve.keep(database.directory, database.settings)
         except CorruptError as error:
             # Opened all the same, so that check(fix=True) can be called; every other use raises the error again.
             warn("%r is damaged: %s", database.directory, error)
@@ -401,7 +404,15 @@ cdef class Store:
 
     cdef bint remove(self, object key) except -1:
         """Delete the live entry of a key. Returns whether there was one."""
-        return self.change_keyed(sql.DELETE, key, NEVER)
+        try:
+            return self.change_keyed(sql.DELETE, key, NEVER)
+        except FullError:
+            if not make_way(self.database, self.checkpoints):
+                raise
+        try:
+            return self.change_keyed(sql.DELETE, key, NEVER)
+        finally:
+            end_way(self.database, self.checkpoints)
 
     cdef bint set_expiry(self, object key, long long expire) except -1:
         """Give the live entry of a key another expiry. Returns whether there was one."""
@@ -443,6 +454,17 @@ cdef class Store:
         """Remove the live entry of a key and return it with its value decoded, or None.
 
         What cannot be decoded is not removed."""
+        try:
+            return self.take_once(key)
+        except FullError:
+            if not make_way(self.database, self.checkpoints):
+                raise
+        try:
+            return self.take_once(key)
+        finally:
+            end_way(self.database, self.checkpoints)
+
+    cdef Entry take_once(self, object key):
         cdef Cell cell
         cdef Entry entry
         keepalive = encode_key(key, self.serializer, &cell)
@@ -517,11 +539,27 @@ cdef class Store:
         finally:
             self.database.writer_lock.release()
 
+    cdef object where_full(self, object work, tuple arguments):
+        """Do something that gives room, also where the disk is full."""
+        try:
+            return work(*arguments)
+        except FullError:
+            if not make_way(self.database, self.checkpoints):
+                raise
+        try:
+            return work(*arguments)
+        finally:
+            end_way(self.database, self.checkpoints)
+
     def clear(self):
         """Delete every entry; returns how many live ones that were."""
+        return self.where_full(self.clear_once, ())
+
+    def clear_once(self):
+        """The same where there is room."""
         enter(self.database)
         try:
-            self.expire()
+            self.expire_once()
             self.database.will_change_all()
             cleared = change_many(self.database, sql.CLEAR, ())
         except BaseException:
@@ -532,12 +570,20 @@ cdef class Store:
 
     def expire(self):
         """Delete what has expired; returns how many rows that were."""
+        return self.where_full(self.expire_once, ())
+
+    def expire_once(self):
+        """The same where there is room."""
         now = self.database.now()
         which = (now, most_asked(self.evictor))
         return remove_many(self.database, self.evictor, sql.KEYS_EXPIRED, which, sql.EXPIRE, (now,), "expired")
 
     def evict_tag(self, tag):
         """Delete what carries the tag; returns how many live entries that were."""
+        return self.where_full(self.evict_tag_once, (tag,))
+
+    def evict_tag_once(self, tag):
+        """The same where there is room."""
         cdef Cell cell
         check_tag(tag, &cell)
         now = self.database.now()
@@ -568,6 +614,10 @@ cdef class Store:
 
     def take_end(self, bint last):
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
+        return self.where_full(self.take_end_once, (last,))
+
+    def take_end_once(self, bint last):
+        """The same where there is room."""
         return take_end(self.database, self.reads, self.evictor, last)
 
     def decode_row(self, key, codec, file, size, stored):
@@ -578,6 +628,10 @@ cdef class Store:
 
     def set_limit(self, max_size):
         """Change the limit, for all processes; what is too much goes before this returns. 0 for none."""
+        self.where_full(self.set_limit_once, (max_size,))
+
+    def set_limit_once(self, max_size):
+        """The same where there is room."""
         self.space.set_limit(self.database, max_size)
 
     def stored_limit(self):
@@ -590,6 +644,10 @@ cdef class Store:
 
     def evict(self):
         """Bring what is stored under the limit; returns how many entries that has removed."""
+        return self.where_full(self.evict_once, ())
+
+    def evict_once(self):
+        """The same where there is room."""
         return self.space.evict(self.database)
 
     def vacuum(self):
@@ -598,7 +656,19 @@ cdef class Store:
         Raises:
             TransactionError: inside a transaction.
         """
+        return self.where_full(self.vacuum_once, ())
+
+    def vacuum_once(self):
+        """The same where there is room."""
         return vacuum(self.database, self.space.room)
+
+    def make_way(self):
+        """Make room for something that gives more, where the disk is full; returns whether it is worth trying (bool)."""
+        return make_way(self.database, self.checkpoints)
+
+    def end_way(self):
+        """After that."""
+        end_way(self.database, self.checkpoints)
 
     # -- maintenance --------------------------------------------------------------------------------------------
 
@@ -644,6 +714,10 @@ cdef class Store:
         """Keep all other threads from writing and from opening connections; returns whether that was possible."""
         return hold(self.database, timeout)
 
+    def held_by_thread(self):
+        """The same, whichever of its tasks has it."""
+        return self.database.writer_lock.held_by_thread()
+
     def held_by_me(self):
         """Whether this thread has the writer lock."""
         return self.database.writer_lock.held_by_me()
@@ -665,6 +739,10 @@ cdef class Store:
         after_fork_in_child(self.database)
 
     # -- for the check ------------------------------------------------------------------------------------------
+
+    def let_go(self):
+        """Close the connections for now, unless somebody is inside of it; returns whether none is left (bool)."""
+        return self.database.let_go()
 
     def look(self):
         """See to it that its directory is the one that was opened; raises DirectoryGoneError."""

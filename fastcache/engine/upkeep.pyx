@@ -8,7 +8,8 @@ from fastcache.engine.database.checkpoints cimport SHORTENING_PERIOD
 from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE
 from fastcache.engine.database.trash cimport empty_trash
 
-from fastcache.errors import CacheError, ClosedError, Timeout
+from fastcache.engine.database import reserve
+from fastcache.errors import CacheError, ClosedError, DirectoryGoneError, Timeout
 
 cdef extern from "<math.h>":
     double INFINITY
@@ -36,12 +37,15 @@ cdef object maintain(
         if checkpoints.checkpoint_due:
             checkpoints.checkpoint_due = False
             checkpoints.checkpoint_beside(database)
+        if checkpoints.lacks_reserve:
+            checkpoints.lacks_reserve = reserve.keep(database.directory, database.settings)
         if checkpoints.shorten_wal(database):
             soonest = min(soonest, SHORTENING_PERIOD)
         space.maintain(database)
         soonest = min(soonest, leftovers.maintain(database))
         soonest = min(soonest, expiry.maintain(database))
-    except ClosedError:
+    except (ClosedError, DirectoryGoneError):
+        # Who uses it next is told.
         return None
     except Timeout:
         # Somebody has the writer lock for long.

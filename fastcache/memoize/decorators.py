@@ -190,7 +190,7 @@ class Memoized(Call[_P, _R]):
         if not self._has_told:
             self._has_told = True
             text = f"the results of {self.unversioned} are computed each time, and not stored: {error}"
-            load("warnings").warn(text, ReadOnlyWarning, stacklevel=4)
+            load("warnings").warn(text, ReadOnlyWarning, stacklevel=_level_of_caller())
 
     def count(self, made: bool) -> None:
         """Count one call that had to compute, or that found what another one has computed meanwhile."""
@@ -207,8 +207,8 @@ class Memoized(Call[_P, _R]):
         return flights
 
     def flights_of(self, key: tuple[Any, ...]) -> SingleFlight | None:
-        """The same; None where everybody computes: inside of a transaction, before whose end others cannot store, and where
-        nobody can store."""
+        """The same; None where all compute: inside of a transaction, before whose end others cannot store, and where
+        nobody can."""
         try:
             return None if self.cache.read_only or is_inside(self.cache, key) else self.flights()
         except DirectoryGoneError:
@@ -474,6 +474,14 @@ _renewing: set[asyncio.Task[None]] = set()
 
 # After its subclasses, which are called otherwise.
 quicken(Memoized)
+
+
+def _level_of_caller() -> int:
+    """How many frames above whoever asks stands the first that is not of this package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastcache."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 # -- making them ----------------------------------------------------------------------------------------------

@@ -39,8 +39,8 @@ class Signer:
         if not compare_digest(signature, self.sign(key, codec, payload)):
             raise UntrustedValueError(
                 "a stored value is signed with another secret than this process has, or was changed since; give the "
-                "secret it was stored with (secret=, or FASTCACHE_SECRET), which accounts that share a cache need in common, or "
-                "set the entry anew"
+                "secret it was stored with (secret=, or FASTCACHE_SECRET), which accounts that share a cache need in "
+                "common, or set the entry anew"
             )
 
 

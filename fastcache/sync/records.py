@@ -401,8 +401,8 @@ def holds_of(cache: StoreMapping) -> Holds:
     if holds is not None and not holds.records.is_there():
         if not cache.recreate:
             raise DirectoryGoneError(
-                f"{holds.records.folder!r} was removed or replaced while it was open; what was held there is free for others; "
-                "open the cache anew"
+                f"{holds.records.folder!r} was removed or replaced while it was open; what was held there is free for "
+                "others; open the cache anew"
             )
         # What is held there says so when it is released.
         holds = holder._lock_holds = None

@@ -3,11 +3,13 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 import fastcache
+from fastcache.engine.sqlite import sql
 from fastcache.tools.inspect import open_as_stored, open_undecoded
 from fastcache.tools.reshard import reshard
 from fastcache.tools.resign import sign
@@ -30,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        code: int = arguments.run(arguments)
+        with warnings.catch_warnings():
+            # What is only looked at need not be writable.
+            warnings.simplefilter("ignore", fastcache.ReadOnlyWarning)
+            code: int = arguments.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         _complain("interrupted")
@@ -199,12 +204,19 @@ def _info(arguments: argparse.Namespace) -> int:
             "size": f"{cache.size():,} bytes of values",
             "volume": f"{cache.volume():,} bytes on disk",
             "limit": f"{cache.max_size:,} bytes, eviction {cache.eviction}" if cache.max_size else "none",
+            "journal": _journal(cache.store.connect().query(sql.GET_JOURNAL_MODE)[0][0]),
             "format": str(cache.store.settings["format"]),
             "serializer": cache.serializer.name,
         }
+        if cache.read_only:
+            rows["access"] = "read-only"
     for label, value in rows.items():
         _say(f"{label:<10}  {value}")
     return 0
+
+
+def _journal(mode: str) -> str:
+    return mode if mode == "wal" else f"{mode}, which makes each write slow; open the cache while nobody uses it"
 
 
 def _say(line: str) -> None:

@@ -6,16 +6,19 @@ import os
 from typing import TYPE_CHECKING
 
 from fastcache.cache import Cache
+from fastcache.engine.database.opening import look_into
 from fastcache.engine.shards import MOST_SHARDS
 from fastcache.engine.sqlite import sql
-from fastcache.engine.sqlite.connection import Connection
 from fastcache.errors import NotACacheError
 from fastcache.fanout import FanoutCache
+from fastcache.options import choose_directory
 from fastcache.serializers.messagepack import MsgspecSerializer
 from fastcache.serializers.pickling import PickleSerializer
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from fastcache.engine.sqlite.connection import Connection
 
 __all__ = ["open_as_stored", "open_cache", "open_undecoded", "settings_in", "stored_settings"]
 
@@ -26,11 +29,11 @@ def stored_settings(directory: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         NotACacheError: there is none.
     """
-    directory = os.fspath(directory)
+    directory = choose_directory(directory) or os.getcwd()
     database = os.path.join(directory, "cache.db")
     if not os.path.isfile(database) or os.path.getsize(database) == 0:
         raise NotACacheError(f"{directory} is no cache: it has no database cache.db")
-    return settings_in(directory, Connection(os.path.abspath(database)))
+    return settings_in(directory, look_into(database))
 
 
 def settings_in(directory: str, connection: Connection) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from fastcache.engine.sqlite import sql
 from fastcache.engine.sqlite.connection import Connection
 from fastcache.engine.store import Store
 from fastcache.errors import CacheError, FormatError, Timeout
-from fastcache.options import choose_serializer
+from fastcache.options import choose_directory, choose_serializer
 from fastcache.tools.inspect import settings_in, stored_settings
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def reshard(
     ...         cache["k"]
     'v'
     """
-    directory = os.path.abspath(os.fspath(directory))
+    directory = choose_directory(directory) or os.getcwd()
     check_shards(shards)
     stored = stored_settings(directory)
     with contextlib.ExitStack() as stack:

@@ -65,7 +65,7 @@ cdef int finish(Database database, double patience) except -1:
     waits = has_waiting(database)
     try:
         database.writer_lock.acquire(patience if waits else 0.0)
-    except Timeout as error:
+    except (Timeout, TransactionError) as error:
         if waits:
             warn("%r: what waited to be written is lost: %s", database.directory, error)
     else:

@@ -99,6 +99,8 @@ cdef class Database:
     cdef tuple participants
     cdef bint has_write_behind
     cdef bint has_deferred
+    # Whether transactions give back what they free, before they commit (full_disk.pyx).
+    cdef bint vacuums
 
     # The open transaction: how deep, what begins where. While any is `entering`, nothing is put off past it.
     cdef int depth
@@ -115,6 +117,8 @@ cdef class Database:
     cdef int read_instead(self, error) except -1
     cdef int refuse_writing(self) except -1
     cdef int refuse_if_gone(self) except -1
+    cdef int look_around(self) except -1
+    cdef int leave_files(self) except -1
     cdef int leave_directory(self) except -1
     cdef bint find_directory(self) except -1
     cdef int arrive(self, Session session, bint begins_anew) except -1

@@ -41,12 +41,12 @@ from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
 from fastcache.engine.sqlite.fork_safety cimport end_free_call, try_begin_free_call, wait_for_fork
 
-from fastcache.engine.database import reading
+from fastcache.engine.database import forks, reading, reserve
 from fastcache.engine.shm import change_log
 from fastcache.engine.sqlite import sql
 from fastcache.errors import (
-    CacheError, ClosedError, DirectoryGoneError, FormatError, NotACacheError, OpenError, ReadOnlyError, StorageError, Timeout,
-    TransactionError)
+    CacheError, ClosedError, DirectoryGoneError, FormatError, FullError, NotACacheError, OpenError, ReadOnlyError, StorageError,
+    Timeout, TransactionError)
 from fastcache.runtime import fork, imports
 
 # The last part of a message about a directory that is gone.
@@ -240,11 +240,49 @@ cdef class Database:
         """Before a write: raise ReadOnlyError if there is to be none, and DirectoryGoneError if there is nowhere to write to."""
         if self.read_only:
             raise ReadOnlyError(f"{self.directory!r} is open for reading alone; nothing was written")
-        if self.depth == 0 and self.watch.is_due_to_write() and not self.watch.is_there():
-            self.leave_directory()
+        if self.depth == 0 and self.watch.is_due_to_write():
+            self.look_around()
             if self.writer is None:
                 self.open_writer()
         return 0
+
+    cdef int look_around(self) except -1:
+        """See whether all that was opened is where it was; close what is not."""
+        if not self.watch.is_there():
+            self.leave_directory()
+        elif self.watch.is_due_to_compare() and not self.watch.is_whole():
+            self.leave_files()
+        return 0
+
+    cdef int leave_files(self) except -1:
+        """The WAL or its index was removed, or replaced: close all connections of this process, which share them."""
+        if not self.writer_lock.try_acquire():
+            # At the next look.
+            self.watch.compared = 0.0
+            return 0
+        try:
+            if self.depth == 0 and not self.watch.is_whole():
+                if self.writer is not None and self.watch.lacks_part():
+                    # What the WAL holds is nowhere else.
+                    self.writer.release_snapshot()
+                    self.writer.connection.checkpoint(True)
+                forks.let_go(self.directory)
+                self.drop_sessions(False)
+        finally:
+            self.writer_lock.release()
+        return 0
+
+    def let_go(self):
+        """Close the connections for now, unless somebody is inside of it; returns whether none is left (bool)."""
+        if not self.writer_lock.try_acquire():
+            return False
+        try:
+            if self.depth or self.writer_lock.depth > 1:
+                return False
+            self.drop_sessions(False)
+        finally:
+            self.writer_lock.release()
+        return True
 
     cdef int refuse_if_gone(self) except -1:
         """Raise DirectoryGoneError if the directory was removed or replaced."""
@@ -259,7 +297,11 @@ cdef class Database:
         """Close what was opened in a directory that is there no more: what is asked next opens what is there now, or raises.
 
         Whoever is inside a transaction cannot go on."""
-        self.writer_lock.acquire(self.patience())
+        if not self.writer_lock.try_acquire():
+            # Another thread is inside a transaction, which will not be committed.
+            if not self.recreate:
+                return self.refuse_if_gone()
+            self.writer_lock.acquire(self.patience())
         try:
             if self.depth:
                 self.refuse_if_gone()
@@ -333,10 +375,11 @@ cdef class Database:
 
     cdef bint find_directory(self) except -1:
         """Before the database is opened once more: whether another one has come into its place, and is to be used, or made."""
-        if not self.watch.is_known() or self.watch.is_there():
+        if self.life == CLOSED or not self.watch.is_known() or self.watch.is_there():
             return False
-        if not self.recreate or self.read_only:
+        if not self.recreate or self.read_only or self.is_maintenance():
             self.refuse_if_gone()
+            return False
         make_directory(self.directory)
         return True
 
@@ -351,6 +394,7 @@ cdef class Database:
             self.refuse_if_gone()
         if begins_anew or not self.watch.is_known():
             self.watch.begin()
+        self.watch.begin_beside(session.has_wal and not self.read_only)
         return 0
 
     cdef Session open_session(self):
@@ -369,6 +413,15 @@ cdef class Database:
             raise
         except OpenError:
             pass
+        except FullError:
+            # The index of the log takes room.
+            if not reserve.give_up(self.directory):
+                raise
+            session = None
+            session = self.open_session_once()
+            session = initialize(session, self.settings, self.syncs)
+            reserve.keep(self.directory, self.settings, again=True)
+            return session
         # Its files are shared by all connections of a process, and must be closed first.
         session = None
         session = self.open_session_once()
@@ -500,8 +553,8 @@ cdef class Database:
             fork.notice_fork()
         if self.has_deferred and self.writer_lock.held_by_me():
             self.flush_deferred()
-        if self.watch.is_due_to_read() and not self.watch.is_there():
-            self.leave_directory()
+        if self.watch.is_due_to_read():
+            self.look_around()
         if self.read_only:
             self.reopen_changed()
         if self.writer is None:
@@ -516,10 +569,10 @@ cdef class Database:
         return self.reader
 
     cdef int reopen_changed(self) except -1:
-        """Of what is read without locks: let go of what somebody has begun to write to."""
+        """Of what is read without locks: let go of what somebody has begun to write to, as the last step has found."""
         cdef Session session
         for session in (self.writer, self.reader):
-            if session is not None and session.connection.has_changed():
+            if session is not None and session.connection.changed:
                 self.writer_lock.acquire(self.patience())
                 try:
                     self.drop_sessions(False)

@@ -14,7 +14,7 @@ from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.writer_lock cimport WriterLock, fork_count
 from fastcache.engine.sqlite.connection cimport Connection
 
-from fastcache.errors import CacheError, Timeout
+from fastcache.errors import CacheError, Timeout, TransactionError
 from fastcache.runtime import imports
 
 
@@ -22,7 +22,7 @@ cdef bint hold(Database database, double timeout) except -1:
     """Keep all other threads from writing and from opening connections; returns whether that was possible."""
     try:
         database.writer_lock.acquire(timeout)
-    except Timeout:
+    except (Timeout, TransactionError):
         return False
     if database.depth or database.writer_lock.depth > 1 or not database.opening.acquire(True, timeout):
         database.writer_lock.release()

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     class _Store(Protocol):
         """What a Database does for this; see there."""
 
+        @property
+        def directory(self) -> str: ...
+        def let_go(self) -> bool: ...
         def hold(self, timeout: float) -> bool: ...
-        def held_by_me(self) -> bool: ...
+        def held_by_thread(self) -> bool: ...
         def quiesce(self) -> None: ...
         def resume(self) -> None: ...
         def drop_inherited(self) -> bool: ...
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
         def finish(self, patience: float) -> None: ...
 
 
-__all__ = ["register"]
+__all__ = ["let_go", "register"]
 
 _get_ident = unpatched("_thread", "get_ident")
 
@@ -56,6 +59,13 @@ def _living() -> list[_Store]:
     return [store for store in (reference() for reference in list(_stores.values())) if store is not None]
 
 
+def let_go(directory: str) -> None:
+    """Have all stores of a directory close their connections for now, but those that somebody is inside of."""
+    for store in _living():
+        if store.directory == directory:
+            store.let_go()
+
+
 def _hold() -> None:
     """Hold every store, but those that this thread is itself inside of.
 
@@ -71,7 +81,7 @@ def _hold() -> None:
         for store in _living():
             if store.hold(0.02 if patient else 0.0):
                 held.append(store)
-            elif not store.held_by_me():
+            elif not store.held_by_thread():
                 missed = True
                 if patient:
                     break

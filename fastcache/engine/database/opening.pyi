@@ -1,3 +1,6 @@
 """Opening a database: the directory, the file, its tables, and the settings that are stored in it."""
 
+from fastcache.engine.sqlite.connection import Connection
+
 def refuse_link(path: str) -> None: ...
+def look_into(path: str) -> Connection: ...

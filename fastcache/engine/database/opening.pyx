@@ -9,6 +9,7 @@ import os
 import stat
 
 from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW, Statement
 
 from fastcache.engine.database import reading
 from fastcache.engine.shm import change_log
@@ -16,18 +17,25 @@ from fastcache.engine.shm.sharing import file_mode, make_folder, settle_mode
 from fastcache.engine.sqlite import fork_safety, sql
 from fastcache.errors import (
     CacheError,
-    ClosedError,
-    CorruptError,
     FormatError,
     NotACacheError,
     OpenError,
+    Timeout,
     TransactionError,
     system_error,
 )
 from fastcache.runtime.imports import warn
 
+# How long opening waits for others to let it restore the journal mode, in seconds.
+cdef double WAL_PATIENCE = 0.5
+# The databases of whose journal mode was told.
+cdef set told_of_journal = set()
 # Of each of many shards, in KiB; SQLite's own default.
 cdef int LEAST_PAGE_CACHE = 2048
+# How long to wait for others before what a database says of itself is read, in seconds.
+cdef double LOOK_PATIENCE = 60.0
+# How often what cannot be read is tried anew while it lies there as it was.
+cdef int MOST_TRIES = 3
 
 
 cdef int make_directory(str directory) except -1:
@@ -40,13 +48,13 @@ cdef int make_directory(str directory) except -1:
                 os.makedirs(os.path.dirname(directory), exist_ok=True)
                 make_own(directory)
         except FileExistsError:
-            refuse_dangling(directory)
             # Not isdir(), which takes any error for a no.
             if not stat.S_ISDIR(os.stat(directory).st_mode):
                 raise OpenError(f"{directory!r} is a file, and a cache needs a directory") from None
     except CacheError:
         raise
     except OSError as error:
+        refuse_dangling(directory)
         raise system_error(error.errno, f"make the directory {directory!r}", OpenError) from error
     return 0
 
@@ -129,16 +137,22 @@ cdef Connection connect_to_read(str path, int shards, double timeout, bint lenie
     """A connection that writes nothing, in whatever way the file can be read just now."""
     cdef Connection connection
     cdef BusyWait wait = None
+    cdef int tries = 0
     refuse_link(path)
     while True:
+        connection = None
         way = reading.choose_way(path)
         try:
             connection = Connection(path, lenient, timeout, False, way)
             connection.query(sql.GET_APPLICATION_ID)
             break
-        except (ClosedError, CorruptError, OpenError):
+        except NotACacheError:
+            raise
+        except CacheError:
             # Somebody may have come, or gone, since the way was chosen.
-            if reading.choose_way(path) == way and not (connection is not None and connection.has_changed()):
+            tries += 1
+            if tries >= MOST_TRIES and reading.choose_way(path) == way and not (
+                    connection is not None and connection.has_changed()):
                 raise
             if wait is None:
                 wait = BusyWait(timeout, "waiting to read the database")
@@ -146,6 +160,15 @@ cdef Connection connect_to_read(str path, int shards, double timeout, bint lenie
     if shards > 1:
         connection.execute(sql.PAGE_CACHE.format(max(LEAST_PAGE_CACHE, sql.PAGE_CACHE_KIB // shards)))
     return connection
+
+
+def look_into(str path):
+    """A connection to a database that is there, to read what it says of itself: nothing is written, or made.
+
+    Raises:
+        OpenError: (NotACacheError) it cannot be read.
+    """
+    return connect_to_read(path, 1, LOOK_PATIENCE, False)
 
 
 cdef int refuse_uninitialized(Connection connection) except -1:
@@ -162,9 +185,39 @@ cdef bint use_wal(Connection connection) except -1:
     moment, and does not say so."""
     if is_ours(connection):
         connection.refuse_read_only()
-        return connection.query(sql.GET_JOURNAL_MODE)[0][0] == "wal"
+        return connection.query(sql.GET_JOURNAL_MODE)[0][0] == "wal" or restore_wal(connection)
     connection.execute(sql.USE_INCREMENTAL_VACUUM)
     return connection.query(sql.USE_WAL)[0][0] == "wal"
+
+
+cdef bint restore_wal(Connection connection) except -1:
+    """Have a database of ours use a WAL again, of which another program has taken it away; returns whether it does. It cannot as long as
+    anybody uses it: then that is said, once, and the next one who opens it tries again."""
+    cdef Statement statement = Statement(connection, sql.USE_WAL)
+    cdef BusyWait wait = BusyWait(WAL_PATIENCE, "waiting to restore the journal mode")
+    cdef int step
+    mode = None
+    try:
+        while True:
+            step = statement.step(True)
+            if step == STEP_ROW:
+                mode = statement.column_object(0)
+            if step != STEP_BUSY:
+                statement.reset()
+                break
+            wait.pause()
+    except Timeout:
+        pass
+    if mode == "wal":
+        return True
+    if mode is None:
+        mode = connection.query(sql.GET_JOURNAL_MODE)[0][0]
+    if connection.path not in told_of_journal:
+        told_of_journal.add(connection.path)
+        warn("%r is in journal mode %r instead of 'wal', in which each write takes many times as long. Another program has set it, or the "
+             "file system has no shared memory; it is set back when the cache is opened while nobody else uses it",
+             connection.path, mode)
+    return False
 
 
 cdef Session initialize(Session session, dict settings, bint syncs):

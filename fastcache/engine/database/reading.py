@@ -1,34 +1,30 @@
 """How a database is read where nothing can be written, and why nothing can be.
 
-SQLite itself wants to write in order to read: a WAL, and the index of it that all processes share. What lies there decides
-on the way to do without:
+SQLite itself wants to write in order to read: a WAL, and the index of it that all processes share. What lies there
+decides on the way to do without:
 
-- *live*: both are there, since another account has the database open, or they were copied with it. SQLite reads them, and
-  takes part in the locks of the others. What they write is seen as usual.
-- *alone*: there is a WAL, and no index: the directory was copied while it was in use, or those who used it were killed and the
-  rest removed. SQLite makes an index in its own memory.
+- *live*: both are there, since another account has the database open, or they were copied with it. SQLite reads them,
+  and takes part in the locks of the others. What they write is seen as usual. (So it is with a rollback journal.)
+- *alone*: there is a WAL, and no index: the directory was copied while it was in use. SQLite makes an index in its own
+  memory.
 - *still*: there is no WAL. Nobody has it open, and all is in the database file. SQLite reads it without any lock.
-- *fixed*: the same on a file system that nobody can write to (squashfs, an image that is mounted read-only): what was read
-  once stays true, so that it may stay in memory.
+- *fixed*: the same on a file system that nobody can write to (squashfs, an image that is mounted read-only): what was
+  read once stays true, so that it may stay in memory.
 
-In *alone* and *still*, whoever may write can begin to do so at any time. That is noticed after each step (sqlite/stamp.pxd),
-and then it is opened anew, in whatever way is right by then.
+In *alone* and *still*, whoever may write can begin to do so at any time. That is noticed after each step
+(sqlite/stamp.pxd), and then it is opened anew, in whatever way is right by then.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 
-from fastcache.errors import NotACacheError, OpenError, ReadOnlyWarning, system_error
+from fastcache.errors import CacheError, NotACacheError, OpenError, ReadOnlyWarning
 from fastcache.runtime.imports import load
 
-__all__ = ["NOTHING", "choose_way", "lacking", "tell"]
-
-NOTHING = "nothing"
-"""The way to read a shard that was never written to: an empty database in memory."""
+__all__ = ["choose_way", "is_there", "lacking", "tell"]
 
 _MOUNTS = "/proc/self/mountinfo"
 
@@ -39,30 +35,43 @@ def choose_way(path: str) -> str:
     Raises:
         OpenError: there is none, or it cannot be read.
     """
+    # Nothing is opened to find out: closing it would drop the locks that this process may have on the file.
+    effective = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
     try:
         found = os.stat(path)
-        # Not by opening it: where locks belong to the process, closing it would drop them.
-        if not os.access(path, os.R_OK):
+        if not os.access(path, os.R_OK, **effective):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except FileNotFoundError:
         raise OpenError(
             f"there is no cache in {os.path.dirname(path)!r}, and reading alone makes none; open it once for writing"
         ) from None
     except OSError as error:
-        raise OpenError(f"cannot read {path!r}: {error.strerror}; {lacking(os.path.dirname(path))}") from error
+        why = lacking(os.path.dirname(path), to_read=True)
+        raise OpenError(f"cannot read {path!r}: {error.strerror}; {why}") from error
     if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
         raise NotACacheError(f"{path!r} is not a database; choose another directory")
     wal, index = _size(f"{path}-wal"), _size(f"{path}-shm")
     if wal is not None and index is not None:
         for name in (f"{path}-wal", f"{path}-shm"):
-            if not os.access(name, os.R_OK):
-                raise OpenError(
-                    f"cannot read {name!r}, which belongs to the database; {lacking(os.path.dirname(path))}"
-                )
+            if not os.access(name, os.R_OK, **effective):
+                why = lacking(os.path.dirname(path), to_read=True)
+                raise OpenError(f"cannot read {name!r}, which belongs to the database; {why}")
         return "live"
     if wal:
         return "alone"
+    if _size(f"{path}-journal"):
+        # It has no WAL, where there is no shared memory (a network file system), and locks that SQLite can take.
+        return "live"
     return "fixed" if _is_written_by_nobody(found.st_dev) else "still"
+
+
+def is_there(path: str) -> bool:
+    """Whether there is a database file at all.
+
+    Raises:
+        OpenError: that cannot be told.
+    """
+    return _size(path) is not None
 
 
 def _size(path: str) -> int | None:
@@ -71,7 +80,8 @@ def _size(path: str) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise system_error(error.errno or 0, f"look at {path!r}", OpenError) from error
+        why = lacking(os.path.dirname(path), to_read=True)
+        raise OpenError(f"cannot look at {path!r}: {error.strerror}; {why}") from error
 
 
 def _is_written_by_nobody(device: int) -> bool:
@@ -82,47 +92,44 @@ def _is_written_by_nobody(device: int) -> bool:
             mounts = [line.split(b" ") for line in lines.read().splitlines()]
     except OSError:
         return False
-    # What follows the options of the one mount, and "-", is the type of the file system, its source and its own options.
+    # At last, behind those of the one mount, stand the options of the file system itself.
     options = [mount[-1].split(b",") for mount in mounts if mount[2:3] == [wanted.encode()]]
     return bool(options) and all(b"ro" in each for each in options)
 
 
-def lacking(directory: str) -> str:
-    """Which permission is missing to write to a cache, whose, and how it is given (str); empty if none seems to be."""
-    writable = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+def lacking(directory: str, *, to_read: bool = False) -> str:
+    """Which permission is missing to write to a cache, or to read it, and whose (str); empty if none seems to be."""
     # What there is of the way to it.
     while not os.path.exists(directory) and os.path.dirname(directory) != directory:
         directory = os.path.dirname(directory)
     try:
-        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        if not to_read and os.statvfs(directory).f_flag & os.ST_RDONLY:
             return f"the file system of {directory!r} is read-only"
     except (OSError, AttributeError):
         pass
-    for path, wanted, mode in _needed(directory):
-        if os.path.lexists(path) and not os.access(path, mode, **writable):
-            return f"{_account()} needs {wanted} for {path!r}, {_described(path)}"
+    effective = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    for path in _needed(directory):
+        letters = "r" if to_read else "rw"
+        if os.path.isdir(path):
+            letters += "x"
+        mode = sum(_MODES[letter] for letter in letters)
+        if os.path.lexists(path) and not os.access(path, mode, **effective):
+            return f"{_account()} needs {letters} for {path!r}, {_described(path)}"
     return ""
 
 
-def _needed(directory: str) -> list[tuple[str, str, int]]:
-    """What has to be permitted: paths, the letters of it, and the same for the system."""
-    database = os.path.join(directory, "cache.db")
-    values = os.path.join(directory, "values")
-    folders = [directory, values, os.path.join(values, "tmp")]
-    files = [database, f"{database}-wal", f"{database}-shm"]
-    return (
-        [(path, "rwx", os.R_OK | os.W_OK | os.X_OK) for path in folders[:1]]
-        + [(path, "rw", os.R_OK | os.W_OK) for path in files]
-        + [(path, "rwx", os.R_OK | os.W_OK | os.X_OK) for path in folders[1:]]
-    )
+_MODES = {"r": os.R_OK, "w": os.W_OK, "x": os.X_OK}
+
+
+def _needed(directory: str) -> list[str]:
+    """What has to be permitted to use a cache."""
+    names = ("cache.db", "cache.db-wal", "cache.db-shm", "values", os.path.join("values", "tmp"))
+    return [directory, *(os.path.join(directory, name) for name in names)]
 
 
 def _account() -> str:
-    number = os.geteuid()
-    try:
-        return f"user {load('pwd').getpwuid(number).pw_name!r} (uid {number})"
-    except (KeyError, ImportError):
-        return f"user {number}"
+    number = os.geteuid() if hasattr(os, "geteuid") else 0
+    return f"user {_name_of_user(number)} (uid {number})"
 
 
 def _described(path: str) -> str:
@@ -131,20 +138,32 @@ def _described(path: str) -> str:
         found = os.lstat(path)
     except OSError:
         return "which cannot be looked at"
-    owner: object = found.st_uid
-    group: object = found.st_gid
-    # An account that may not read Python's own files cannot load these.
-    with contextlib.suppress(KeyError, ImportError):
-        owner = load("pwd").getpwuid(found.st_uid).pw_name
-    with contextlib.suppress(KeyError, ImportError):
-        group = load("grp").getgrgid(found.st_gid).gr_name
+    owner, group = _name_of_user(found.st_uid), _name_of_group(found.st_gid)
     return f"which is {stat.filemode(found.st_mode)}, of user {owner} and group {group}"
+
+
+# Who is short of permissions may be short of that to load a module, too; and not each number has a name.
+
+
+def _name_of_user(number: int) -> str:
+    try:
+        return str(load("pwd").getpwuid(number).pw_name)
+    except (KeyError, ImportError, CacheError):
+        return str(number)
+
+
+def _name_of_group(number: int) -> str:
+    try:
+        return str(load("grp").getgrgid(number).gr_name)
+    except (KeyError, ImportError, CacheError):
+        return str(number)
 
 
 def tell(directory: str, why: str) -> None:
     """Warn that a cache is open for reading alone."""
     load("warnings").warn(
-        f"{directory!r} is open for reading alone: {why}; read_only=True says that this is meant, read_only=False refuses it",
+        f"{directory!r} is open for reading alone: {why}; read_only=True says that this is meant, "
+        "read_only=False refuses it",
         ReadOnlyWarning,
         stacklevel=3,
     )

@@ -1,10 +1,10 @@
 """Who may use what is made in a directory: its owner alone, or the group with which its owner shares it.
 
-A directory that we make is its owner's alone (0700), and so is each file in it (0600). One that was made for a group, whose
-members may read, write and enter it (``chmod g+rwx``), is followed: what is made in it is the group's as well, whatever
-the umask says. That goes only for the directory's own group, which what is made there has to get: by inheritance
-(``chmod g+s``), or as the primary group of whoever makes it. Else it stays private. (SQLite does the same for its WAL, which has
-the mode of the database.)
+A directory that we make is its owner's alone (0700), and so is each file in it (0600). One that was made for a group,
+whose members may read, write and enter it (``chmod g+rwx``), is followed: what is made in it is the group's as well,
+whatever the umask says. That goes only for the directory's own group, which what is made there has to get: by
+inheritance (``chmod g+s``), or as the primary group of whoever makes it. Else it stays private. (SQLite does the same
+for its WAL, which has the mode of the database.)
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def folder_mode(folder: str | int) -> int:
 
 
 def settle_mode(made: str | int, mode: int) -> None:
-    """See to it that what was made has the mode that it was to have, whatever the umask; not if another account has made it.
+    """See to it that what was made has the mode that it was to have, whatever the umask; unless another account's.
 
     Args:
         made: its path, or a descriptor of it.

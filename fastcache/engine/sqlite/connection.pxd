@@ -45,6 +45,7 @@ cdef class Connection:
     cdef int folder
     # Without locks: the three files as they were when it was opened. And a clock for what never changes.
     cdef bint has_no_locks
+    cdef bint changed
     cdef tuple names
     cdef Stamp stamp
     cdef unsigned long long[12] still_clock

@@ -26,7 +26,7 @@ from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport (
     CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, ROW_DELETED, Cell, CellKind, Row, cell_object,
     cell_of_plain)
-from fastcache.engine.sqlite.fork_safety cimport begin_free_call, count_closed, count_opened, end_free_call
+from fastcache.engine.sqlite.fork_safety cimport begin_free_call, connections_to, count_closed, count_opened, end_free_call
 from fastcache.engine.sqlite.locks_of_files cimport use_descriptions
 from fastcache.engine.sqlite.read_lock cimport ReadLock, release_lock, track_lock
 from fastcache.engine.sqlite.row_source cimport attach_source, make_batch, make_feed
@@ -279,7 +279,9 @@ cdef class Connection:
             return False
         take_stamp(
             PyBytes_AS_STRING(self.names[0]), PyBytes_AS_STRING(self.names[1]), PyBytes_AS_STRING(self.names[2]), &now)
-        return memcmp(&now, &self.stamp, sizeof(Stamp)) != 0
+        if memcmp(&now, &self.stamp, sizeof(Stamp)) != 0:
+            self.changed = True
+        return self.changed
 
     cdef int refuse_changed(self) except -1:
         """Raise ClosedError, so that it is opened anew, if somebody writes to what is read here without locks."""
@@ -309,6 +311,9 @@ cdef class Connection:
     def __dealloc__(self):
         # Not close(): at this point nothing can be raised, and no method may be called on self.
         cdef sqlite3_stmt* statement
+        if self.db != NULL and self.reading == "alone" and connections_to(self.path) > 1:
+            # As in close().
+            return
         if self.db != NULL:
             statement = sqlite3_next_stmt(self.db, NULL)
             while statement != NULL:
@@ -338,6 +343,11 @@ cdef class Connection:
         while statement != NULL:
             sqlite3_finalize(statement)
             statement = sqlite3_next_stmt(db, NULL)
+        if self.reading == "alone" and connections_to(self.path) > 1:
+            # Without locks of its own, SQLite minds no others: closing the file would drop those that other connections of
+            # this process have on it. It stays open; there is one of them for each time that somebody began to write.
+            end_free_call()
+            return 0
         if not checkpoint:
             # What it answers changes nothing: then it checkpoints.
             sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, <int>1, <int*>NULL)

@@ -117,6 +117,11 @@ cdef int count_closed(str path) except -1:
     return 0
 
 
+cdef int connections_to(str path) except -1:
+    """How many connections to this database this process has."""
+    return opened.get(path, 0)
+
+
 def _inherit():
     """In a child: what is open yet is the parent's."""
     _renew_free_calls()

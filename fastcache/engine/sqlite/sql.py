@@ -61,6 +61,13 @@ START_OVER = """
     INSERT INTO meta (name, value) VALUES ('restarts', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
 """
 
+# Until its end, write nothing of a transaction, however large it is; and the usual way.
+KEEP_IN_MEMORY = "PRAGMA cache_spill = OFF"
+LET_SPILL = "PRAGMA cache_spill = ON"
+GET_SECURE_DELETE = "PRAGMA secure_delete"
+SECURE_DELETE = "PRAGMA secure_delete = {}"
+KEEP_WAL = "PRAGMA journal_size_limit = {}"
+
 PAGE_CACHE_KIB = 16384
 PAGE_CACHE = "PRAGMA cache_size = -{}"
 # Each connection, when opened.
@@ -73,7 +80,7 @@ PRAGMAS = (
     # What is read without a lock (read_lock.pxd) must not change under SQLite's hands.
     "PRAGMA mmap_size = 0",
     PAGE_CACHE.format(PAGE_CACHE_KIB),
-    f"PRAGMA journal_size_limit = {LARGEST_WAL}",
+    KEEP_WAL.format(LARGEST_WAL),
 )
 # Lets a repair read a file that is shorter than its header says.
 LENIENT = "PRAGMA writable_schema = ON"
@@ -222,6 +229,8 @@ COUNT_RESERVED = "SELECT count(*) FROM reserved"
 GIVE_BACK = "DELETE FROM reserved WHERE file = ?1 RETURNING size"
 # As many pages as there are, in one go.
 VACUUM_SOME = "PRAGMA incremental_vacuum(64)"
+# The same where the disk is full.
+VACUUM_FEW = "PRAGMA incremental_vacuum(8)"
 
 FIRST_EXPIRY = "SELECT min(expire) FROM entry WHERE expire IS NOT NULL"
 NEXT_EXPIRY = "SELECT min(expire) FROM entry WHERE expire IS NOT NULL AND expire > ?1"
