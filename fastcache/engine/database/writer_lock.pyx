@@ -17,7 +17,6 @@ once the program has loaded what makes them. One that waits lets the others go o
 """
 
 import _thread
-import sys
 from _contextvars import ContextVar
 from time import monotonic
 
@@ -27,7 +26,7 @@ from cpython.ref cimport Py_DECREF
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.shm.wal_clock cimport seconds
-from fastcache.runtime.greenlets cimport current
+from fastcache.runtime.greenlets cimport current, may_be
 
 from fastcache.runtime import greenlets, imports
 from fastcache.errors import Timeout, TransactionError
@@ -59,7 +58,7 @@ cdef double LONGEST_NAP = 0.01
 cdef int notice_greenlets() except -1:
     """Look whether the program has loaded what makes greenlets: before a thread has or waits for a writer lock for long."""
     global has_greenlets
-    if not has_greenlets and "greenlet" in sys.modules:
+    if not has_greenlets and may_be():
         has_greenlets = True
     return 0
 
