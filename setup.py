@@ -29,7 +29,7 @@ OLDEST_SQLITE = (3, 37, 0)
 
 ROOT = Path(__file__).parent
 CONNECTION = "fastcache.engine.sqlite.connection"
-CALLERS_OF_SQLITE = [CONNECTION, "fastcache.engine.sqlite.row_source"]
+CALLERS_OF_SQLITE = [CONNECTION, "fastcache.engine.sqlite.locks_of_files", "fastcache.engine.sqlite.row_source"]
 MODULES = sorted(".".join(source.relative_to(ROOT).with_suffix("").parts) for source in ROOT.glob("fastcache/**/*.pyx"))
 COMPILED = "fastcache._compiled"
 # The modules in each shared object.
@@ -168,6 +168,10 @@ class BuildEngine(build_ext):
                 caller.include_dirs = [str(folder)]
             linked.extra_objects = self._compile_amalgamation(folder)
             linked.libraries = [] if sys.platform == "win32" else ["m"]
+        if sys.platform == "linux":
+            # dladdr and pthread_atfork, which are in the C library itself from glibc 2.34 on.
+            for each in self.extensions:
+                each.libraries = [*each.libraries, "dl", "pthread"]
         translated = cythonize(list(units.values()), build_dir="build", compiler_directives=DIRECTIVES)
         self.parallel = self.parallel or True
         with ThreadPoolExecutor(os.cpu_count() if self.parallel is True else self.parallel) as pool:

@@ -54,7 +54,7 @@ class Arrays:
 
 class FastcacheArrays(Arrays):
     def copy(self, key: str) -> Any:
-        return self.cache.get(key, copy=True)
+        return self.cache.get(key).copy()
 
 
 class FileArrays(Arrays):

@@ -230,7 +230,7 @@ def measure_loading(opened: arrays.Arrays, measure: Measure, contender: Contende
 
 
 @pytest.mark.operation(
-    f"get(copy=True) of 10 MB and sum, {THREADS} threads, per array", "ms", ours=NO_MEMORY, reference=ONE_THREAD
+    f"get of 10 MB, copied, and sum, {THREADS} threads, per array", "ms", ours=NO_MEMORY, reference=ONE_THREAD
 )
 def bench_load_in_threads(described: arrays.Arrays, measure: Measure, contender: Contender) -> None:
     measure_loading(described, measure, contender)

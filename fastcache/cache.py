@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastcache.engine.mapping import CacheMapping
+from fastcache.engine.cache_mapping import CacheMapping
 from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
 from fastcache.recipes import CacheRecipes
 

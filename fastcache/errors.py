@@ -38,7 +38,7 @@ class CacheError(Exception):
 
 
 class Timeout(CacheError, TimeoutError):
-    """The write lock was not free within ``timeout`` seconds; nothing was written."""
+    """What was waited for (the write lock, a lock, a turn) was not to be had within ``timeout`` seconds."""
 
 
 class ClosedError(CacheError, ValueError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastcache.engine.mapping import CacheMapping, IndexMapping
+from fastcache.engine.cache_mapping import CacheMapping
+from fastcache.engine.index_mapping import IndexMapping
 from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
 from fastcache.recipes import CacheRecipes, Recipes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastcache.engine.mapping import IndexMapping
+from fastcache.engine.index_mapping import IndexMapping
 from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
 from fastcache.recipes import Recipes
 

@@ -256,11 +256,17 @@ _MOST_FIELDS = 10_000
 
 def build_array(content: Any, description: Any, shape: Any, order: str) -> Any:
     """An array over bytes, which it does not copy, and which cannot be written to."""
+    found = _array_over(content, description, shape, order)
+    found.flags.writeable = False
+    return found
+
+
+def _array_over(content: Any, description: Any, shape: Any, order: str) -> Any:
     numpy = _numpy()
     dtype = build_dtype(description)
     lengths = _lengths(shape)
     # Nothing that could grow, or go: numpy keeps no more than the address.
-    if type(content) is memoryview and type(content.obj) is not bytearray and content.readonly:
+    if type(content) is memoryview and type(content.obj) is not bytearray:
         size = content.nbytes
     else:
         size = len(_is(bytes, content))
@@ -275,7 +281,6 @@ def build_array(content: Any, description: Any, shape: Any, order: str) -> Any:
         _check_text(found)
     else:
         found = numpy.ndarray(lengths, dtype, content, order="F" if order == "F" else "C")
-    found.flags.writeable = False
     return found
 
 
@@ -298,8 +303,17 @@ def _check_text(array: Any) -> None:
 
 
 def build_writable_array(content: Any, description: Any, shape: Any, order: str) -> Any:
-    """The same with memory of its own, which can."""
-    return build_array(content, description, shape, order).copy(order="F" if order == "F" else "C")
+    """The same with memory of its own, which can: that of a private map of a file, else a copy."""
+    if type(content) is memoryview:
+        # Read-only is also what stands for an array that was so when it was stored.
+        whole: Any = content.obj
+        if getattr(whole, "private", False) is True:
+            content = whole.writable(content)
+        found = _array_over(content, description, shape, order)
+        if found.flags.writeable:
+            return found
+        return found.copy(order="F" if order == "F" else "C")
+    return _array_over(content, description, shape, order).copy(order="F" if order == "F" else "C")
 
 
 def build_scalar(description: Any, content: bytes) -> Any:
@@ -446,7 +460,7 @@ class Listed:
         self._copying_builders = self._builders | {"build_array": _Builder(build_writable_array)}
 
     def builders(self, *, copy: bool) -> dict[str, _Builder]:
-        """What a pickle may call; with ``copy`` arrays get memory of their own."""
+        """What a pickle may call; with ``copy`` arrays can be written to."""
         return self._copying_builders if copy else self._builders
 
     def reduce(self, part: Any) -> _Reduced | None:

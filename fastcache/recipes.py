@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from fastcache.engine.mapping import find_again, is_inside
+from fastcache.engine.computing import find_again
+from fastcache.engine.mapping import is_inside
 from fastcache.errors import DirectoryGoneError
 from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from datetime import timedelta
     from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, overload
@@ -43,7 +45,13 @@ if TYPE_CHECKING:
         def __call__(self, function: Callable[_P, _R], /) -> Memoized[_P, _R]: ...
         @overload
         def __call__(
-            self, *, typed: bool = ..., name: str | None = ..., ignore: _Ignore = ..., version_aware: bool = ...
+            self,
+            *,
+            typed: bool = ...,
+            name: str | None = ...,
+            ignore: _Ignore = ...,
+            version_aware: bool = ...,
+            timeout: float | None = ...,
         ) -> _Memoize: ...
 
     class _CacheMemoize(Protocol):
@@ -63,6 +71,7 @@ if TYPE_CHECKING:
             name: str | None = ...,
             ignore: _Ignore = ...,
             version_aware: bool = ...,
+            timeout: float | None = ...,
         ) -> _Memoize: ...
 
 else:
@@ -82,9 +91,10 @@ class Recipes(_Mapping):
     # Who computes what is missing in its directory.
     _single_flight: SingleFlight | None = None
 
-    def _compute_once(self, key: Any, compute: Callable[[], Any]) -> Any:
+    def _compute_once(self, key: Any, compute: Callable[[], Any], timeout: float | None = None) -> Any:
         """The value of a key that was found absent: what ``compute`` returns after it has stored it, or another has."""
         single_flight = load("fastcache.sync.single_flight")
+        patience = self.timeout if timeout is None else single_flight.check_timeout(timeout)
         flights = None
         try:
             # Else nobody stores here, or others cannot before this transaction ends.
@@ -97,40 +107,82 @@ class Recipes(_Mapping):
         if flights is None:
             return compute()
         number = single_flight.number_of(key, self.serializer)
-        return flights.run(number, lambda absent: find_again(self, key, absent), compute, self.timeout)
+        return flights.run(number, lambda absent: find_again(self, key, absent), compute, patience)
 
     def check(self, fix: bool = False) -> CheckResult:
         """Look for damage, and with ``fix`` repair it; see fastcache.check.check.check."""
         found: CheckResult = load("fastcache.check.check").check_all(self.stores, fix=fix)
         return found
 
-    def lock(self, name: Any, expire: _Seconds = None) -> Lock:
+    def backup(self, path: str | os.PathLike[str], *, progress: Callable[[int, int], object] | None = None) -> None:
+        """Copy the cache, as it is at one moment, to a directory that is a cache as well; others go on writing.
+
+        Entries, tags, expiries and settings are copied, values in files by sharing their blocks where the file system
+        can (Btrfs, XFS). What ``write_behind`` has put off is written first. Of shards each is of a moment of its
+        own. Locks begin free in the copy. Values that are signed can be read there with the same secret, which is the
+        user's, and lies in no cache.
+
+        Readers and writers go on meanwhile. Only where value files are replaced faster than they can be copied,
+        writers wait in the end for those that have come since the attempt before. As long as the database is copied,
+        the WAL grows with what others write.
+
+        Args:
+            path: where to; it must not exist, or be an empty directory.
+            progress: called now and then with the bytes that are copied, and those that there are to copy (int, int).
+                What it raises ends the backup.
+        Raises:
+            OpenError: there is something at ``path``, or it lies in the cache itself.
+            StorageError, FullError: the file system has failed, or is full. There is no backup then, nor a part of one.
+            TransactionError: inside ``transact``.
+
+        >>> import os, tempfile
+        >>> from fastcache import Cache
+        >>> with tempfile.TemporaryDirectory() as folder, Cache() as cache:
+        ...     cache["k"] = "v"
+        ...     cache.backup(os.path.join(folder, "copy"))
+        ...     with Cache(os.path.join(folder, "copy")) as copy:
+        ...         copy["k"]
+        'v'
+        """
+        load("fastcache.backup").back_up(self.stores, path, progress)
+
+    def lock(self, name: Any, expire: _Seconds = None, *, timeout: float | None = None) -> Lock:
         """A lock across threads and processes; see fastcache.Lock."""
-        lock: Lock = load("fastcache.sync.locks").Lock(self, name, expire)
+        lock: Lock = load("fastcache.sync.locks").Lock(self, name, expire, timeout=timeout)
         return lock
 
-    def rlock(self, name: Any, expire: _Seconds = None) -> RLock:
+    def rlock(self, name: Any, expire: _Seconds = None, *, timeout: float | None = None) -> RLock:
         """A lock that the thread which holds it may acquire again; see fastcache.RLock."""
-        lock: RLock = load("fastcache.sync.locks").RLock(self, name, expire)
+        lock: RLock = load("fastcache.sync.locks").RLock(self, name, expire, timeout=timeout)
         return lock
 
-    def bounded_semaphore(self, name: Any, value: int = 1, *, expire: _Seconds = None) -> BoundedSemaphore:
+    def bounded_semaphore(
+        self, name: Any, value: int = 1, *, expire: _Seconds = None, timeout: float | None = None
+    ) -> BoundedSemaphore:
         """A lock with several slots; see fastcache.BoundedSemaphore."""
-        semaphore: BoundedSemaphore = load("fastcache.sync.locks").BoundedSemaphore(self, name, value, expire)
+        make = load("fastcache.sync.locks").BoundedSemaphore
+        semaphore: BoundedSemaphore = make(self, name, value, expire, timeout=timeout)
         return semaphore
 
     def barrier(
-        self, lock_type: Callable[..., Any] | None = None, *, name: Any = None, expire: _Seconds = None
+        self,
+        lock_type: Callable[..., Any] | None = None,
+        *,
+        name: Any = None,
+        expire: _Seconds = None,
+        timeout: float | None = None,
     ) -> _Decorator:
         """A decorator: of all calls, in all processes, one runs at a time; see fastcache.barrier."""
         if lock_type is None:
             lock_type = load("fastcache.sync.locks").Lock
-        decorator: _Decorator = load("fastcache.sync.throttle").barrier(self, lock_type, name=name, expire=expire)
+        decorate = load("fastcache.sync.throttle").barrier
+        decorator: _Decorator = decorate(self, lock_type, name=name, expire=expire, timeout=timeout)
         return decorator
 
-    def throttle(self, count: int, seconds: float, *, name: Any = None) -> _Decorator:
+    def throttle(self, count: int, seconds: float, *, name: Any = None, timeout: float | None = None) -> _Decorator:
         """A decorator: calls wait so that all processes together keep to a rate; see fastcache.throttle."""
-        decorator: _Decorator = load("fastcache.sync.throttle").throttle(self, count, seconds, name=name)
+        decorate = load("fastcache.sync.throttle").throttle
+        decorator: _Decorator = decorate(self, count, seconds, name=name, timeout=timeout)
         return decorator
 
     def averager(self, key: Any) -> Averager:
@@ -172,6 +224,7 @@ class Recipes(_Mapping):
             name: str | None = None,
             ignore: _Ignore = (),
             version_aware: bool = False,
+            timeout: float | None = None,
         ) -> Any:
             """Decorate a function, so that its results are kept here; see Cache.memoize, which has ``expire`` and
             ``tag``, too.
@@ -184,7 +237,13 @@ class Recipes(_Mapping):
             ...     square(7), square(7), square.cache_info()
             (49, 49, CacheInfo(hits=1, misses=1))
             """
-            how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
+            how = {
+                "typed": typed,
+                "name": name,
+                "ignore": ignore,
+                "version_aware": version_aware,
+                "timeout": timeout,
+            }
             return _decorated("memoize", self, function, how)
 
 
@@ -208,14 +267,16 @@ class CacheRecipes(Recipes):
             name: str | None = None,
             ignore: _Ignore = (),
             version_aware: bool = False,
+            timeout: float | None = None,
         ) -> Any:
             """Decorate a function, so that its results are kept in the cache, for all processes and the next run.
 
             For functions, methods, class and static methods (above or below their decorator), and ``async def``; also
             without parentheses. Of all who miss the same call at the same time, one computes; the others wait for it,
-            for the cache's ``timeout`` at most, so that this should be longer than it takes; see ``get_or_set``. (A
-            cache with ``write_behind`` shows a result to other processes that much later, so that each of them may
-            compute it.) What it raises is not kept. None is.
+            for ``timeout`` seconds at most, so that this should be longer than it takes, and then compute, too; see
+            ``get_or_set``. (A cache with ``write_behind`` shows a result to other processes that much later, so that
+            each of them may compute it.) What it raises is not kept, and all who have waited for it compute at once,
+            side by side. None is kept.
 
             One call is the same whether arguments are given by place or by name, and whether defaults are given.
             Arguments that are str, bytes, int, float, bool, None, or tuples and frozensets of these are compared as
@@ -230,13 +291,17 @@ class CacheRecipes(Recipes):
                 name: the function's name in the keys (str); its module and qualified name by default. Results stay with
                     the name, so a function that has moved keeps them under its former name "module:qualname".
                 ignore: names (str) and positions (int) of parameters that do not count; also names in ``**kwargs``.
-                version_aware: begin afresh when the code of the function changes, or that of functions and classes of
-                    its module that it refers to. That is bytecode: another version of Python begins afresh, too.
+                version_aware: begin afresh when the code of the function changes, or that of functions and classes that
+                    it refers to: of its module, and of others that are neither installed nor of the standard library;
+                    also while the program runs (in a notebook, or after a reload). That is bytecode: another version of
+                    Python begins afresh, too.
+                timeout: for how many seconds (int, float) to wait for another one that computes the same call; None for
+                    the cache's ``timeout``.
             Returns:
                 What is called like the function, with ``cache_key(...)``, the key of a call; ``invalidate(...)``, which
                 removes one result and returns whether it was there (bool); ``cache_clear()``, which looks at all keys,
                 removes all results and returns how many (int); ``cache_info()``, the hits and misses of this process;
-                and ``__wrapped__``.
+                ``explain(...)``, why a call is answered from the cache, or is not; and ``__wrapped__``.
             Raises:
                 TypeError: what is decorated is no function, or has no name that tells who it is. In a call: an argument
                     has no content (a lock, a file, a lambda), or the function cannot be called like that.
@@ -252,7 +317,13 @@ class CacheRecipes(Recipes):
             (9, 9, CacheInfo(hits=1, misses=1))
             (9, True, 0)
             """
-            how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
+            how = {
+                "typed": typed,
+                "name": name,
+                "ignore": ignore,
+                "version_aware": version_aware,
+                "timeout": timeout,
+            }
             return _decorated("memoize", self, function, how | {"expire": expire, "tag": tag})
 
     def memoize_stampede(
@@ -265,6 +336,7 @@ class CacheRecipes(Recipes):
         name: str | None = None,
         ignore: _Ignore = (),
         version_aware: bool = False,
+        timeout: float | None = None,
     ) -> _Memoize:
         """Decorate a function as ``memoize`` does, and renew results in the background shortly before they expire.
 
@@ -278,7 +350,7 @@ class CacheRecipes(Recipes):
         Args:
             expire: seconds (int, float) or a timedelta after which a result is not returned any more.
             beta: more than 1 renews earlier, less later (float); 0 not before it has expired.
-            tag, typed, name, ignore, version_aware: as in ``memoize``.
+            tag, typed, name, ignore, version_aware, timeout: as in ``memoize``.
         Raises:
             ValueError: expire is not positive, or beta is negative.
 
@@ -290,7 +362,13 @@ class CacheRecipes(Recipes):
         ...     report("Monday"), report("Monday")
         ('all about Monday', 'all about Monday')
         """
-        how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
+        how = {
+            "typed": typed,
+            "name": name,
+            "ignore": ignore,
+            "version_aware": version_aware,
+            "timeout": timeout,
+        }
         decorate: _Memoize = _decorated(
             "memoize_stampede", self, None, how | {"expire": expire, "beta": beta, "tag": tag}
         )

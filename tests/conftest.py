@@ -93,3 +93,9 @@ def start(_others):
 def start_program(_others):
     """Start a process that runs a program which is given as text, and has imported nothing before."""
     return _others.start_program
+
+
+@pytest.fixture
+def start_file(_others):
+    """Start a program that is given as text, and lies in a file."""
+    return _others.start_file

@@ -22,11 +22,13 @@ for _module in pkgutil.iter_modules(workers.__path__, f"{workers.__name__}."):
 
 STARTS_WORKERS = pathlib.Path(__file__).with_name("start_worker.py")
 PATIENCE_SECONDS = 100
+# Where the package is that is tested.
+PACKAGE = str(pathlib.Path(fastcache.__file__).parents[1])
 # How a program begins that the interpreter has imported nothing for.
 BEGINNING = f"""\
 import sys
 assert "threading" not in sys.modules
-sys.path.insert(0, {str(pathlib.Path(fastcache.__file__).parents[1])!r})
+sys.path.insert(0, {PACKAGE!r})
 """
 
 
@@ -102,6 +104,7 @@ class Processes:
         self._folder = folder
         # Starting is most of what many a worker does: let it find everything compiled, whatever the user has set.
         self._compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(bytecode)}
+        self._compiled["PYTHONPATH"] = os.pathsep.join([PACKAGE, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         self._started = []
 
     def __enter__(self):
@@ -121,6 +124,12 @@ class Processes:
 
         It finds its arguments (str) from ``sys.argv[1]`` on."""
         return self._run(name, "-I", "-S", "-c", BEGINNING + textwrap.dedent(program), *arguments)
+
+    def start_file(self, name, program, *arguments):
+        """Start a program that lies in a file of its own, as a user's does: its text."""
+        path = self._folder / f"{name}.py"
+        path.write_text(textwrap.dedent(program), encoding="utf-8")
+        return self._run(name, str(path), *arguments)
 
     def _run(self, name, *arguments):
         process = Process(self._folder, os.environ | self._compiled, name, arguments)

@@ -49,9 +49,10 @@ static int control(const char *name, int fd, int command, void *argument)
 {
     static int unlocked;
     int (*next)(int, int, ...) = (int (*)(int, int, ...))dlsym(RTLD_NEXT, name);
-    if (number_in("REFUSE_LOCKS") && (command == F_SETLK || command == F_GETLK) && is_alive(fd)) {
+    int sets = command == F_SETLK || command == F_OFD_SETLK;
+    if (number_in("REFUSE_LOCKS") && (sets || command == F_GETLK || command == F_OFD_GETLK) && is_alive(fd)) {
         int refused = number_in("REFUSE_UNLOCKING");
-        int unlocks = command == F_SETLK && ((struct flock *)argument)->l_type == F_UNLCK;
+        int unlocks = sets && ((struct flock *)argument)->l_type == F_UNLCK;
         if (refused ? unlocks && unlocked++ < refused : 1) {
             errno = number_in("REFUSE_LOCKS");
             return -1;

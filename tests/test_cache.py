@@ -5,6 +5,7 @@ import pytest
 import fastcache
 from fastcache.engine import spans
 from tests.contract.arrays import ArrayContract
+from tests.contract.backup import BackupContract, CacheBackupContract
 from tests.contract.batch import BatchContract, CacheBatchContract
 from tests.contract.bounded import (
     CountingContract,
@@ -26,10 +27,12 @@ from tests.contract.bulk import BulkContract, CacheBulkContract
 from tests.contract.closing import ClosingContract, ReentryContract, TimerContract, WithoutMemoryContract
 from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
+from tests.contract.copying import CopyingContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
+from tests.contract.explain import CacheExplainContract, ExplainContract
 from tests.contract.files import (
     EarlierVersionContract,
     FolderContract,
@@ -38,6 +41,8 @@ from tests.contract.files import (
     LinkContract,
     TransactionRoomContract,
 )
+from tests.contract.full_disk import CacheFullDiskContract
+from tests.contract.journal import JournalContract, SmallLogContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
 from tests.contract.locks import LocksContract
@@ -52,6 +57,7 @@ from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
 from tests.contract.trust import CacheTrustContract, TrustContract
+from tests.contract.undecodable import UndecodableContract
 from tests.contract.values import HugeValueContract, ValueContract
 from tests.contract.waiting import WaitingContract
 from tests.contract.write_behind import WriteBehindContract
@@ -142,6 +148,18 @@ class TestValues(IsCache, ValueContract):
 
 
 class TestHugeValues(IsCache, HugeValueContract):
+    pass
+
+
+class TestExplain(IsCache, ExplainContract):
+    pass
+
+
+class TestExplainOfACache(IsCache, CacheExplainContract):
+    pass
+
+
+class TestUndecodable(IsCache, UndecodableContract):
     pass
 
 
@@ -401,4 +419,28 @@ class TestReadOnly(IsCache, ReadOnlyContract):
 
 
 class TestSharing(IsCache, SharingContract):
+    pass
+
+
+class TestCopying(IsCache, CopyingContract):
+    pass
+
+
+class TestBackup(IsCache, BackupContract):
+    pass
+
+
+class TestCacheBackup(IsCache, CacheBackupContract):
+    pass
+
+
+class TestJournal(IsCache, JournalContract):
+    pass
+
+
+class TestSmallLog(IsCache, SmallLogContract):
+    pass
+
+
+class TestFullDisk(IsCache, CacheFullDiskContract):
     pass

@@ -1,12 +1,17 @@
 """What a FanoutCache and a FanoutIndex promise: what a Cache and an Index do, and what is their own."""
 
 import fastcache
+from tests.contract.backup import BackupContract, CacheBackupContract
 from tests.contract.bulk import CacheBulkContract
 from tests.contract.closing import ClosingContract, TimerContract
 from tests.contract.concurrency import ThreadContract
+from tests.contract.copying import CopyingContract
 from tests.contract.expiry import ExpiryContract, StatisticsContract, TagContract
+from tests.contract.explain import ExplainContract
 from tests.contract.fanout import FanoutCacheContract, FanoutContract
 from tests.contract.files import ShardLinkContract
+from tests.contract.full_disk import FullDiskContract
+from tests.contract.journal import JournalContract
 from tests.contract.lives import LivesContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memoize import MemoizeContract
@@ -14,6 +19,7 @@ from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
 from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.store import StoreContract
+from tests.contract.undecodable import UndecodableContract
 from tests.together import together
 
 
@@ -88,6 +94,18 @@ class TestBulkWithExpiry(IsFanoutCache, CacheBulkContract):
 class TestMemoize(IsFanoutCache, MemoizeContract):
     # It begins a transaction without a key.
     test_inside_a_transaction_nobody_is_waited_for = None
+
+
+class TestExplain(IsFanoutCache, ExplainContract):
+    pass
+
+
+class TestUndecodable(IsFanoutCache, UndecodableContract):
+    pass
+
+
+class TestUndecodableOfAnIndex(IsFanoutIndex, UndecodableContract):
+    pass
 
 
 class TestLocks(IsFanoutCache, StoreContract):
@@ -171,4 +189,36 @@ class TestReadOnlyOfAnIndex(IsFanoutIndex, ReadOnlyContract):
 
 
 class TestSharingOfAnIndex(IsFanoutIndex, SharingContract):
+    pass
+
+
+class TestCopying(IsFanoutCache, CopyingContract):
+    pass
+
+
+class TestCopyingOfAnIndex(IsFanoutIndex, CopyingContract):
+    # The same code, which TestCopying shows.
+    test_what_is_written_around_a_copy_from_inside_is_all_there = None
+
+
+class TestBackup(IsFanoutCache, BackupContract):
+    pass
+
+
+class TestCacheBackup(IsFanoutCache, CacheBackupContract):
+    pass
+
+
+class TestBackupOfAnIndex(IsFanoutIndex, BackupContract):
+    # Long, and of the same code, which TestBackup shows.
+    test_while_processes_write_pairs_each_backup_has_both_of_a_pair_or_none = None
+    test_a_backup_that_is_killed_is_none = None
+    test_a_disk_that_gets_full_leaves_nothing_of_it = None
+
+
+class TestJournal(IsFanoutCache, JournalContract):
+    pass
+
+
+class TestFullDisk(IsFanoutCache, FullDiskContract):
     pass

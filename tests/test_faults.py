@@ -313,6 +313,11 @@ FILLS = """
     with open(sys.argv[2], "ab", buffering=0) as ballast, contextlib.suppress(OSError):
         while True:
             ballast.write(bytes(4096))
+    # What the log has room for yet.
+    with contextlib.suppress(OSError):
+        while True:
+            number += 1
+            cache[number] = "x" * 1000
     while sum("maintenance" in text for text in complaints) < 2:
         time.sleep(0.01)
     assert "threading" not in sys.modules

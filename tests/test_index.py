@@ -4,16 +4,21 @@ import pytest
 
 import fastcache
 from tests.contract.arrays import ArrayContract
+from tests.contract.backup import BackupContract
 from tests.contract.batch import BatchContract
 from tests.contract.bounded import VacuumContract
 from tests.contract.bulk import BulkContract
 from tests.contract.closing import ClosingContract
 from tests.contract.compression import CompressionContract
 from tests.contract.concurrency import ProcessContract, ThreadContract
+from tests.contract.copying import CopyingContract
 from tests.contract.crash import CrashContract
 from tests.contract.damage import CheckContract
 from tests.contract.durability import DurabilityContract
+from tests.contract.explain import ExplainContract
 from tests.contract.files import FolderContract
+from tests.contract.full_disk import FullDiskContract
+from tests.contract.journal import JournalContract
 from tests.contract.keys import KeyContract
 from tests.contract.lives import LivesContract
 from tests.contract.locks import LocksContract
@@ -28,6 +33,7 @@ from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract, in_order
 from tests.contract.transactions import TransactionContract
 from tests.contract.trust import TrustContract
+from tests.contract.undecodable import UndecodableContract
 from tests.contract.values import ValueContract
 
 
@@ -84,6 +90,14 @@ class TestKeys(IsIndex, KeyContract):
 
 
 class TestValues(IsIndex, ValueContract):
+    pass
+
+
+class TestExplain(IsIndex, ExplainContract):
+    pass
+
+
+class TestUndecodable(IsIndex, UndecodableContract):
     pass
 
 
@@ -217,6 +231,10 @@ class TestIndexAlone(IsIndex, StoreContract):
         assert len(store) == 0
 
 
+class TestCopying(IsIndex, CopyingContract):
+    pass
+
+
 class TestFolders(IsIndex, FolderContract):
     pass
 
@@ -234,4 +252,16 @@ class TestReadOnly(IsIndex, ReadOnlyContract):
 
 
 class TestSharing(IsIndex, SharingContract):
+    pass
+
+
+class TestBackup(IsIndex, BackupContract):
+    pass
+
+
+class TestJournal(IsIndex, JournalContract):
+    pass
+
+
+class TestFullDisk(IsIndex, FullDiskContract):
     pass

@@ -6,6 +6,8 @@ import pathlib
 import msgspec
 import pytest
 
+import fastcache
+
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
 
 # Each ends by itself, and leaves its cache open; none imports threading in its main thread before maintenance does.
@@ -169,6 +171,7 @@ def test_the_phases_of_a_fork_and_the_exit_have_one_order(start_program, tmp_pat
         "at_exit background",
         "at_exit temporary",
         "at_exit stores",
+        "at_exit guard",
     ]
     begun_anew = [f"in_child {phase}" for phase in BEGUN_ANEW]
     assert child == begun_anew
@@ -216,3 +219,106 @@ INTERRUPTED = """
 @forks
 def test_an_interrupt_keeps_no_phase_from_being_carried_out_and_undone(start_program, tmp_path):
     assert start_program("interrupted", INTERRUPTED, str(tmp_path / "cache")).finish() == "interrupted"
+
+
+# Uses a cache, and a temporary one, when all exit handlers have run that were registered after its own, and when the
+# interpreter lets go of the program's globals.
+LATE = """
+    import atexit, json, sys
+
+    def save():
+        temporary["handler"] = stored["handler"] = {"a": [1]}
+        stored.set("expires", 1, expire=100)
+
+    atexit.register(save)
+
+    import fastcache
+
+    class Saver:
+        def __init__(self, *caches):
+            self.caches = caches
+
+        def __del__(self):
+            for cache in self.caches:
+                cache["finalizer"] = ("b", 2.5)
+                assert cache["early"] == cache["handler"] == {"a": [1]}, dict(cache)
+                assert len(cache) == len(list(cache)) > 2
+            print(json.dumps(temporary_directory), flush=True)
+
+    stored, temporary = fastcache.Cache(sys.argv[1], write_behind=50), fastcache.Cache()
+    temporary_directory = temporary.directory
+    stored["early"] = temporary["early"] = {"a": [1]}
+    saver = Saver(stored, temporary)
+    if sys.argv[2] == "cycle":
+        saver.itself = saver
+"""
+
+
+@pytest.mark.parametrize("how", ["count", "cycle"])
+def test_a_cache_can_be_used_until_the_interpreter_is_gone(start_program, tmp_path, how):
+    directory = start_program("late", LATE, str(tmp_path / "cache"), how).finish()
+    with fastcache.Cache(tmp_path / "cache") as cache:
+        assert dict(cache) == {
+            "early": {"a": [1]},
+            "handler": {"a": [1]},
+            "expires": 1,
+            "finalizer": ("b", 2.5),
+        }
+        assert cache.check()
+    assert not os.path.exists(directory)
+
+
+# Workers write behind, and end as their library lets them: into a cache that was open before, into one that they open,
+# and at their end.
+WORKERS = """
+    import atexit, multiprocessing, sys
+    from concurrent.futures import ProcessPoolExecutor
+
+    import fastcache
+
+    def work(number, before=None):
+        global opened
+        cache = before or cached
+        if cache is not None:
+            cache[f"before {number}"] = "acknowledged"
+        opened = fastcache.Cache(sys.argv[1], write_behind=50)
+        opened[f"opened {number}"] = "acknowledged"
+        multiprocessing.util.Finalize(None, finish, (number,), exitpriority=0)
+
+    def finish(number):
+        opened[f"finished {number}"] = "acknowledged"
+
+    cached = None
+    if __name__ == "__main__":
+        cached = fastcache.Cache(sys.argv[1], write_behind=50)
+        cached["parent"] = 1
+        context = multiprocessing.get_context(sys.argv[2])
+        if sys.argv[3] == "Process":
+            workers = [context.Process(target=work, args=(number,)) for number in range(3)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+                assert worker.exitcode == 0
+        elif sys.argv[3] == "Pool":
+            pool = context.Pool(2)
+            pool.map(work, range(3))
+            pool.close()
+            pool.join()
+        else:
+            with ProcessPoolExecutor(2, mp_context=context) as executor:
+                list(executor.map(work, range(3)))
+"""
+
+
+@forks
+@pytest.mark.parametrize("kind", ["Process", "Pool", "ProcessPoolExecutor"])
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_what_a_worker_has_put_off_is_written_when_it_ends(start_file, tmp_path, method, kind):
+    start_file("workers", WORKERS, str(tmp_path / "cache"), method, kind).finish()
+    with fastcache.Cache(tmp_path / "cache") as cache:
+        told = {"opened", "finished"} | ({"before"} if method == "fork" else set())
+        assert dict(cache) == {"parent": 1} | {
+            f"{what} {number}": "acknowledged" for what in told for number in range(3)
+        }
+        assert cache.check()

@@ -52,6 +52,7 @@ class CheckResult:
         untrusted_entries: entries that are not loaded here, since nothing says who wrote them (a count).
         undecodable_entries: entries that cannot be decoded (a count); those of a user's own serializer are not tried.
         sqlite_integrity_ok: whether SQLite's own integrity check passed.
+        journal_mode: SQLite's (str): "wal", or else each write is slow, though nothing is wrong with what is stored.
         fixed: whether a repair was asked for, and done (of all but entries that are not trusted, or not decodable).
         details: a line for each thing that is wrong: file names and row ids, never keys or values.
     """
@@ -63,6 +64,7 @@ class CheckResult:
     untrusted_entries: int = 0
     undecodable_entries: int = 0
     sqlite_integrity_ok: bool = True
+    journal_mode: str = "wal"
     fixed: bool = False
     details: tuple[str, ...] = ()
 
@@ -81,7 +83,9 @@ class CheckResult:
 
     def __str__(self) -> str:
         if self.ok:
-            return "ok"
+            if self.journal_mode == "wal":
+                return "ok"
+            return f"ok, but slow: journal mode {self.journal_mode!r} instead of 'wal'; open it while nobody uses it"
         left = self.untrusted_entries + self.undecodable_entries
         repaired = ", repaired" + (f" but {left} of them" if left else "") if self.fixed else ""
         lines = [f"{len(self.details)} problem(s){repaired}"]
@@ -107,6 +111,7 @@ def check(store: Store, *, fix: bool = False) -> CheckResult:
     result = CheckResult()
     _check_integrity(store, result, fix)
     if result.sqlite_integrity_ok or fix:
+        ((result.journal_mode,),) = store.connect().query(sql.GET_JOURNAL_MODE)
         _check_files(store, result, fix)
         _check_counter(store, result, fix)
         _check_values(store, result)
@@ -125,6 +130,8 @@ def check_all(stores: Shards, *, fix: bool = False) -> CheckResult:
             setattr(result, counter, getattr(result, counter) + getattr(found, counter))
         result.counters_consistent &= found.counters_consistent
         result.sqlite_integrity_ok &= found.sqlite_integrity_ok
+        if found.journal_mode != "wal":
+            result.journal_mode = found.journal_mode
         result.details += tuple(f"{os.path.basename(store.directory)}: {line}" for line in found.details)
     result.fixed = fix and not result.ok
     return result

@@ -17,4 +17,4 @@ cdef class Parts:
 cdef object pairs_of(object given)
 cdef Py_ssize_t put_many(Shards shards, object given, long long expire, object tag, bint only_if_absent) except -1
 cdef Py_ssize_t delete_many(Shards shards, object keys) except -1
-cdef dict get_many(Shards shards, object keys)
+cdef dict get_many(Shards shards, object keys, object on_error)

@@ -18,6 +18,7 @@ from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, Cell
 from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
 from fastcache.engine.codecs.keys cimport encode_key
+from fastcache.engine.entries.content cimport name_key
 from fastcache.engine.entries.entry cimport Entry, check_tag, entry_of, read_entry
 from fastcache.engine.entries.lookup cimport CONTENT, PENDING, Finding, Lookup
 from fastcache.engine.entries.pending cimport PendingWrite, Rows
@@ -28,6 +29,8 @@ from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, UNDECODED, Kind, Node
 from fastcache.engine.store cimport Store
 from fastcache.engine.database.transaction cimport Transaction
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
+
+from fastcache.errors import DecodeError, UntrustedValueError
 
 cdef object NOTHING = object()
 
@@ -125,7 +128,7 @@ cdef class Writings(Parts):
         cdef Writing part
         self.begun = True
         # Inside of transact(key), there is but one part; to lock others would not be in the order.
-        if self.shards.count > 1 and not self.shards.is_inside():
+        if self.shards.count > 1 and self.shards.inside() is None:
             # All are opened before the first is locked.
             for index in range(len(self.shards.to_write())):
                 part = self.at(index)
@@ -222,8 +225,9 @@ cdef Py_ssize_t delete_many(Shards shards, object keys) except -1:
         raise
 
 
-cdef dict get_many(Shards shards, object keys):
-    """The live values of all keys that have one; those of a shard as of one moment."""
+cdef dict get_many(Shards shards, object keys, object on_error):
+    """The live values of all keys that have one; those of a shard as of one moment. ``on_error(key, error)`` is called for what
+    cannot be decoded, if it is not None."""
     cdef dict found
     cdef list of_shard
     cdef Py_ssize_t position = 0
@@ -231,7 +235,7 @@ cdef dict get_many(Shards shards, object keys):
     cdef dict groups = {}
     keys = list(keys)
     if shards.count == 1:
-        return read_many(shards.first, keys)
+        return read_many(shards.first, keys, on_error)
     for key in keys:
         try:
             groups.setdefault(shards.index_of(key, &hashed), []).append(key)
@@ -241,13 +245,14 @@ cdef dict get_many(Shards shards, object keys):
         position += 1
     found = {}
     for index, of_shard in groups.items():
-        found.update(read_many(shards.at(index), of_shard))
+        found.update(read_many(shards.at(index), of_shard, on_error))
     return {key: found[key] for key in keys if key in found}
 
 
-cdef dict read_many(Store store, list keys):
+cdef dict read_many(Store store, list keys, object on_error):
     """The same of one shard."""
     cdef Reading reading = Reading(store, keys)
+    reading.on_error = on_error
     reading.read()
     while not reading.load_files():
         reading.read()
@@ -268,6 +273,7 @@ cdef class Reading:
 
     cdef Store store
     cdef list keys, names, keepalives, found
+    cdef object on_error
     # Value files that were not there, and what was read by itself for that.
     cdef set lost, decoded_already
     cdef Question* questions
@@ -409,7 +415,13 @@ cdef class Reading:
                 self.lost.add(entry.file)
                 return False
             else:
-                entry = self.store.reads.find_entry(self.store.database, self.keys[index])
+                try:
+                    entry = self.store.reads.find_entry(self.store.database, self.keys[index])
+                except (DecodeError, UntrustedValueError) as error:
+                    if self.on_error is None:
+                        raise
+                    self.on_error(self.keys[index], error)
+                    entry = None
                 self.found[index] = NOTHING if entry is None else entry
                 self.decoded_already.add(index)
         return True
@@ -422,7 +434,14 @@ cdef class Reading:
         for index in range(len(self.keys)):
             found = self.found[index]
             if type(found) is Entry:
-                found = self.decoded(index, found)
+                try:
+                    found = self.decoded(index, found)
+                except (DecodeError, UntrustedValueError) as error:
+                    name_key(self.keys[index], error)
+                    if self.on_error is None:
+                        raise
+                    self.on_error(self.keys[index], error)
+                    continue
             elif not self.questions[index].recalled:
                 self.keep(index, ABSENT if found is NOTHING else OBJECT, found, CODEC_NATIVE, NEVER)
             if found is NOTHING:
@@ -441,7 +460,7 @@ cdef class Reading:
         if not self.questions[index].recalled:
             self.store.content.unwrap(entry, &self.questions[index].key)
             stored = entry.stored
-        self.store.content.decode(entry, False)
+        self.store.content.decode(entry)
         if not self.questions[index].recalled:
             if entry.codec < CODEC_SERIALIZED:
                 self.keep(index, OBJECT, entry.stored, entry.codec, entry.expire)

@@ -1,5 +1,6 @@
-# The public face over a store: what a dict does, and what Index and Cache add to it.
+# The public face over a store: what a dict does, and what every kind of cache adds to it.
 
+from fastcache.engine.entries.entry cimport Entry, ReadMode
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.store cimport Store
 
@@ -13,13 +14,9 @@ cdef class StoreMapping:
     cdef object __weakref__
 
     cdef Store store_of(self, object key)
-    cdef object walk(self, bint items, bint backward)
+    cdef object walk(self, bint items, bint backward, object on_error)
     cdef object fetch(self, object key, object missing)
 
 
-cdef class IndexMapping(StoreMapping):
-    pass
-
-
-cdef class CacheMapping(StoreMapping):
-    pass
+cdef ReadMode wanted(bint copy, bint buffer) noexcept
+cdef object with_extras(Entry entry, object default, bint expire_time, bint tag)

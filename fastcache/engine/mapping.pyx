@@ -1,8 +1,8 @@
 # cython: nonecheck=True
 """The public face: the methods that people call, compiled, so that no Python frame stands before the store.
 
-`StoreMapping` holds what a dict does and what every kind of cache shares; `IndexMapping` and `CacheMapping` add the few
-methods whose signatures differ: an Index knows no expiry and no tags. What is done with a key is done by the store that it
+`StoreMapping` holds what a dict does and what every kind of cache shares; `IndexMapping` (index_mapping.pyx) and `CacheMapping`
+(cache_mapping.pyx) add the methods whose signatures differ: an Index knows no expiry and no tags. What is done with a key is done by the store that it
 belongs to (`store_of`), what is done with all entries by each of the stores (shards.pyx); a Cache or an Index has one.
 
 An entry that has expired is no entry for any method, except that its row still takes space until `expire()`.
@@ -16,16 +16,14 @@ from _collections_abc import Mapping, MutableMapping
 from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
 from fastcache.engine.shards cimport Shards
-from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE, Entry, ReadMode
-from fastcache.engine.entries.expiry cimport expiry
+from fastcache.engine.entries.entry cimport BYTES, SHARED, VALUE
 from fastcache.engine.store cimport Store
 from fastcache.engine.database.transaction cimport Transaction
 
-from fastcache.errors import ClosedError, DecodeError, DirectoryGoneError, UntrustedValueError
+from fastcache.errors import ClosedError, FullError
 from fastcache.runtime.imports import load
 
 cdef object MISSING = object()
-_COUNTERS = ("hits", "misses", "memory_hits", "evictions", "expirations")
 cdef Py_ssize_t UPDATE_CHUNK = 1000
 
 
@@ -59,7 +57,7 @@ cdef class StoreMapping:
             load("fastcache.engine.temporary").remove_with(opened, self.store.directory)
             self.temporary = True
 
-    def _compute_once(self, key, compute):
+    def _compute_once(self, key, compute, timeout=None):
         """The value of a key that was found absent: what ``compute`` returns after it has stored it. A subclass sees to it that
         of all who miss it one computes (recipes.py)."""
         return compute()
@@ -132,29 +130,36 @@ cdef class StoreMapping:
         return next(iter(self), MISSING) is not MISSING
 
     def __iter__(self):
-        return self.walk(False, False)
+        return self.walk(False, False, "warn")
 
     def __reversed__(self):
-        return self.walk(False, True)
+        return self.walk(False, True, "warn")
 
-    cdef object walk(self, bint items, bint backward):
-        """Iterate over the keys, or the pairs, of one store after the other."""
+    cdef object walk(self, bint items, bint backward, object on_error):
+        """Iterate over the keys, or the pairs, of one store after the other; for ``on_error`` see ``items``."""
         cdef Store store
+        handler = None if on_error == "raise" else _Handler(self.directory, on_error)
         if self.stores.count > 1:
-            return _walk_all(self.stores, self.stores.all(), items, backward)
+            # Where each ends is asked before the first begins: what is added meanwhile is met in none.
+            stores = self.stores.all()
+            return _walk_all(self.stores, [
+                store.items(backward, handler) if items else store.keys(backward, handler)
+                for store in (reversed(stores) if backward else stores)])
         store = self.store
-        return store.items(backward) if items else store.keys(backward)
+        return store.items(backward, handler) if items else store.keys(backward, handler)
 
-    def _pairs(self, bint backward):
+    def _pairs(self, bint backward, on_error="raise"):
         """Iterate over the (key, value) pairs, for views.py."""
-        return self.walk(True, backward)
+        return self.walk(True, backward, on_error)
 
     def __eq__(self, other):
         if other is self:
             return True
         if not isinstance(other, Mapping):
             return NotImplemented
-        return dict(self.items()) == dict(other.items())
+        # What cannot be decoded is not known to be equal.
+        return dict(self.items(on_error="raise")) == dict(
+            other.items(on_error="raise") if isinstance(other, StoreMapping) else other.items())
 
     __hash__ = None
 
@@ -162,13 +167,26 @@ cdef class StoreMapping:
         """A view of the keys in order of insertion."""
         return load("fastcache.engine.views").KeysOfStore(self)
 
-    def values(self):
-        """A view of the values in order of insertion."""
-        return load("fastcache.engine.views").ValuesOfStore(self)
+    def values(self, on_error="warn"):
+        """A view of the values in order of insertion; for ``on_error`` see ``items``."""
+        return load("fastcache.engine.views").ValuesOfStore(self, on_error)
 
-    def items(self):
-        """A view of the (key, value) pairs in order of insertion."""
-        return load("fastcache.engine.views").ItemsOfStore(self)
+    def items(self, on_error="warn"):
+        """A view of the (key, value) pairs in order of insertion.
+
+        Args:
+            on_error: what iterating does with an entry that cannot be decoded here (its class has moved, say, or it is not
+                trusted): "warn" leaves it out, and the first one is logged, as a warning of the logger "fastcache"; "skip"
+                leaves it out; "raise" raises the DecodeError or UntrustedValueError. A callable is called with the key
+                (None if that cannot be decoded) and the error; the entry is left out, unless it raises.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     cache["a"] = 1
+        ...     list(cache.items()), list(cache.items(on_error=print))
+        ([('a', 1)], [('a', 1)])
+        """
+        return load("fastcache.engine.views").ItemsOfStore(self, on_error)
 
     def update(self, other=(), /, **items):
         """Store all items of a mapping, of an iterable of pairs, and of the keywords.
@@ -237,11 +255,12 @@ cdef class StoreMapping:
         """Subtract ``delta`` from the int of a key; see ``incr``."""
         return self.store_of(key).increment(key, -delta, default)
 
-    def get_many(self, keys):
+    def get_many(self, keys, on_error="warn"):
         """The values of many keys, as a dict; those that are absent are left out. All are of one moment.
 
         Args:
             keys: any iterable of keys.
+            on_error: what is done about an entry that cannot be decoded; see ``items``.
         Raises:
             TypeError, ValueError: one of them cannot be a key; the message says which.
 
@@ -251,7 +270,7 @@ cdef class StoreMapping:
         ...     cache.get_many(["a", "b", "c"])
         {'a': 1, 'b': 2}
         """
-        return get_many(self.stores, keys)
+        return get_many(self.stores, keys, load("fastcache.engine.undecodable").handler_of(self.directory, on_error))
 
     def delete_many(self, keys):
         """Remove the entries of many keys, in one transaction; returns how many there were (int).
@@ -265,7 +284,17 @@ cdef class StoreMapping:
         ...     cache.delete_many(["a", "c"]), list(cache)
         (1, ['b'])
         """
-        return delete_many(self.stores, keys)
+        try:
+            return delete_many(self.stores, keys)
+        except FullError:
+            # What is gone through only once is gone.
+            if iter(keys) is keys or not all([store.make_way() for store in self.stores.all()]):
+                raise
+        try:
+            return delete_many(self.stores, keys)
+        finally:
+            for store in self.stores.all():
+                store.end_way()
 
     def batch(self, max_items=1000, max_seconds=1.0):
         """A context manager for a stream of operations, which are committed many at a time.
@@ -304,7 +333,8 @@ cdef class StoreMapping:
         """A context manager: what is done inside is committed together, or not at all if an exception leaves it.
 
         Other threads and processes see nothing of it before. Re-entrant on its thread: an inner block whose
-        exception is caught outside undoes its own writes alone. Other threads that want to write wait for the end.
+        exception is caught outside undoes its own writes alone. Other threads that want to write wait for the end. The
+        other tasks of its thread (asyncio) cannot wait for it: they see nothing of it, and what they write is refused.
 
         Args:
             key: where there are shards, the transaction is that of this key's, and only keys of the same can be used inside.
@@ -312,7 +342,8 @@ cdef class StoreMapping:
         Raises:
             Timeout: another writer did not finish within ``timeout`` seconds.
             TypeError: there are shards, and no key was given.
-            TransactionError: inside, a key of another shard was used, or what is about all entries.
+            TransactionError: inside, a key of another shard was used, or what is about all entries. Another task of this
+                thread is inside of a transaction.
 
         >>> from fastcache import Cache
         >>> with Cache() as cache:
@@ -390,256 +421,27 @@ cdef class StoreMapping:
         return self.store.durability
 
 
-cdef class IndexMapping(StoreMapping):
-    """The methods of an Index that a Cache has with more parameters."""
+cdef class _Handler:
+    """What is called with the key and the error of each entry that cannot be decoded; what that does is loaded with the first."""
 
-    def get(self, key, default=None, *, bint copy=False, bint buffer=False):
-        """The value of a key, or ``default``; for ``copy`` and ``buffer`` see Cache.get."""
-        if not (copy or buffer):
-            return self.fetch(key, default)
-        return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, False, False)
+    cdef object directory
+    cdef object asked
+    cdef object handler
 
-    def set(self, key, value):
-        """Store a value; the same as ``index[key] = value``. Returns True."""
-        self.store_of(key).put(key, value, NEVER, None, False)
-        return True
+    def __cinit__(self, directory, asked):
+        self.directory = directory
+        self.asked = asked
 
-    def add(self, key, value):
-        """Store a value only if the key is absent, atomically; returns whether it was stored (bool)."""
-        return self.store_of(key).put(key, value, NEVER, None, True)
-
-    def set_many(self, mapping_or_pairs):
-        """Store many values, in one transaction; returns how many (int). See Cache.set_many."""
-        return put_many(self.stores, mapping_or_pairs, NEVER, None, False)
-
-    def add_many(self, mapping_or_pairs):
-        """Store those values whose keys are absent, in one transaction; returns how many (int). See Cache.set_many."""
-        return put_many(self.stores, mapping_or_pairs, NEVER, None, True)
-
-    def pop(self, key, default=MISSING, /):
-        """Remove a key and return its value, or ``default``.
-
-        Raises:
-            KeyError: the key is absent and no default was given.
-        """
-        cdef Entry entry = self.store_of(key).take_entry(key)
-        if entry is not None:
-            return entry.stored
-        if default is MISSING:
-            raise KeyError(key)
-        return default
-
-    def setdefault(self, key, default=None):
-        """The value of a key; if it is absent, ``default`` is stored first."""
-        return get_or_put(self.store_of(key), key, default, None, None)
-
-    def get_or_set(self, key, factory):
-        """The value of a key; if it is absent, what ``factory()`` returns is stored first. See Cache.get_or_set."""
-        return get_or_make(self, key, factory, None, None)
+    def __call__(self, key, error):
+        if self.handler is None:
+            self.handler = load("fastcache.engine.undecodable").handler_of(self.directory, self.asked)
+        return self.handler(key, error)
 
 
-cdef class CacheMapping(StoreMapping):
-    """The methods of a Cache that know expiry, tags and statistics."""
-
-    def get(self, key, default=None, *, bint copy=False, bint buffer=False, bint expire_time=False, bint tag=False):
-        """The value of a key, or ``default``.
-
-        Args:
-            copy: have numpy's arrays in memory of their own, which can be written to. Without it they cannot, and large
-                ones are a map of the file: they load when touched, and stay valid whatever becomes of the entry.
-            buffer: return the stored bytes as a memoryview, without decoding them: those of a bytes, those of a str in
-                UTF-8, or what the serializer has made of the value.
-            expire_time: return also when it expires: seconds since the epoch (float), or None for never.
-            tag: return also its tag, or None.
-        Returns:
-            The value; with extras a tuple of the value and the extras asked for, in this order.
-        Raises:
-            UntrustedValueError: what is stored is not plain data, and not signed with this process's secret.
-            TypeError: there are no bytes to be had by ``buffer``: it is an int, float, bool or None.
-
-        >>> from fastcache import Cache
-        >>> with Cache() as cache:
-        ...     _ = cache.set("k", "v", tag="letters")
-        ...     cache.get("k"), cache.get("k", tag=True), cache.get("absent", 0)
-        ('v', ('v', 'letters'), 0)
-        """
-        if not (expire_time or tag or copy or buffer):
-            return self.fetch(key, default)
-        return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, expire_time, tag)
-
-    def set(self, key, value, *, expire=None, tag=None):
-        """Store a value, whatever was there.
-
-        Args:
-            key: str, bytes, int, float, bool, None, a tuple or frozenset of these: one key if equal, as in a dict. Or
-                what the serializer brings back equal: one key if its bytes are the same.
-            value: anything that the serializer can store.
-            expire: seconds (int, float) or a timedelta from now, to the millisecond; zero and less mean already
-                expired; None for never.
-            tag: str, bytes, int or float, for ``evict_tag``.
-        Returns:
-            True: it is stored, and seen by every process.
-        Raises:
-            TypeError, ValueError: the key, value, expiry or tag is none that can be stored.
-            Timeout: another writer did not finish within ``timeout`` seconds.
-        """
-        cdef Store store = self.store_of(key)
-        store.put(key, value, expiry(store.database, expire), tag, False)
-        return True
-
-    def add(self, key, value, *, expire=None, tag=None):
-        """Store a value only if the key is absent or expired, atomically; returns whether it was stored (bool).
-
-        >>> from fastcache import Cache
-        >>> with Cache() as cache:
-        ...     cache.add("k", 1), cache.add("k", 2), cache["k"]
-        (True, False, 1)
-        """
-        cdef Store store = self.store_of(key)
-        return store.put(key, value, expiry(store.database, expire), tag, True)
-
-    def set_many(self, mapping_or_pairs, *, expire=None, tag=None):
-        """Store many values, in one transaction, at a fraction of what single ones cost; returns how many (int).
-
-        An error keeps nothing of the call. The first thousand are taken before the transaction begins, the rest inside,
-        with memory bounded however many they are; other writers wait meanwhile. For a stream that takes its time, see
-        ``batch``.
-
-        Args:
-            mapping_or_pairs: a mapping, or any iterable of (key, value) pairs. Of equal keys the last one counts.
-            expire, tag: of all of them, as in ``set``.
-        Raises:
-            TypeError, ValueError: an item cannot be stored; the message begins with its position: "item 3: ...".
-            Timeout: another writer did not finish within ``timeout`` seconds.
-
-        >>> from fastcache import Cache
-        >>> with Cache() as cache:
-        ...     cache.set_many({"a": 1, "b": 2}), cache.set_many((n, n * n) for n in range(1000))
-        (2, 1000)
-        """
-        return put_many(self.stores, mapping_or_pairs, expiry(self.store.database, expire), tag, False)
-
-    def add_many(self, mapping_or_pairs, *, expire=None, tag=None):
-        """Store those values whose keys are absent or expired, in one transaction; returns how many (int).
-
-        Of equal keys the first one counts. See ``set_many`` for the rest.
-        """
-        return put_many(self.stores, mapping_or_pairs, expiry(self.store.database, expire), tag, True)
-
-    def pop(self, key, default=None, *, bint expire_time=False, bint tag=False):
-        """Remove a key and return its value, or ``default``; each value is handed out once. Extras as in ``get``."""
-        return with_extras(self.store_of(key).take_entry(key), default, expire_time, tag)
-
-    def setdefault(self, key, default=None, *, expire=None, tag=None):
-        """The value of a key; if it is absent, ``default`` is stored first."""
-        return get_or_put(self.store_of(key), key, default, expire, tag)
-
-    def get_or_set(self, key, factory, *, expire=None, tag=None):
-        """The value of a key; if it is absent, what ``factory()`` returns is stored first.
-
-        Of all threads and processes that ask for an absent key at the same time, one calls its factory; the others wait,
-        and get what it has stored. If it raises, or is killed, the next one calls its own. Who has waited for the cache's
-        ``timeout`` (the other one was stopped, hangs, or takes that long) calls its own, too, and so does at once whoever
-        would wait for itself, in however many processes, or is inside of ``transact``. If another one stores a value
-        meanwhile, that one is returned, so that all see the same.
-
-        Args:
-            factory: called without arguments, and with no lock held. An exception of it goes to the caller alone. It may
-                ask for other keys; if it asks for this very one, its factory is called right away.
-        Raises:
-            StorageError: the folder ``locks`` in the cache's directory, or a file in it, cannot be made.
-
-        >>> from fastcache import Cache
-        >>> with Cache() as cache:
-        ...     cache.get_or_set("k", lambda: 6 * 7), cache.get_or_set("k", lambda: 0)
-        (42, 42)
-        """
-        return get_or_make(self, key, factory, expire, tag)
-
-    def touch(self, key, expire=None):
-        """Give an entry a new expiry, counted from now, or none; returns whether there is one (bool)."""
-        cdef Store store = self.store_of(key)
-        return store.set_expiry(key, expiry(store.database, expire))
-
-    def expire(self):
-        """Remove the entries that have expired; returns how many (int)."""
-        return sum([store.expire() for store in self.stores.all()])
-
-    def evict(self):
-        """Bring the cache under ``max_size`` now, rather than in the background; returns how many entries that has removed
-        (int).
-
-        >>> from fastcache import Cache
-        >>> with Cache(max_size=1_000_000, eviction="fifo") as cache:
-        ...     for number in range(3000):
-        ...         cache[number] = bytes(1000)
-        ...     cache.evict(), cache.volume() <= 1_000_000, 0 in cache, 2999 in cache
-        (0, True, False, True)
-        """
-        return sum([store.evict() for store in self.stores.all()])
-
-    def evict_tag(self, tag):
-        """Remove the entries that carry the tag; returns how many (int)."""
-        return sum([store.evict_tag(tag) for store in self.stores.all()])
-
-    def stats(self):
-        """Hits and misses of this object in this process, of ``get``, ``[]``, ``pop`` and what is built on them.
-
-        ``memory_hits`` are those hits for which SQLite was not asked. ``evictions`` and ``expirations`` are the entries that
-        this object has removed for ``max_size``, and because they had expired.
-
-        >>> from fastcache import Cache
-        >>> with Cache() as cache:
-        ...     cache["k"] = "v"
-        ...     cache["k"], cache.get("absent")
-        ...     cache.stats(), cache.stats().misses
-        ('v', None)
-        ({'hits': 1, 'misses': 1, 'memory_hits': 1, 'evictions': 0, 'expirations': 0}, 1)
-        """
-        stores = self.stores.opened()
-        return load("fastcache.engine.views").Stats(
-            {counter: sum([getattr(store, counter) for store in stores]) for counter in _COUNTERS})
-
-    def reset_stats(self):
-        """Count from zero."""
-        for store in self.stores.opened():
-            for counter in _COUNTERS:
-                setattr(store, counter, 0)
-
-    @property
-    def write_behind(self):
-        """For how many seconds (float) a set or delete may wait to be written; 0.0 for not at all."""
-        return self.store.write_behind
-
-    @property
-    def max_size(self):
-        """The limit in bytes (int) of what the directory may occupy, the write-ahead log aside; 0 for none.
-
-        Setting it changes it for all processes, and for good. What is too much is evicted before that returns.
-
-        >>> from fastcache import Cache
-        >>> with Cache(max_size=10_000_000) as cache:
-        ...     _ = cache.set_many((number, bytes(1000)) for number in range(5000))
-        ...     cache.max_size = 1_000_000
-        ...     cache.volume() <= 1_000_000, 4999 in cache
-        (True, True)
-        """
-        return self.store.total_size
-
-    @max_size.setter
-    def max_size(self, max_size):
-        self.stores.set_limit(max_size)
-
-    @property
-    def eviction(self):
-        """What goes first when the cache is full: "lru", "lfu", "sieve", "fifo", "ttl", or "none"."""
-        return self.store.eviction
-
-
-def _walk_all(Shards shards, list stores, bint items, bint backward):
+def _walk_all(Shards shards, list walks):
     # `shards` lives as long as this does, and a temporary directory as long as that.
-    for store in reversed(stores) if backward else stores:
-        yield from store.items(backward) if items else store.keys(backward)
+    for walk in walks:
+        yield from walk
 
 
 def _reopen(kind, directory, options):
@@ -652,10 +454,8 @@ def _schedule(store, seconds):
     return load("fastcache.runtime.background").schedule(store, seconds)
 
 
-cdef ReadMode wanted(bint copy, bint buffer) except? VALUE:
-    if copy and buffer:
-        raise TypeError("copy and buffer exclude each other")
-    return BYTES if buffer else COPY if copy else VALUE
+cdef ReadMode wanted(bint copy, bint buffer) noexcept:
+    return BYTES if buffer else VALUE if copy else SHARED
 
 
 cdef object with_extras(Entry entry, object default, bint expire_time, bint tag):
@@ -667,60 +467,6 @@ cdef object with_extras(Entry entry, object default, bint expire_time, bint tag)
     if tag:
         found.append(None if entry is None else entry.tag)
     return tuple(found)
-
-
-cdef object get_or_put(Store store, object key, object given, object expire, object tag):
-    """The value of a key; if absent, ``given`` is added first."""
-    while True:
-        found = store.fetch(key, MISSING)
-        if found is not MISSING:
-            return found
-        if store.put(key, given, expiry(store.database, expire), tag, True):
-            return given
-
-
-cdef object get_or_make(StoreMapping mapping, object key, object factory, object expire, object tag):
-    """The value of a key; if absent, what ``factory`` returns is added first, by one caller at a time."""
-    try:
-        found = mapping.fetch(key, MISSING)
-    except UntrustedValueError:
-        # Whoever put it there: it is of no use here, and can be made again.
-        found = MISSING
-    if found is not MISSING:
-        return found
-    if mapping.store.read_only:
-        # Before anything is computed.
-        mapping.store.refuse_writing()
-    return _make_once(mapping, key, factory, expire, tag)
-
-
-def _make_once(StoreMapping mapping, key, factory, expire, tag):
-    """The same for a key that was found absent."""
-    return mapping._compute_once(key, lambda: put_made(mapping.store_of(key), key, factory, expire, tag))
-
-
-cdef object put_made(Store store, object key, object factory, object expire, object tag):
-    """Add what ``factory`` returns; the value that is there then, whoever has stored it."""
-    value = factory()
-    # Counted from when the value is there.
-    while not store.put(key, value, expiry(store.database, expire), tag, True):
-        try:
-            found = store.fetch(key, MISSING)
-        except UntrustedValueError:
-            store.put(key, value, expiry(store.database, expire), tag, False)
-            return value
-        if found is not MISSING:
-            return found
-    return value
-
-
-def find_again(StoreMapping mapping not None, key, missing):
-    """The value of a key that was found absent, or ``missing``; that is no miss once more. What cannot be decoded, whoever put
-    it there, can be made again."""
-    try:
-        return mapping.fetch(key, missing) if key in mapping else missing
-    except (UntrustedValueError, DecodeError, DirectoryGoneError):
-        return missing
 
 
 def is_inside(StoreMapping mapping not None, key):

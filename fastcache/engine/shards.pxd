@@ -33,7 +33,7 @@ cdef class Shards:
     cdef int have_adopt(self, Store store) except -1
     cdef list opened(self)
     cdef list to_write(self)
-    cdef bint is_inside(self) except -1
+    cdef Store inside(self)
     cdef int refuse_elsewhere(self, int index) except -1
     cdef ShardTransaction transact(self, object key)
     cdef int enter(self, Store store) except -1

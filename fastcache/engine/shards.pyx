@@ -17,9 +17,8 @@ always true, and who keeps it so:
 
 import os
 
-from cpython.pythread cimport PyThread_get_thread_ident
-
 from fastcache.engine.codecs.keys cimport hash_key, hash_plain, shard_of
+
 from fastcache.engine.store cimport check_memory
 
 from fastcache.engine.database.opening import refuse_link
@@ -225,31 +224,31 @@ cdef class Shards:
         return ShardTransaction(store.database, store, self)
 
     cdef int enter(self, Store store) except -1:
-        """This thread has begun a block of ``transact(key)``."""
-        self.blocks[PyThread_get_thread_ident()] = store
+        """A block of ``transact(key)`` has begun."""
+        self.blocks[id(store)] = store
         return 0
 
     cdef int leave(self, Store store) except -1:
         """It has ended one, maybe not the outermost."""
-        if store.database.depth == 0 or not store.database.writer_lock.held_by_me():
-            self.blocks.pop(PyThread_get_thread_ident(), None)
+        if store.database.depth == 0:
+            self.blocks.pop(id(store), None)
         return 0
 
-    cdef bint is_inside(self) except -1:
-        """Whether this thread is inside of ``transact(key)``."""
-        cdef Store inside = self.blocks.get(PyThread_get_thread_ident())
-        if inside is None:
-            return False
-        if inside.database.depth == 0 or not inside.database.writer_lock.held_by_me():
-            # It was rolled back together with one around it.
-            self.blocks.pop(PyThread_get_thread_ident(), None)
-            return False
-        return True
+    cdef Store inside(self):
+        """The store in whose ``transact(key)`` this thread, and this task of it, is; None if in none."""
+        cdef Store store
+        for store in list(self.blocks.values()):
+            if store.database.depth == 0:
+                # It was rolled back together with one around it.
+                self.blocks.pop(id(store), None)
+            elif store.database.writer_lock.held_by_me():
+                return store
+        return None
 
     cdef int refuse_elsewhere(self, int index) except -1:
         """Raise TransactionError if this thread is inside a transaction, unless of this shard."""
-        if not self.is_inside() or (
-                index >= 0 and self.stores[index] is self.blocks[PyThread_get_thread_ident()]):
+        cdef Store inside = self.inside()
+        if inside is None or (index >= 0 and self.stores[index] is inside):
             return 0
         raise TransactionError(
             f"{self.directory!r}: inside transact(key), only keys of that key's shard can be used, one at a time: what is done "

@@ -83,8 +83,9 @@ cdef class Store:
     cdef bint set_expiry(self, object key, long long expire) except -1
     cdef bint change_keyed(self, str text, object key, long long expire) except -1
     cdef Entry take_entry(self, object key)
+    cdef Entry take_once(self, object key)
+    cdef object where_full(self, object work, tuple arguments)
     cdef object increment(self, object key, object delta, object default)
-    cdef object do_maintain(self)
 
 
 cdef unsigned long long check_memory(object memory) except? 0

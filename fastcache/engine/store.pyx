@@ -20,32 +20,27 @@ from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.database.blocks cimport enter, leave
-from fastcache.engine.database.forking cimport drop_inherited, hold, quiesce, resume
+from fastcache.engine.database.closing cimport close, close_if_idle, finish
+from fastcache.engine.database.forking cimport after_fork_in_child, drop_inherited, hold, quiesce, resume
 from fastcache.engine.codecs.keys cimport decode_key, encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
-from fastcache.engine.database.checkpoints cimport SHORTENING_PERIOD
-from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE, warn
-from fastcache.engine.database.trash cimport empty_trash, tidy, tidy_at_opening
+from fastcache.engine.database.database cimport CLOSED, warn
+from fastcache.engine.database.full_disk cimport end_way, make_way
+from fastcache.engine.database.trash cimport tidy, tidy_at_opening
 from fastcache.engine.entries.entry cimport VALUE, check_tag
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
-from fastcache.engine.entries.scan cimport scalar, scan
+from fastcache.engine.entries.scan cimport scalar
+from fastcache.engine.entries.walk cimport newest, take_end
 from fastcache.engine.eviction.limit cimport check_limit, check_policy
 from fastcache.engine.eviction.vacuum cimport vacuum
+from fastcache.engine.upkeep cimport maintain
 from fastcache.engine.memory.sieve cimport ABSENT, Budget
 from fastcache.engine.sqlite.cells cimport NEVER
 
-from fastcache.engine.blobs.files import MissingFileError
-from fastcache.engine.database import forks
+from fastcache.engine.database import forks, reserve
+from fastcache.engine.entries.walk import walk_items, walk_keys
 from fastcache.engine.sqlite import sql
-from fastcache.errors import CacheError, ClosedError, CorruptError, DirectoryGoneError, Timeout
-
-cdef extern from "<math.h>":
-    double INFINITY
-
-cdef extern from "<limits.h>":
-    long long LLONG_MAX, LLONG_MIN
-
-cdef int LARGEST_BATCH = 256
+from fastcache.errors import CacheError, ClosedError, CorruptError, FullError, Timeout
 
 
 cdef class Store:
@@ -139,6 +134,8 @@ cdef class Store:
             database.open(asked)
             if not database.read_only:
                 tidy_at_opening(database)
+                self.checkpoints.look_at_disk(database)
+                self.checkpoints.lacks_reserve = reserve.keep(database.directory, database.settings)
         except CorruptError as error:
             # Opened all the same, so that check(fix=True) can be called; every other use raises the error again.
             warn("%r is damaged: %s", database.directory, error)
@@ -407,7 +404,15 @@ cdef class Store:
 
     cdef bint remove(self, object key) except -1:
         """Delete the live entry of a key. Returns whether there was one."""
-        return self.change_keyed(sql.DELETE, key, NEVER)
+        try:
+            return self.change_keyed(sql.DELETE, key, NEVER)
+        except FullError:
+            if not make_way(self.database, self.checkpoints):
+                raise
+        try:
+            return self.change_keyed(sql.DELETE, key, NEVER)
+        finally:
+            end_way(self.database, self.checkpoints)
 
     cdef bint set_expiry(self, object key, long long expire) except -1:
         """Give the live entry of a key another expiry. Returns whether there was one."""
@@ -449,6 +454,17 @@ cdef class Store:
         """Remove the live entry of a key and return it with its value decoded, or None.
 
         What cannot be decoded is not removed."""
+        try:
+            return self.take_once(key)
+        except FullError:
+            if not make_way(self.database, self.checkpoints):
+                raise
+        try:
+            return self.take_once(key)
+        finally:
+            end_way(self.database, self.checkpoints)
+
+    cdef Entry take_once(self, object key):
         cdef Cell cell
         cdef Entry entry
         keepalive = encode_key(key, self.serializer, &cell)
@@ -481,33 +497,6 @@ cdef class Store:
             return entry
         finally:
             self.database.writer_lock.release()
-
-    def take_end(self, bint last):
-        """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
-        cdef long long end
-        cdef list row
-        cdef Cell cell
-        found = None
-        enter(self.database)
-        try:
-            while found is None:
-                end = LLONG_MAX if last else LLONG_MIN
-                row = scan(self.database, True, last, &end, 1)
-                if not row:
-                    break
-                # By its rowid: a key that a foreign program wrote may not encode to what is stored.
-                try:
-                    found = decode_key(row[0], self.serializer), self.content.of_scanned(row[0], row[1], row[2], row[3], row[4])
-                except MissingFileError:
-                    pass
-                self.evictor.announce(self.database, row[0])
-                self.database.writing().connection.query(sql.DELETE_ROW, (end,))
-                self.database.has_trash = self.database.has_trash or row[2] is not None
-        except BaseException:
-            leave(self.database, False)
-            raise
-        leave(self.database, True)
-        return found
 
     cdef object increment(self, object key, object delta, object default):
         """Add to the int of a key as one statement; returns the sum."""
@@ -550,11 +539,27 @@ cdef class Store:
         finally:
             self.database.writer_lock.release()
 
+    cdef object where_full(self, object work, tuple arguments):
+        """Do something that gives room, also where the disk is full."""
+        try:
+            return work(*arguments)
+        except FullError:
+            if not make_way(self.database, self.checkpoints):
+                raise
+        try:
+            return work(*arguments)
+        finally:
+            end_way(self.database, self.checkpoints)
+
     def clear(self):
         """Delete every entry; returns how many live ones that were."""
+        return self.where_full(self.clear_once, ())
+
+    def clear_once(self):
+        """The same where there is room."""
         enter(self.database)
         try:
-            self.expire()
+            self.expire_once()
             self.database.will_change_all()
             cleared = change_many(self.database, sql.CLEAR, ())
         except BaseException:
@@ -565,12 +570,20 @@ cdef class Store:
 
     def expire(self):
         """Delete what has expired; returns how many rows that were."""
+        return self.where_full(self.expire_once, ())
+
+    def expire_once(self):
+        """The same where there is room."""
         now = self.database.now()
         which = (now, most_asked(self.evictor))
         return remove_many(self.database, self.evictor, sql.KEYS_EXPIRED, which, sql.EXPIRE, (now,), "expired")
 
     def evict_tag(self, tag):
         """Delete what carries the tag; returns how many live entries that were."""
+        return self.where_full(self.evict_tag_once, (tag,))
+
+    def evict_tag_once(self, tag):
+        """The same where there is room."""
         cdef Cell cell
         check_tag(tag, &cell)
         now = self.database.now()
@@ -591,43 +604,21 @@ cdef class Store:
         """Bytes of the database file and of the value files, the WAL aside."""
         return scalar(self.database, sql.VOLUME, ())
 
-    def keys(self, bint backward=False):
-        """Iterate over the live keys in order of insertion."""
-        cdef long long last = LLONG_MAX if backward else LLONG_MIN
-        cdef int limit = 16
-        cdef list batch
-        while True:
-            batch = scan(self.database, False, backward, &last, limit)
-            for stored in batch:
-                yield decode_key(stored, self.serializer)
-            if len(batch) < limit:
-                return
-            limit = min(2 * limit, LARGEST_BATCH)
+    def keys(self, bint backward=False, on_error=None):
+        """Iterate over the live keys that there are now, in order of insertion."""
+        return walk_keys(self.database, self.serializer, newest(self.database), backward, self, on_error)
 
-    def items(self, bint backward=False):
-        """Iterate over the live keys and values in order of insertion."""
-        cdef long long last = LLONG_MAX if backward else LLONG_MIN
-        cdef int limit = 16
-        cdef Py_ssize_t index
-        cdef list batch
-        cdef Entry entry
-        while True:
-            batch = scan(self.database, True, backward, &last, limit)
-            for index in range(0, len(batch), 5):
-                key = decode_key(batch[index], self.serializer)
-                try:
-                    value = self.content.of_scanned(
-                        batch[index], batch[index + 1], batch[index + 2], batch[index + 3], batch[index + 4])
-                except MissingFileError:
-                    # Replaced or deleted since the scan.
-                    entry = self.reads.fetch_entry(self.database, key)
-                    if entry is not None:
-                        yield key, entry.stored
-                else:
-                    yield key, value
-            if len(batch) < 5 * limit:
-                return
-            limit = min(2 * limit, LARGEST_BATCH)
+    def items(self, bint backward=False, on_error=None):
+        """Iterate over the live keys and values that there are now, in order of insertion."""
+        return walk_items(self.database, self.reads, newest(self.database), backward, self, on_error)
+
+    def take_end(self, bint last):
+        """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""
+        return self.where_full(self.take_end_once, (last,))
+
+    def take_end_once(self, bint last):
+        """The same where there is room."""
+        return take_end(self.database, self.reads, self.evictor, last)
 
     def decode_row(self, key, codec, file, size, stored):
         """The key and value of a row, as they would be read; raises what reading them would raise."""
@@ -637,6 +628,10 @@ cdef class Store:
 
     def set_limit(self, max_size):
         """Change the limit, for all processes; what is too much goes before this returns. 0 for none."""
+        self.where_full(self.set_limit_once, (max_size,))
+
+    def set_limit_once(self, max_size):
+        """The same where there is room."""
         self.space.set_limit(self.database, max_size)
 
     def stored_limit(self):
@@ -649,6 +644,10 @@ cdef class Store:
 
     def evict(self):
         """Bring what is stored under the limit; returns how many entries that has removed."""
+        return self.where_full(self.evict_once, ())
+
+    def evict_once(self):
+        """The same where there is room."""
         return self.space.evict(self.database)
 
     def vacuum(self):
@@ -657,7 +656,19 @@ cdef class Store:
         Raises:
             TransactionError: inside a transaction.
         """
+        return self.where_full(self.vacuum_once, ())
+
+    def vacuum_once(self):
+        """The same where there is room."""
         return vacuum(self.database, self.space.room)
+
+    def make_way(self):
+        """Make room for something that gives more, where the disk is full; returns whether it is worth trying (bool)."""
+        return make_way(self.database, self.checkpoints)
+
+    def end_way(self):
+        """After that."""
+        end_way(self.database, self.checkpoints)
 
     # -- maintenance --------------------------------------------------------------------------------------------
 
@@ -665,53 +676,12 @@ cdef class Store:
         """Do what there is to do beside the callers; returns in how many seconds (float) there will be more, or None.
 
         Called by maintenance alone. An error is raised when all the rest is done."""
-        self.database.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
+        self.database.hurried_thread = <unsigned long>PyThread_get_thread_ident()
         try:
-            return self.do_maintain()
+            return maintain(
+                self.database, self.flusher, self.checkpoints, self.space, self.leftovers, self.expiry, self.evictor)
         finally:
-            self.database.maintenance_thread = 0
-
-    cdef object do_maintain(self):
-        cdef double soonest = INFINITY
-        cdef double due
-        failure = None
-        self.checkpoints.maintenance_requested = False
-        if self.database.life == CLOSED or self.database.read_only:
-            return None
-        for queue in list(self.flusher.queues):
-            try:
-                due = self.flusher.maintain(self.database, queue)
-                if due >= 0.0:
-                    soonest = min(soonest, due)
-            except (CacheError, OSError) as error:
-                failure = error
-        try:
-            if self.database.has_trash:
-                empty_trash(self.database, MAINTENANCE_PATIENCE)
-            if self.checkpoints.checkpoint_due:
-                self.checkpoints.checkpoint_due = False
-                self.checkpoints.checkpoint_beside(self.database)
-            if self.checkpoints.shorten_wal(self.database):
-                soonest = min(soonest, SHORTENING_PERIOD)
-            self.space.maintain(self.database)
-            soonest = min(soonest, self.leftovers.maintain(self.database))
-            soonest = min(soonest, self.expiry.maintain(self.database))
-        except (ClosedError, DirectoryGoneError):
-            # Who uses it next is told.
-            return None
-        except Timeout:
-            # Somebody has the writer lock for long.
-            soonest = min(soonest, MAINTENANCE_PATIENCE)
-        except (CacheError, OSError) as error:
-            # Of what was closed meanwhile, the directory may be gone.
-            if self.database.life == CLOSED:
-                return None
-            self.database.has_trash = True
-            failure = failure or error
-        self.evictor.notify(self.database)
-        if failure is not None:
-            raise failure
-        return None if soonest == INFINITY else soonest
+            self.database.hurried_thread = 0
 
     def flush(self):
         """Write what write-behind has put off."""
@@ -726,18 +696,27 @@ cdef class Store:
             TransactionError: this thread is inside a transaction.
             Timeout: another thread is inside one, for longer than ``timeout``.
         """
-        self.database.close()
+        close(self.database)
         self.evictor.notify(self.database)
 
-    def close_if_idle(self, patience=None):
-        """Close, unless a thread has the writer lock; if something waits to be written, unless it has it for so many seconds."""
-        self.database.close_if_idle(patience)
+    def close_if_idle(self):
+        """Close, unless a thread has the writer lock; what waits to be written is of no use any more."""
+        close_if_idle(self.database)
+
+    def finish(self, patience):
+        """At the exit: write what waits, and close the connections until somebody still needs one; a thread that has the writer
+        lock is waited for for so many seconds."""
+        finish(self.database, patience)
 
     # -- forks (database/forks.py) ------------------------------------------------------------------------------
 
     def hold(self, timeout):
         """Keep all other threads from writing and from opening connections; returns whether that was possible."""
         return hold(self.database, timeout)
+
+    def held_by_thread(self):
+        """The same, whichever of its tasks has it."""
+        return self.database.writer_lock.held_by_thread()
 
     def held_by_me(self):
         """Whether this thread has the writer lock."""
@@ -757,7 +736,7 @@ cdef class Store:
 
     def after_fork_in_child(self):
         """Start in the child with free locks and no connection; what waits is the parent's."""
-        self.database.after_fork_in_child()
+        after_fork_in_child(self.database)
 
     # -- for the check ------------------------------------------------------------------------------------------
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from _collections_abc import ItemsView, KeysView, ValuesView
 
+from fastcache.engine.undecodable import handler_of as check
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from fastcache.engine.undecodable import _OnError
 
 __all__ = ["ItemsOfStore", "KeysOfStore", "Stats", "ValuesOfStore"]
 
@@ -27,11 +31,16 @@ class ValuesOfStore(ValuesView):  # type: ignore[type-arg]
 
     _mapping: Any
 
+    def __init__(self, mapping: Any, on_error: _OnError = "warn") -> None:
+        super().__init__(mapping)
+        check(mapping.directory, on_error)
+        self._on_error = on_error
+
     def __iter__(self) -> Iterator[Any]:
-        return (value for _, value in self._mapping._pairs(False))
+        return (value for _, value in self._mapping._pairs(False, self._on_error))
 
     def __reversed__(self) -> Iterator[Any]:
-        return (value for _, value in self._mapping._pairs(True))
+        return (value for _, value in self._mapping._pairs(True, self._on_error))
 
     def __contains__(self, value: object) -> bool:
         return any(found is value or found == value for found in self)
@@ -42,12 +51,17 @@ class ItemsOfStore(ItemsView):  # type: ignore[type-arg]
 
     _mapping: Any
 
+    def __init__(self, mapping: Any, on_error: _OnError = "warn") -> None:
+        super().__init__(mapping)
+        check(mapping.directory, on_error)
+        self._on_error = on_error
+
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        pairs: Iterator[tuple[Any, Any]] = self._mapping._pairs(False)
+        pairs: Iterator[tuple[Any, Any]] = self._mapping._pairs(False, self._on_error)
         return pairs
 
     def __reversed__(self) -> Iterator[tuple[Any, Any]]:
-        pairs: Iterator[tuple[Any, Any]] = self._mapping._pairs(True)
+        pairs: Iterator[tuple[Any, Any]] = self._mapping._pairs(True, self._on_error)
         return pairs
 
 

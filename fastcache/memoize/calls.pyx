@@ -15,6 +15,7 @@ What is called by place alone, with plain arguments, takes the short way: no dic
 """
 
 from collections import namedtuple
+from types import MappingProxyType
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
@@ -74,14 +75,16 @@ cdef class Call:
     cdef readonly StoreMapping cache
     cdef readonly object function
     cdef public object opening
-    cdef tuple names
-    cdef tuple defaults
+    # What that was made of, if it may change while the program runs: (where, name, what was there). Else None.
+    cdef public list seen
+    cdef readonly tuple names
+    cdef readonly tuple defaults
     cdef dict places
-    cdef frozenset ignored
-    cdef Py_ssize_t positional
-    cdef object more
-    cdef object named
-    cdef bint typed
+    cdef readonly frozenset ignored
+    cdef readonly Py_ssize_t positional
+    cdef readonly object more
+    cdef readonly object named
+    cdef readonly bint typed
     cdef bint direct
     cdef public long long hits
     cdef public long long misses
@@ -144,7 +147,7 @@ cdef class Call:
         cdef Py_ssize_t size = PyTuple_GET_SIZE(self.names)
         cdef Py_ssize_t place
         cdef PyObject* part
-        if self.opening is None:
+        if self.opening is None or (self.seen is not None and not still_stands(self.seen)):
             self.prepare()
         if not self.direct or count > self.positional or kwargs:
             return self.long_key(args, kwargs)
@@ -218,12 +221,25 @@ cdef class Call:
         raise TypeError(f"{self.opening} cannot be called with these arguments")
 
 
+cdef bint still_stands(list seen) except -1:
+    """Whether the same is still found where it was."""
+    cdef tuple each
+    for each in seen:
+        where, name, found = each
+        if type(where) is dict:
+            if (<dict>where).get(name) is not found:
+                return False
+        elif (where.get(name) if type(where) is MappingProxyType else getattr(where, name, None)) is not found:
+            return False
+    return True
+
+
 cdef object call_quickly(Call self, PyObject* const* args, size_t flagged, PyObject* names):
     """A call whose arguments lie in an array: those by place, then those by the names in a tuple."""
     cdef Py_ssize_t count = PyVectorcall_NARGS(flagged)
     cdef Py_ssize_t size, place
     cdef PyObject* part
-    if names == NULL and self.direct and count <= self.positional and self.opening is not None:
+    if names == NULL and self.direct and count <= self.positional and self.opening is not None and self.seen is None:
         size = PyTuple_GET_SIZE(self.names)
         key = PyTuple_New(size + 1)
         Py_INCREF(self.opening)
@@ -279,6 +295,10 @@ cdef class BoundCall:
     def invalidate(self, *args, **kwargs):
         """Remove the result of this call; returns whether there was one (bool)."""
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
+
+    def explain(self, *args, **kwargs):
+        """Why this call is answered from the cache, or is not; see Memoized.explain."""
+        return self.__func__.explain(self.__self__, *args, **kwargs)
 
     def cache_info(self):
         """Hits and misses of the function, whatever it is called on."""

@@ -2,13 +2,18 @@
 it closes over. Line numbers, file names and docstrings do not count, and neither do comments.
 
 It is that of the bytecode, and so another one under another version of Python. What a function refers to by a global
-name counts if it is a function or class of the same module, as it stands at the time of the look; values of global
-names do not.
+name (or by the name of a module, and one in it) counts if it is a function or class of the same module, or of another
+one that is the program's own: not of the standard library, and not installed. It counts as it stands at the time of the
+look; ``Reading.seen`` says what that was, so that whoever keeps the hash can tell whether it still stands. Values of
+global names do not count.
 """
 
 from __future__ import annotations
 
 import dis
+import os
+import re
+import sys
 import types
 from contextlib import suppress
 from functools import partial
@@ -19,9 +24,11 @@ from fastcache.memoize.content_hash import NoContentError, digest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, TypeAlias
 
-__all__ = ["fingerprint"]
+    _Seen: TypeAlias = tuple[Any, str, object]
+
+__all__ = ["fingerprint", "fingerprint_and_seen"]
 
 _SIZE = 8
 
@@ -38,12 +45,24 @@ def fingerprint(function: Callable[..., Any], *, follow: bool) -> str:
     return Reading(getattr(function, "__module__", None), follow).of(function).hex()
 
 
+def fingerprint_and_seen(function: Callable[..., Any]) -> tuple[str, list[_Seen]]:
+    """The hash of a function's code and of what that refers to, and what has been looked at; raises as the other."""
+    reading = Reading(getattr(function, "__module__", None), True)
+    return reading.of(function).hex(), reading.seen
+
+
 class Reading:
-    """One look at a function and what it refers to."""
+    """One look at a function and what it refers to.
+
+    Attributes:
+        seen: under which names of which functions and cells (attributes), or dicts and classes (items), which objects
+            were found.
+    """
 
     def __init__(self, module: str | None, follow: bool) -> None:
         self.module = module
         self.follow = follow
+        self.seen: list[_Seen] = []
         # In the order in which they were met: what refers to itself ends there.
         self.met: dict[int, int] = {}
 
@@ -69,6 +88,7 @@ class Reading:
 
     def function(self, function: types.FunctionType) -> bytes:
         """Hash a function of Python."""
+        self.seen += [(function, name, getattr(function, name)) for name in _REPLACEABLE]
         parts: list[bytes | str] = [self.code(function.__code__)]
         parts += [self.value(each) for each in function.__defaults__ or ()]
         for name, value in sorted((function.__kwdefaults__ or {}).items()):
@@ -79,6 +99,7 @@ class Reading:
             except ValueError:
                 # Not filled yet: it is the function itself, or comes after it.
                 continue
+            self.seen.append((cell, "cell_contents", value))
             try:
                 parts += [name, self.value(value)]
             except NoContentError as error:
@@ -86,17 +107,39 @@ class Reading:
         if hasattr(function, "__wrapped__"):
             parts.append(self.of(function.__wrapped__))
         if self.follow:
-            for name in sorted(set(_names(function.__code__))):
+            names = sorted(set(_names(function.__code__)))
+            for name in names:
                 found = function.__globals__.get(name)
-                if _has_code(found) and getattr(found, "__module__", None) == function.__module__:
+                if _has_code(found) and self.counts(found, function.__module__):
+                    self.seen.append((function.__globals__, name, found))
                     parts += [name, self.of(found)]
+                elif isinstance(found, types.ModuleType) and is_own(found):
+                    self.seen.append((function.__globals__, name, found))
+                    parts += self.of_module(found, names)
         return _hash(b"function", *parts)
+
+    def of_module(self, module: types.ModuleType, names: Iterable[str]) -> list[bytes | str]:
+        """Hash what is in a module under some names: those that stand behind its own name, maybe."""
+        parts: list[bytes | str] = []
+        for name in names:
+            found = vars(module).get(name)
+            if _has_code(found) and self.counts(found, module.__name__):
+                self.seen.append((vars(module), name, found))
+                parts += [f"{module.__name__}.{name}", self.of(found)]
+        return parts
+
+    @staticmethod
+    def counts(found: Any, module: str) -> bool:
+        """Whether a function or class counts by its code where this module refers to it."""
+        home = getattr(found, "__module__", None)
+        return home == module or is_own(sys.modules.get(home or ""))
 
     def of_class(self, kind: type) -> bytes:
         """Hash what a class defines: its methods in order of their names, and those of bases in its module."""
         parts: list[bytes | str] = [kind.__qualname__]
         for name, value in sorted(vars(kind).items()):
             if _has_code(value) or isinstance(value, (staticmethod, classmethod, property)):
+                self.seen.append((vars(kind), name, value))
                 parts += [name, self.of(value)]
         parts += [self.of(base) for base in kind.__bases__ if base.__module__ == kind.__module__]
         return _hash(b"class", *parts)
@@ -105,7 +148,8 @@ class Reading:
         """Hash a default, or what is closed over: what other modules have by its name, what has code by that."""
         if isinstance(value, types.ModuleType):
             return _hash(b"module", value.__name__)
-        if isinstance(value, (types.FunctionType, type)) and value.__module__ != self.module:
+        elsewhere = isinstance(value, (types.FunctionType, type)) and value.__module__ != self.module
+        if elsewhere and not (self.follow and self.counts(value, self.module or "")):
             with suppress(NoContentError):
                 return digest(value)
         if _has_code(value) or isinstance(value, partial):
@@ -133,6 +177,20 @@ class Reading:
 
 # CO_HAS_DOCSTRING, since Python 3.13.
 _DOCUMENTED = 0x4000000
+
+
+def is_own(module: types.ModuleType | None) -> bool:
+    """Whether a module is the program's: neither of the standard library, nor installed, nor compiled."""
+    path = getattr(module, "__file__", None)
+    if not isinstance(path, str) or not path.endswith(".py"):
+        return False
+    return not (_INSTALLED & set(re.split(r"[\\/]", path)) or path.startswith(_STANDARD))
+
+
+_INSTALLED = {"site-packages", "dist-packages"}
+_STANDARD = os.path.dirname(os.__file__) + os.sep
+# What of a function may be replaced, so that it does something else.
+_REPLACEABLE = ("__code__", "__defaults__", "__kwdefaults__")
 
 
 def _hash(*parts: bytes | str) -> bytes:

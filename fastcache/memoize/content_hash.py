@@ -36,6 +36,8 @@ DIGEST_SIZE = 20
 """In bytes."""
 
 _LONGDOUBLE_KINDS = "fc"
+# What Python calls the main module.
+_MAIN = ("__main__", "__mp_main__")
 
 
 class NoContentError(TypeError):
@@ -88,10 +90,25 @@ def reference(thing: Any) -> str:
         found: Any = sys.modules.get(module)
         for part in name.split("."):
             found = getattr(found, part, None)
-        if found is thing:
-            return f"{module}:{name}"
+        if found is thing or (module in _MAIN and _main_module().is_elsewhere(thing)):
+            return f"{_module_of(thing)}:{name}"
     kind = "class" if isinstance(thing, type) else "function"
     raise NoContentError(f"a {kind} that is not found under its name (as a lambda or a local one)")
+
+
+def _main_module() -> Any:
+    # Loaded late, since nothing here needs more than Python's own.
+    from fastcache.runtime.imports import load
+
+    return load("fastcache.runtime.main_module")
+
+
+def _module_of(thing: Any) -> str:
+    """The module of a function or class; of a program's main one, by a name that is no other program's, if there is."""
+    module: str = thing.__module__
+    if module in _MAIN:
+        module = _main_module().module_name(thing) or _MAIN[0]
+    return module
 
 
 class Encoder:
@@ -214,7 +231,7 @@ class Encoder:
             found = getattr(found, part, None)
         if found is not value:
             raise NoContentError(_described(kind))
-        return _text(b"&", f"{module}:{name}")
+        return _text(b"&", f"{_module_of(value if hasattr(value, '__module__') else kind)}:{name}")
 
 
 def _described(kind: type) -> str:

@@ -5,8 +5,7 @@ wrapper, computing what is missing (sync/single_flight.py), and renewing before 
 
 - A result is found again by the same call of the same function alone. The first part of the key names the function
   (module and qualified name, or ``name``) with its signature, and whatever else decides what a call is:
-  "module:qualname(a, *, b=)", then marks. A function whose name does not say which it is (a lambda, or one inside of
-  another function) is named by its code, too.
+  "module:qualname(a, *, b=)", then marks (names.py).
 - Exceptions are not stored. None is a result like any other.
 - While the function runs no lock is held, but the byte lock that keeps others from computing the same.
 """
@@ -17,19 +16,22 @@ import contextvars
 import functools
 import inspect
 import sys
-from _thread import get_ident
 from math import log
 from random import random
 from time import monotonic
 
-from fastcache.engine.mapping import find_again, is_inside, now_of
+from fastcache.engine.computing import find_again
+from fastcache.engine.mapping import is_inside, now_of
 from fastcache.errors import DirectoryGoneError, ReadOnlyError, ReadOnlyWarning
 from fastcache.memoize.calls import ABSENT, NO_DEFAULT, BoundCall, CacheInfo, Call, quicken
-from fastcache.memoize.code_hash import fingerprint
+from fastcache.memoize.code_hash import fingerprint_and_seen
 from fastcache.memoize.content_hash import NoContentError, digest
+from fastcache.memoize.names import name_of, unnamed
+from fastcache.memoize.travel import goes_by_value, reopened
+from fastcache.runtime.greenlets import identity
 from fastcache.runtime.imports import load, warn
 from fastcache.sync.flights import Ending, Flight
-from fastcache.sync.single_flight import number_of, single_flight_of
+from fastcache.sync.single_flight import check_timeout, number_of, single_flight_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from fastcache.engine.mapping import StoreMapping
     from fastcache.errors import CacheError
+    from fastcache.memoize.explain import Explanation
     from fastcache.sync.single_flight import SingleFlight
 
     _P = ParamSpec("_P")
@@ -51,6 +54,8 @@ else:
 __all__ = ["CacheInfo", "Memoized", "memoize", "memoize_stampede"]
 
 _CLEARED_AT_ONCE = 1000
+# Of how many results, at most, one knows when they were stored.
+_REMEMBERED = 1000
 
 
 class Memoized(Call[_P, _R]):
@@ -61,10 +66,17 @@ class Memoized(Call[_P, _R]):
 
     def __init__(self, cache: StoreMapping, function: Callable[_P, _R], how: dict[str, Any], **parameters: Any) -> None:
         version_aware: bool = parameters.pop("version_aware")
+        # How it was asked for: what ``_parameters`` was told.
+        self._asked: dict[str, Any] = parameters.pop("asked")
+        # For how many seconds to wait for others that compute; None for the cache's timeout.
+        self._timeout: float | None = parameters.pop("timeout")
         opening: str = parameters.pop("opening")
         super().__init__(cache, function, opening=None if version_aware else opening, **parameters)
         functools.update_wrapper(self, function)
-        self._unversioned = opening
+        # What it is called in its keys, whatever its code.
+        self.unversioned = opening
+        # When results were stored, by the hash of the key: some of the newest, for ``explain``.
+        self.stored_lately: dict[int, float] = {}
         # What ``set`` is told beside the key and the value.
         self._how = how
 
@@ -88,23 +100,56 @@ class Memoized(Call[_P, _R]):
         """Remove the result of this call; returns whether there was one (bool)."""
         return self.cache.delete(self.cache_key(*args, **kwargs))
 
+    def explain(self, *args: _P.args, **kwargs: _P.kwargs) -> Explanation:
+        """Why this call is answered from the cache, or is not; it computes nothing, and looks at all keys.
+
+        Returns:
+            What is true if it is cached, reads as a sentence (``str``), and has a ``reason``: "cached", "undecodable",
+            "expired", "removed" (evicted or deleted), "different" or "new". If other calls of the function are stored,
+            ``differences`` says what differs from the nearest one: arguments, defaults, the code.
+        Raises:
+            TypeError: an argument has no content, or the function cannot be called like that.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     @cache.memoize
+        ...     def power(base, exponent=2):
+        ...         return base**exponent
+        ...     power(3, 4)
+        ...     print(power.explain(3))
+        ...     bool(power.explain(3, exponent=4))
+        81
+        not cached: the nearest stored call differs in
+          default exponent: 2 now, 4 in the cache
+        True
+        """
+        found: Explanation = load("fastcache.memoize.explain").explain(self, args, kwargs)
+        return found
+
+    def seconds_kept(self) -> float | None:
+        """For how many seconds a result is kept; None for ever."""
+        expire: Any = self._how.get("expire")
+        seconds: float | None = expire.total_seconds() if hasattr(expire, "total_seconds") else expire
+        return seconds
+
     def bind(self, instance: object) -> BoundMemoized[..., _R]:
         """The method of an instance."""
         return BoundMemoized(self, instance)
 
     def prepare(self) -> None:
-        """Find the first part of the key, when everything that the function refers to is there."""
+        """Find the first part of the key, when all that the function refers to is there, and after it has changed."""
         try:
-            self.opening = f"{self._unversioned}@{fingerprint(self.function, follow=True)}"
+            code, self.seen = fingerprint_and_seen(self.function)
+            self.opening = f"{self.unversioned}@{code}"
         except NoContentError as error:
-            raise _unnamed(self.function, "version_aware", error) from None
+            raise unnamed(self.function, "version_aware", error) from None
 
     def content(self, value: object, name: str) -> bytes:
         """What stands for an argument that cannot stand in a key itself."""
         try:
             return digest(value)
         except NoContentError as error:
-            function = getattr(self.function, "__qualname__", self._unversioned)
+            function = getattr(self.function, "__qualname__", self.unversioned)
             raise TypeError(
                 f"argument {name!r} of {function}: {error} cannot be part of a key; let it not count by ignore="
             ) from None
@@ -118,7 +163,7 @@ class Memoized(Call[_P, _R]):
             made = True
             return self.make(key, args, kwargs)
 
-        found = self.cache._compute_once(key, make)
+        found = self.cache._compute_once(key, make, self._timeout)
         self.count(made)
         return found
 
@@ -133,13 +178,18 @@ class Memoized(Call[_P, _R]):
             self.cache.set(key, result, **self._how)  # type: ignore[attr-defined]
         except (ReadOnlyError, DirectoryGoneError) as error:
             self.tell_unstored(error)
+            return result
+        lately = self.stored_lately
+        if len(lately) >= _REMEMBERED:
+            lately.clear()
+        lately[hash(key)] = monotonic()
         return result
 
     def tell_unstored(self, error: CacheError) -> None:
         """Say once that results cannot be stored, and why: each call computes."""
         if not self._has_told:
             self._has_told = True
-            text = f"the results of {self._unversioned} are computed each time, and not stored: {error}"
+            text = f"the results of {self.unversioned} are computed each time, and not stored: {error}"
             load("warnings").warn(text, ReadOnlyWarning, stacklevel=_level_of_caller())
 
     def count(self, made: bool) -> None:
@@ -169,14 +219,22 @@ class Memoized(Call[_P, _R]):
         return number_of(key, self.cache.serializer)
 
     def _is_opening(self, part: object) -> bool:
-        if not isinstance(part, str) or not part.startswith(self._unversioned):
+        if not isinstance(part, str) or not part.startswith(self.unversioned):
             return False
-        return len(part) == len(self._unversioned) or part[len(self._unversioned)] == "@"
+        return len(part) == len(self.unversioned) or part[len(self.unversioned)] == "@"
 
-    def __reduce__(self) -> str:
-        # By name, as a function.
-        name: str = self.__qualname__  # type: ignore[attr-defined]
-        return name
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # By name, as a function, if that is enough.
+        if not goes_by_value(self, sys._getframe(1)):
+            name: str = self.__qualname__  # type: ignore[attr-defined]
+            return name
+        reopening: Any = self.cache.__reduce__()
+        what = (type(self), self.function, *reopening[:2], self.unversioned, self._asked, self._options())
+        return _made_again, what
+
+    def _options(self) -> dict[str, Any]:
+        """What it was made with, beside the cache, the function and its parameters."""
+        return {"how": self._how}
 
     def __repr__(self) -> str:
         return f"<memoized {self.function!r}>"
@@ -220,8 +278,9 @@ class MemoizedCoroutine(Memoized[_P, _R]):
         if flights is None:
             found = await make()
         else:
+            patience = self.cache.timeout if self._timeout is None else self._timeout
             found = await flights.run_async(
-                self.number_of(key), lambda absent: find_again(self.cache, key, absent), make, self.cache.timeout
+                self.number_of(key), lambda absent: find_again(self.cache, key, absent), make, patience
             )
         self.count(made)
         return found
@@ -264,6 +323,26 @@ class MemoizedClassMethod(classmethod):  # type: ignore[type-arg]
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self.__func__.__get__(type(instance) if owner is None else owner, None)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.__func__,)
+
+
+def _made_again(  # noqa: PLR0917
+    kind: Any,
+    function: Callable[..., Any],
+    reopen: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    opening: str,
+    asked: dict[str, Any],
+    options: dict[str, Any],
+) -> Memoized[..., Any]:
+    """What was pickled by value. It is called what it was called where it comes from."""
+    parameters = _parameters(function, **asked | {"name": opening})
+    made: Memoized[..., Any] = kind(
+        reopened(reopen, arguments), function, **options, **parameters | {"opening": opening, "asked": asked}
+    )
+    return made
+
 
 # -- early renewal --------------------------------------------------------------------------------------------
 
@@ -301,6 +380,9 @@ class EarlyMemoized(Memoized[_P, _R]):
         result: _R = found[0]
         return result
 
+    def _options(self) -> dict[str, Any]:
+        return super()._options() | {"expire": self._expire, "beta": self._beta}
+
     def store(self, key: tuple[Any, ...], result: Any, begun: float) -> Any:
         """Store the result of a call that has begun then; return what was stored."""
         stored = (result, monotonic() - begun, now_of(self.cache, key) + self._expire)
@@ -327,7 +409,7 @@ class EarlyMemoized(Memoized[_P, _R]):
 
         def renew() -> None:
             try:
-                flight.thread = get_ident()
+                flight.thread = identity()
                 context.run(flights.lead, flight, lambda: self.make(*call))
             except Exception as error:
                 self.report(error)
@@ -345,7 +427,7 @@ class EarlyMemoized(Memoized[_P, _R]):
 
     def report(self, error: BaseException) -> None:
         """Log that a renewal has failed: without the error's message, in which arguments may stand."""
-        warn("renewing a result of %s failed: %s", self._unversioned, type(error).__qualname__)
+        warn("renewing a result of %s failed: %s", self.unversioned, type(error).__qualname__)
 
 
 class EarlyMemoizedCoroutine(EarlyMemoized[_P, _R], MemoizedCoroutine[_P, _R]):
@@ -413,13 +495,15 @@ def memoize(
     name: str | None,
     ignore: _Ignore,
     version_aware: bool,
+    timeout: float | None,
     **how: Any,
 ) -> Any:
     """A function, or static or class method, whose results are in a cache; see Cache.memoize."""
 
     def wrap(given: Callable[..., Any]) -> Memoized[..., Any]:
         kind = MemoizedCoroutine if inspect.iscoroutinefunction(given) else Memoized
-        return kind(cache, given, how, **_parameters(given, "", typed, name, ignore, version_aware))
+        parameters = _parameters(given, "", typed, name, ignore, version_aware, timeout)
+        return kind(cache, given, how, **parameters)
 
     return _wrapped(function, wrap)
 
@@ -435,6 +519,7 @@ def memoize_stampede(
     name: str | None,
     ignore: _Ignore,
     version_aware: bool,
+    timeout: float | None,
 ) -> Any:
     """The same, renewed early; see Cache.memoize_stampede."""
     seconds = expire if isinstance(expire, (int, float)) else expire.total_seconds()
@@ -443,7 +528,7 @@ def memoize_stampede(
 
     def wrap(given: Callable[..., Any]) -> Memoized[..., Any]:
         kind = EarlyMemoizedCoroutine if inspect.iscoroutinefunction(given) else EarlyMemoized
-        parameters = _parameters(given, " stampede", typed, name, ignore, version_aware)
+        parameters = _parameters(given, " stampede", typed, name, ignore, version_aware, timeout)
         return kind(cache, given, {"expire": expire, "tag": tag}, expire=seconds, beta=beta, **parameters)
 
     return _wrapped(function, wrap)
@@ -460,9 +545,17 @@ def _wrapped(function: Any, wrap: Callable[[Callable[..., Any]], Memoized[..., A
 
 
 def _parameters(  # noqa: PLR0917
-    function: Any, marks: str, typed: bool, name: str | None, ignore: _Ignore, version_aware: bool
+    function: Any,
+    marks: str,
+    typed: bool,
+    name: str | None,
+    ignore: _Ignore,
+    version_aware: bool,
+    timeout: float | None,
 ) -> dict[str, Any]:
     """What a Call has to know of a function."""
+    ignore = (ignore,) if isinstance(ignore, (str, int)) else tuple(ignore)
+    asked = {"marks": marks, "typed": typed, "name": name, "ignore": ignore}
     signature = _signature(function)
     named = [each for each in signature.parameters.values() if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     variable = {each.kind: each.name for each in signature.parameters.values() if each not in named}
@@ -482,7 +575,9 @@ def _parameters(  # noqa: PLR0917
         "ignored": ignored,
         "typed": typed,
         "version_aware": version_aware,
-        "opening": f"{_name(function, name)}{_spelled(signature)}{marks}",
+        "timeout": None if timeout is None else check_timeout(timeout),
+        "asked": asked | {"version_aware": version_aware, "timeout": timeout},
+        "opening": f"{name_of(function, name)}{_spelled(signature)}{marks}",
     }
 
 
@@ -504,29 +599,17 @@ def _spelled(signature: inspect.Signature) -> str:
     return str(inspect.Signature(bare, __validate_parameters__=False))
 
 
-def _name(function: Any, name: str | None) -> str:
-    """What a function is called in its keys."""
-    if name is not None:
-        if not isinstance(name, str) or not name:
-            raise TypeError("name must be a str that is not empty")
-        return name
-    module, qualified = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(qualified, str):
-        raise TypeError(f"a {type(function).__qualname__} has no name of its own; give it one by name=")
-    if "<" not in qualified:
-        return f"{module}:{qualified}"
-    try:
-        return f"{module}:{qualified}#{fingerprint(function, follow=False)}"
-    except NoContentError as error:
-        raise _unnamed(function, "it is a lambda, or inside of another function", error) from None
-
-
 def _ignored(  # noqa: PLR0917
-    function: Any, ignore: _Ignore, names: tuple[str, ...], positional: int, more: str | None, keywords: str | None
+    function: Any,
+    ignore: tuple[str | int, ...],
+    names: tuple[str, ...],
+    positional: int,
+    more: str | None,
+    keywords: str | None,
 ) -> frozenset[str | int]:
     """What does not count: places among the parameters, -1 less those in ``*args``, names in ``**kwargs``."""
     ignored: set[str | int] = set()
-    for each in (ignore,) if isinstance(ignore, (str, int)) else ignore:
+    for each in ignore:
         if isinstance(each, bool) or not isinstance(each, (str, int)):
             raise TypeError(f"ignore must hold names (str) or positions (int) of parameters, not {type(each).__name__}")
         if isinstance(each, str):
@@ -550,8 +633,3 @@ def _marks_of(ignored: frozenset[str | int], names: tuple[str, ...]) -> str:
         f"**{each}" if isinstance(each, str) else names[each] if each >= 0 else f"*{-1 - each}" for each in ignored
     ]
     return f" without {', '.join(sorted(spelled))}" if spelled else ""
-
-
-def _unnamed(function: Any, why: str, error: NoContentError) -> TypeError:
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return TypeError(f"{name} cannot be told by its code ({why}): {error}; say which it is by name=")

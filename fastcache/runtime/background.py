@@ -18,6 +18,7 @@ from _weakref import ref
 from time import monotonic
 
 from fastcache.runtime import fork
+from fastcache.runtime.greenlets import unpatched
 from fastcache.runtime.imports import warn
 
 TYPE_CHECKING = False
@@ -66,10 +67,10 @@ class _Maintenance:
         # When it will wake by itself. While it works, it has to be told of anything new.
         self.until = _NEVER
         # Free when there is something new.
-        self.news = _thread.allocate_lock()
+        self.news = unpatched("_thread", "allocate_lock")()
         self.news.acquire()
         # Held by the thread while it runs.
-        self.alive = _thread.allocate_lock()
+        self.alive = unpatched("_thread", "allocate_lock")()
         # Whether another thread has taken over from one that threading takes for the main thread.
         self.replaced = False
 
@@ -104,7 +105,7 @@ class _Maintenance:
             return False
         # An interrupt may fall anywhere here. Whatever it leaves, the next start begins a thread; one too many ends.
         try:
-            _thread.start_new_thread(self.run, ())
+            unpatched("_thread", "start_new_thread")(self.run, ())
         except RuntimeError:
             return False
         self.running = True
@@ -201,7 +202,7 @@ class _Maintenance:
 def is_taken_for_main() -> bool:
     """Whether threading takes this thread for the main one."""
     try:
-        taken: bool = sys.modules["threading"].main_thread().ident == _thread.get_ident()
+        taken: bool = sys.modules["threading"].main_thread().ident == unpatched("_thread", "get_ident")()
     except (KeyError, AttributeError, NameError):
         # Not imported, or just being.
         return False

@@ -3,7 +3,7 @@
 SQLite keeps its POSIX locks in tables of the process, which a child inherits without the locks, and a lock that another
 thread holds at a fork is locked for ever in the child. So before a fork whoever takes part stops and holds what it has,
 one phase after the other, and gives it back in the reverse order; in the child it begins anew. At the exit the first
-phases close what is open.
+phases write out and close what is open; it can still be used.
 
 C code may fork without any hook. The child then finds out when it first needs a connection (writer_lock.pyx counts
 forks), and calls ``notice_fork``.
@@ -15,7 +15,8 @@ import _thread
 import atexit
 import os
 import sys
-import time
+
+from fastcache.runtime.greenlets import unpatched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ __all__ = [
     "TEMPORARY",
     "TOKENS",
     "Phase",
+    "leave",
     "notice_fork",
 ]
 
+_get_ident = unpatched("_thread", "get_ident")
 # How long a fork waits for the guard, in seconds.
 _PATIENCE = 10.0
 # How soon it is looked whether a thread has come back from its fork, in seconds.
@@ -83,9 +86,9 @@ class Phase:
 BACKGROUND = Phase("background")
 """The thread of maintenance is stopped, so that it is inside of no store."""
 TEMPORARY = Phase("temporary")
-"""At the exit, temporary directories are removed: before the stores are closed, which would write what is of no use."""
+"""At the exit, temporary directories are removed that cannot be removed later (afterwards.pyx)."""
 STORES = Phase("stores")
-"""Every store is held, so that no other thread is inside of one; at the exit, closed."""
+"""Every store is held, so that no other thread is inside of one; at the exit, written out."""
 CALLS = Phase("calls")
 """No call of SQLite begins any more that gives up the GIL without holding a store."""
 CONNECTIONS = Phase("connections")
@@ -109,11 +112,23 @@ PHASES = (BACKGROUND, TEMPORARY, FLIGHTS, LOCKS, TOKENS, BYTE_LOCKS, STORES, CAL
 _forking: dict[int, tuple[list[Phase], list[bool]]] = {}
 
 
+def leave() -> None:
+    """Do what is to be done at the exit, all of it, whatever one part of it raises; may be done again."""
+    failure: BaseException | None = None
+    for phase in PHASES:
+        try:
+            phase.leave()
+        except BaseException as error:
+            failure = error
+    if failure is not None:
+        raise failure
+
+
 def _before_fork() -> None:
     coming = list(reversed(PHASES))
     begun: list[Phase] = []
     interrupted: list[bool] = []
-    _forking[_thread.get_ident()] = (begun, interrupted)
+    _forking[_get_ident()] = (begun, interrupted)
     # Nothing can stop a fork. The child will not touch what could not be closed.
     while coming:
         try:
@@ -126,7 +141,7 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    begun, interrupted = _forking.pop(_thread.get_ident())
+    begun, interrupted = _forking.pop(_get_ident())
     while begun:
         try:
             while begun:
@@ -136,7 +151,7 @@ def _after_fork_in_parent() -> None:
     if interrupted:
         # What is raised in here is lost.
         try:
-            _thread.start_new_thread(_interrupt_soon, (_thread.get_ident(),))
+            unpatched("_thread", "start_new_thread")(_interrupt_soon, (_get_ident(),))
         except RuntimeError:
             _thread.interrupt_main()
 
@@ -145,7 +160,7 @@ def _interrupt_soon(forking: int) -> None:
     """In a thread of its own: interrupt the main one, when the one that has forked has come back from here."""
     frame: FrameType | None = None
     while True:
-        time.sleep(_MOMENT)
+        unpatched("time", "sleep")(_MOMENT)
         frame = sys._current_frames().get(forking)
         while frame is not None and frame.f_code is not _after_fork_in_parent.__code__:
             frame = frame.f_back
@@ -155,7 +170,7 @@ def _interrupt_soon(forking: int) -> None:
 
 
 def _after_fork_in_child() -> None:
-    noticed = _thread.get_ident() in _forking
+    noticed = _get_ident() in _forking
     _forking.clear()
     if noticed:
         _begin_anew()

@@ -6,13 +6,12 @@ imports late it loads here, under the guard, which a fork waits for (fork.py).
 
 from __future__ import annotations
 
-import _thread
 import errno
 import os
 import sys
 
 from fastcache.errors import system_error
-from fastcache.runtime import fork
+from fastcache.runtime import fork, greenlets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +46,17 @@ def load(name: str) -> Any:
                 raise MemoryError(f"there is no memory to load the module {name!r}") from error
             module = _loaded[name] = sys.modules[name]
     return module
+
+
+def _keep_loaded() -> None:
+    """At the exit: know what was imported by anybody, since finalizers of globals cannot import any more.
+
+    Not what is the program's: its globals would live on."""
+    ours = {"fastcache", *sys.stdlib_module_names}
+    _loaded.update({name: module for name, module in sys.modules.items() if name.partition(".")[0] in ours})
+
+
+fork.GUARD.at_exit = _keep_loaded
 
 
 def _refuse_without_descriptors(name: str, error: Exception) -> None:
@@ -85,8 +95,8 @@ def warn(message: str, *arguments: object) -> None:
         return
 
 
-def new_lock(make: Any = _thread.allocate_lock) -> Any:
-    """A lock, or what ``make`` makes; raises MemoryError where Python says RuntimeError."""
+def new_lock(make: Any = greenlets.unpatched("_thread", "allocate_lock")) -> Any:  # noqa: B008 - it is always the same
+    """A lock of the system's threads, or what ``make`` makes; raises MemoryError where Python says RuntimeError."""
     try:
         return make()
     except RuntimeError as error:

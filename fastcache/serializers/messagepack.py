@@ -53,8 +53,8 @@ class MsgspecSerializer:
     """MessagePack through msgspec: fast, checked against a type if one is given, and nothing in the data can name code.
 
     What MessagePack has no type for comes back as what it has: tuples and sets as lists, Decimal and UUID as str,
-    unless ``type`` says what they were. numpy's arrays and scalars (but of objects) travel as an extension type; those
-    that come back cannot be written to.
+    unless ``type`` says what they were. numpy's arrays and scalars (but of objects) travel as an extension type, and
+    come back as copies.
 
     Args:
         type: what the values are decoded into, and checked against (a Struct, a dataclass, ``dict[str, int]``, ...);
@@ -159,7 +159,7 @@ def _extension(code: int, data: memoryview) -> Any:
     head, content = load("msgspec").msgpack.decode(data)
     if code == _ARRAY:
         description, shape, order = head
-        return plain.build_array(content, description, tuple(shape), order)
+        return plain.build_writable_array(content, description, tuple(shape), order)
     return plain.build_scalar(head, content)
 
 

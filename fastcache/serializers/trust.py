@@ -36,6 +36,8 @@ __all__ = ["Trust"]
 _SIGNED = b"\x00signed "
 _SIGNATURE_SIZE = 32
 _CONTAINERS = frozenset((list, dict, tuple, set, frozenset, bytearray))
+# In every pickle that calls it (plain.py).
+_ARRAY = b"build_array"
 _HAS_A_SET = "it holds a set, whose order is another one in each process"
 
 
@@ -108,11 +110,14 @@ class Trust:
         except (MemoryError, CacheError):
             raise
         except Exception as error:
-            raise DecodeError("a stored value cannot be unpickled; delete the entry or set it anew") from error
+            raise DecodeError(
+                "a stored value cannot be unpickled: what it is made of may have moved, or is not installed here, or "
+                "it is damaged; bring that back, or delete the entry or set it anew"
+            ) from error
 
     def _unpack(self, payload: Any, buffers: Iterable[Any] | None, signed: bool, copy: bool) -> Any:
         if signed or self._loads_all:
-            if not copy and not self._safe_types:
+            if not self._safe_types and not (copy and _ARRAY in payload):
                 try:
                     return pickle.loads(payload, buffers=buffers)
                 except ModuleNotFoundError as error:

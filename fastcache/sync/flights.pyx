@@ -15,10 +15,11 @@ between what it begins and what it notes, so that no interrupt falls in between 
 Circles through several directories are seen inside of one process alone.
 """
 
-from _thread import get_ident
-
-from fastcache.engine.shm.eventcount cimport EventCount
 from fastcache.engine.shm.byte_locks cimport ByteLocks
+from fastcache.engine.shm.counters cimport Counters
+from fastcache.engine.shm.eventcount cimport EventCount
+
+from fastcache.runtime.greenlets cimport identity
 
 from fastcache.engine.shm import byte_locks
 
@@ -30,13 +31,15 @@ cdef long long FIRST_WAIT = byte_locks.NUMBERS
 cdef class Flight:
     """A caller that has missed a key: it leads, or waits for the one that does."""
 
-    # Where: the directory's flights; the thread, and the event loop of a task, by their numbers. A loop that is left with
-    # tasks inside is collected with them, and so are their flights ended.
+    # Where: the directory's flights; the thread (or greenlet), and the event loop of a task, by their numbers. A loop that is
+    # left with tasks inside is collected with them, and so are their flights ended.
     cdef Flights flights
     cdef readonly long long number
     cdef public object thread
     cdef public object loop
     cdef readonly bint ended
+    # Whether what it computed has raised an error: set before it ends.
+    cdef public bint failed
     # What tasks wait for to be woken at its end: weak, for the same reason. And the flights that what it computes waits for.
     cdef readonly list sleepers
     cdef list waits_for
@@ -44,7 +47,7 @@ cdef class Flight:
     def __cinit__(self, Flights flights not None, long long number, loop=None):
         self.flights = flights
         self.number = number
-        self.thread = get_ident()
+        self.thread = identity()
         self.loop = loop
         self.sleepers = []
         self.waits_for = []
@@ -56,18 +59,21 @@ cdef class Flights:
     Args:
         byte_locks: those of the directory.
         event_count: notified at the end of each flight that has led.
+        failures: how often those of a number have failed.
     """
 
     cdef object __weakref__
     cdef readonly ByteLocks byte_locks
     cdef readonly EventCount event_count
+    cdef readonly Counters failures
     cdef readonly dict active
     # By what of a number stands in a byte lock: what those flights wait for, and how many of their parts do. All are locked.
     cdef dict waits
 
-    def __cinit__(self, ByteLocks byte_locks not None, EventCount event_count not None):
+    def __cinit__(self, ByteLocks byte_locks not None, EventCount event_count not None, Counters failures not None):
         self.byte_locks = byte_locks
         self.event_count = event_count
+        self.failures = failures
         self.active = {}
         self.waits = {}
 
@@ -82,6 +88,9 @@ cdef class Flights:
         if self.active.get(number) is not flight:
             return
         led = number in self.byte_locks.held
+        if flight.failed:
+            # Before anybody can lead in its place.
+            self.failures.advance(number)
         self.byte_locks.release(number)
         del self.active[number]
         flight.ended = True

@@ -17,7 +17,7 @@ Python (locks.py, records.py) is called from here, and may be interrupted anywhe
 
 import math
 import os
-from _thread import _local
+from _weakref import ref
 from itertools import count
 from time import monotonic
 
@@ -26,9 +26,10 @@ from cpython.ref cimport PyObject
 
 from fastcache.engine.shm.byte_locks cimport ByteLocks
 from fastcache.engine.mapping cimport StoreMapping
+from fastcache.runtime.greenlets cimport current as current_greenlet
 
 from fastcache.engine.shm import byte_locks
-from fastcache.runtime import fork
+from fastcache.runtime import fork, greenlets
 from fastcache.errors import ClosedError, LockError, Timeout
 
 # How much earlier than asked for the system may end a wait, in seconds.
@@ -38,16 +39,57 @@ FIRST_TOKEN = byte_locks.NUMBERS // 2
 """Tokens are the upper half of the byte locks; the lower half is for computing once."""
 
 
-class Thread(_local):
-    """A number for each thread, which no other ever has."""
+cdef Py_ssize_t FEW = 64
+
+
+class Thread(greenlets.unpatched("_thread", "_local")):
+    """A number for each thread of the system, which no other ever has."""
 
     def __init__(self):
         self.number = next(threads)
 
 
+cdef class Threads:
+    """The number of the thread, or greenlet, that runs. To ask for it runs no Python code."""
+
+    cdef object thread
+    # By the identity of greenlets: weak references to them, and their numbers.
+    cdef dict greenlets
+    # At how many it is looked which of them are gone.
+    cdef Py_ssize_t forget_from
+
+    def __cinit__(self):
+        self.thread = Thread()
+        self.greenlets = {}
+        self.forget_from = FEW
+
+    @property
+    def number(self):
+        """It (int); no other ever has it."""
+        greenlet = current_greenlet()
+        if greenlet is None:
+            return self.thread.number
+        known = self.greenlets.get(id(greenlet))
+        if known is not None and known[0]() is greenlet:
+            return known[1]
+        if len(self.greenlets) >= self.forget_from:
+            self.forget()
+        number = next(threads)
+        self.greenlets[id(greenlet)] = (ref(greenlet), number)
+        return number
+
+    cdef int forget(self) except -1:
+        """Forget greenlets that are gone."""
+        for identity, known in list(self.greenlets.items()):
+            if known[0]() is None:
+                self.greenlets.pop(identity, None)
+        self.forget_from = max(FEW, 2 * len(self.greenlets))
+        return 0
+
+
 cdef object threads = count(1)
 cdef object tokens
-cdef object current
+cdef Threads current
 
 
 def begin():
@@ -55,7 +97,7 @@ def begin():
     global tokens, current
     # Consecutive, for the system keeps neighbouring locks as one; and far from where they end.
     tokens = count(FIRST_TOKEN + (int.from_bytes(os.urandom(8), "big") >> 4))
-    current = Thread()
+    current = Threads()
 
 
 begin()
@@ -220,6 +262,7 @@ cdef class Handle:
     cdef object __weakref__
     cdef readonly StoreMapping _cache
     cdef readonly object _expire
+    cdef readonly object _timeout
     cdef readonly object _key
     # Whether a thread that holds it may acquire it again, through any handle of the name.
     cdef bint reentrant
@@ -231,8 +274,9 @@ cdef class Handle:
         self.own = []
         self.entered = []
 
-    def _begin(self, StoreMapping cache not None, key, expire, bint reentrant):
+    def _begin(self, StoreMapping cache not None, key, expire, timeout, bint reentrant):
         """Called once, by the subclass's ``__init__``."""
+        self._timeout = timeout
         self._cache = cache
         self._key = key
         self._expire = expire
@@ -309,7 +353,8 @@ cdef class Handle:
 
         Args:
             blocking: whether to wait for it.
-            timeout: for how many seconds (int, float) at most; None or -1 for however long it takes.
+            timeout: for how many seconds (int, float) at most; -1 for however long it takes, None for as long as it was made
+                for.
 
         Returns:
             Whether it was acquired; without a timeout, waiting ends in no other way.
@@ -319,7 +364,7 @@ cdef class Handle:
             Timeout: the lock may be free, but another process kept its records locked for the cache's ``timeout``.
             ClosedError: the cache is closed, or was closed meanwhile.
         """
-        cdef double patience = seconds_to_wait(blocking, timeout)
+        cdef double patience = seconds_to_wait(blocking, self._timeout if timeout is None and blocking else timeout)
         return self.take(self._open(), blocking, monotonic() + patience) is not None
 
     cdef Hold take(self, Holds holds, bint blocking, double until):
@@ -399,7 +444,10 @@ cdef class Handle:
 
     def __enter__(self):
         cdef Holds holds = self._open()
-        cdef Hold hold = self.take(holds, True, math.inf)
+        cdef Hold hold = self.take(
+            holds, True, math.inf if self._timeout is None else monotonic() + <double>self._timeout)
+        if hold is None:
+            raise Timeout(f"the {self._key[0]} was not free within the {self._timeout:g} s that it was waited for")
         try:
             self.entered.append((hold, holds))
         except MemoryError:

@@ -71,6 +71,17 @@ def seconds_of(expire: _Seconds) -> float | None:
     return None if expire > _LONGEST_EXPIRE else float(expire)
 
 
+def check_patience(timeout: float | None) -> float | None:
+    """A number of seconds to wait, or None for however long it takes."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout is a number of seconds or None, not {type(timeout).__name__}")
+    if not timeout >= 0:
+        raise ValueError(f"timeout={timeout!r} is no time to wait; None is for however long it takes")
+    return timeout
+
+
 def check_positive(name: str, number: float, kind: type | tuple[type, ...]) -> None:
     """Refuse what is no positive number of this kind."""
     if not isinstance(number, kind):
@@ -86,8 +97,10 @@ class _Handle(Handle):
     _reentrant = False
     _value = 1
 
-    def __init__(self, cache: StoreMapping, name: Any, expire: _Seconds = None) -> None:
-        self._begin(cache, (self._kind, name), seconds_of(expire), self._reentrant)
+    def __init__(
+        self, cache: StoreMapping, name: Any, expire: _Seconds = None, *, timeout: float | None = None
+    ) -> None:
+        self._begin(cache, (self._kind, name), seconds_of(expire), check_patience(timeout), self._reentrant)
 
     @property
     def name(self) -> Any:
@@ -99,12 +112,21 @@ class _Handle(Handle):
         """After how many seconds (float) it is free even if it was not released; None for never."""
         return self._expire
 
+    @property
+    def timeout(self) -> float | None:
+        """For how many seconds (float) who acquires it waits, unless told otherwise; None for however long it takes."""
+        return self._timeout
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._cache, self.name, self._expire)
+        return _again, (type(self), (self._cache, self.name, self._expire), self._timeout)
 
     def __repr__(self) -> str:
-        options = "" if self._expire is None else f", expire={self._expire:g}"
-        return f"{type(self).__name__}({self._cache!r}, {self.name!r}{options})"
+        return f"{type(self).__name__}({self._cache!r}, {self.name!r}{self._options()})"
+
+    def _options(self) -> str:
+        """How it was made, beside the cache and the name."""
+        options = {"expire": self._expire, "timeout": self._timeout}
+        return "".join(f", {name}={option:g}" for name, option in options.items() if option is not None)
 
     def extend(self, expire: _Seconds | EllipsisType = ...) -> bool:
         """Keep what this thread has acquired for longer.
@@ -266,6 +288,8 @@ class Lock(_Handle):
         cache: any cache of this package.
         name: any key that a cache takes. Entries, and locks of other kinds, do not mind.
         expire: after how many seconds (int, float, timedelta) it is free even if it was not released; None for never.
+        timeout: for how many seconds (int, float) who acquires it waits. A ``with`` block that has waited for so long
+            raises Timeout, and ``acquire`` returns False. None for however long it takes.
 
     >>> with Cache() as cache:
     ...     with Lock(cache, "report", expire=60) as lock:
@@ -310,6 +334,7 @@ class BoundedSemaphore(_Handle):
         cache, name: as of Lock.
         value: how many slots there are (int). All who use it at a time must agree.
         expire: as of Lock; each slot expires by itself.
+        timeout: as of Lock.
 
     Raises:
         ValueError: (by ``acquire``) it is in use with another ``value``.
@@ -324,8 +349,10 @@ class BoundedSemaphore(_Handle):
 
     _kind = SEMAPHORE
 
-    def __init__(self, cache: StoreMapping, name: Any, value: int = 1, expire: _Seconds = None) -> None:
-        super().__init__(cache, name, expire)
+    def __init__(
+        self, cache: StoreMapping, name: Any, value: int = 1, expire: _Seconds = None, *, timeout: float | None = None
+    ) -> None:
+        super().__init__(cache, name, expire, timeout=timeout)
         check_positive("value", value, int)
         self._value = int(value)
 
@@ -335,8 +362,13 @@ class BoundedSemaphore(_Handle):
         return self._value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._cache, self.name, self._value, self._expire)
+        return _again, (type(self), (self._cache, self.name, self._value, self._expire), self._timeout)
 
     def __repr__(self) -> str:
-        options = "" if self._expire is None else f", expire={self._expire:g}"
-        return f"{type(self).__name__}({self._cache!r}, {self.name!r}, value={self._value}{options})"
+        return f"{type(self).__name__}({self._cache!r}, {self.name!r}, value={self._value}{self._options()})"
+
+
+def _again(kind: Any, arguments: tuple[Any, ...], timeout: float | None) -> _Handle:
+    """The same, of what was pickled."""
+    handle: _Handle = kind(*arguments, timeout=timeout)
+    return handle

@@ -35,7 +35,7 @@ from weakref import ref
 
 import msgspec
 
-from fastcache.engine.mapping import IndexMapping
+from fastcache.engine.index_mapping import IndexMapping
 from fastcache.engine.shm.byte_locks import NUMBERS, byte_locks_of
 from fastcache.engine.shm.eventcount import EventCount
 from fastcache.errors import (

@@ -16,7 +16,10 @@ always true, and who keeps it so:
   of, for one that waits for it in turn, in this process or through others, or while it holds the write lock. It
   computes at once. So two keys whose numbers are the same only wait for each other.
 - **Nobody waits for ever.** Of one that was stopped, or hangs, nobody can tell that it does not compute. So who has
-  waited for the cache's ``timeout`` computes, too, beside it.
+  waited for the ``timeout`` computes, too, beside it.
+- **Who has waited for a computation that failed computes at once**, beside all others who have. One after the other,
+  the last of twenty would wait for twenty failures. That one has failed is counted (counters.pyx), so that all
+  processes see it; one that was interrupted, or killed, has not failed, and the next one takes its place.
 - **What ends a flight is one call of what is compiled, in a ``finally``**, before which the interpreter lets no handler
   of a signal run; what begins one stands in the ``try``.
 
@@ -34,6 +37,7 @@ from time import monotonic
 
 from fastcache.engine.codecs.keys import hash_of
 from fastcache.engine.shm.byte_locks import byte_locks_of
+from fastcache.engine.shm.counters import ROOM, Counters
 from fastcache.engine.shm.eventcount import EventCount
 from fastcache.runtime import fork
 from fastcache.runtime.imports import load
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
 
     _Step: TypeAlias = Literal["take", "lead", "wait", "compute"]
 
-__all__ = ["Flight", "SingleFlight", "number_of", "single_flight_of"]
+__all__ = ["Flight", "SingleFlight", "check_timeout", "number_of", "single_flight_of"]
 
 # How long a waiter sleeps before it looks again, in seconds: the first time where nothing can wake it, and at most.
 _FIRST_NAP = 0.001
@@ -76,9 +80,10 @@ class _Search:
         left: for how many seconds to wait yet (float).
     """
 
-    __slots__ = ("flight", "flights", "found", "leader", "left", "look", "patience", "until")
+    __slots__ = ("failures", "flight", "flights", "found", "leader", "left", "look", "patience", "until")
 
     def __init__(self, flights: SingleFlight, flight: Flight, look: Callable[[Any], Any], patience: float) -> None:
+        self.failures = flights.failures.read(flight.number)
         self.flights = flights
         self.flight = flight
         self.look = look
@@ -93,6 +98,9 @@ class _Search:
             beside them.
         """
         flight = self.flight
+        if self.until is not None and self.flights.failures.read(flight.number) != self.failures:
+            self.found = self.look(_ABSENT)
+            return "compute" if self.found is _ABSENT else "take"
         self.leader = leader = self.flights.leader(flight)
         leads = False
         if leader is flight:
@@ -124,7 +132,7 @@ class SingleFlight(Flights):
             number: of the key (int); see ``number_of``.
             look: returns the value, or, if there is none, its argument.
             compute: for who may compute it, or does not wait any more.
-            patience: for how many seconds to wait for others (float).
+            patience: for how many seconds to wait for others (float); then it computes beside them.
         """
         flight = Flight(self, number)
         search = _Search(self, flight, look, patience)
@@ -202,6 +210,9 @@ class SingleFlight(Flights):
         try:
             _inside.set((*part_of, flight))
             return compute()
+        except Exception:
+            flight.failed = True
+            raise
         finally:
             _inside.set(part_of)
 
@@ -211,6 +222,9 @@ class SingleFlight(Flights):
         try:
             _inside.set((*part_of, flight))
             return await compute()
+        except Exception:
+            flight.failed = True
+            raise
         finally:
             _inside.set(part_of)
 
@@ -228,13 +242,22 @@ def single_flight_of(directory: str) -> SingleFlight:
         single_flight = reference() if reference is not None else None
         # The same.
         if single_flight is None or single_flight.byte_locks is not byte_locks:
-            event_count = EventCount(os.path.join(os.path.dirname(byte_locks.path), "computing"))
-            single_flight = SingleFlight(byte_locks, event_count)
+            event_count = EventCount(os.path.join(os.path.dirname(byte_locks.path), "computing"), ROOM)
+            single_flight = SingleFlight(byte_locks, event_count, Counters(event_count))
             _by_byte_locks[id(byte_locks)] = ref(single_flight)
         for identity, reference in list(_by_byte_locks.items()):
             if reference() is None:
                 _by_byte_locks.pop(identity, None)
     return single_flight
+
+
+def check_timeout(timeout: Any) -> float:
+    """A number of seconds to wait for others, if it can be one."""
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
+    if not timeout >= 0:
+        raise ValueError(f"timeout={timeout!r} is no time to wait: at least 0 seconds, or None for the cache's")
+    return timeout
 
 
 def number_of(key: Any, serializer: Any) -> int:

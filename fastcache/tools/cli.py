@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 import fastcache
+from fastcache.engine.sqlite import sql
 from fastcache.tools.inspect import open_as_stored, open_undecoded
 from fastcache.tools.reshard import reshard
 from fastcache.tools.resign import sign
@@ -87,6 +88,21 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--fix", action="store_true", help="repair what can be repaired")
     check.set_defaults(run=_check)
 
+    backup = commands.add_parser(
+        "backup",
+        help="copy a cache that may be in use",
+        description="Copy a cache, as it is at one moment, while programs go on using it. The copy is a cache as well. "
+        "Its place must not exist, or be an empty folder; if anything goes wrong, nothing is there.",
+    )
+    backup.add_argument("source", type=Path, metavar="SOURCE")
+    backup.add_argument("destination", type=Path, metavar="DESTINATION")
+    backup.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show progress on stderr (default: if that is a terminal)",
+    )
+    backup.set_defaults(run=_backup)
+
     sign = commands.add_parser(
         "sign",
         help="sign what was stored unsigned",
@@ -146,6 +162,25 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0 if result.ok else 1
 
 
+def _backup(arguments: argparse.Namespace) -> int:
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    shown = watched if arguments.progress is None else arguments.progress
+    copied = 0
+
+    def follow(done: int, total: int) -> None:
+        nonlocal copied
+        copied = done
+        if shown:
+            print(f"\r{done:,} of {total:,} bytes", end="", file=sys.stderr, flush=True)
+
+    with open_undecoded(arguments.source) as cache:
+        cache.backup(arguments.destination, progress=follow)
+    if shown:
+        print(file=sys.stderr)
+    _say(f"{copied:,} bytes were copied to {arguments.destination}")
+    return 0
+
+
 def _sign(arguments: argparse.Namespace) -> int:
     with open_undecoded(arguments.directory):
         pass
@@ -169,6 +204,7 @@ def _info(arguments: argparse.Namespace) -> int:
             "size": f"{cache.size():,} bytes of values",
             "volume": f"{cache.volume():,} bytes on disk",
             "limit": f"{cache.max_size:,} bytes, eviction {cache.eviction}" if cache.max_size else "none",
+            "journal": _journal(cache.store.connect().query(sql.GET_JOURNAL_MODE)[0][0]),
             "format": str(cache.store.settings["format"]),
             "serializer": cache.serializer.name,
         }
@@ -177,6 +213,10 @@ def _info(arguments: argparse.Namespace) -> int:
     for label, value in rows.items():
         _say(f"{label:<10}  {value}")
     return 0
+
+
+def _journal(mode: str) -> str:
+    return mode if mode == "wal" else f"{mode}, which makes each write slow; open the cache while nobody uses it"
 
 
 def _say(line: str) -> None:

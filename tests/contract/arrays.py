@@ -1,4 +1,4 @@
-"""numpy's arrays: exactly as they were, without a copy, and valid for as long as anybody has them."""
+"""numpy's arrays: exactly as they were, the reader's own, and valid for as long as anybody has them."""
 
 import contextlib
 import datetime
@@ -89,6 +89,23 @@ def is_writable(array):
     return array.flags.writeable
 
 
+def anonymous_memory():
+    """Bytes of this process's memory that are no file's."""
+    with open("/proc/self/smaps_rollup", encoding="ascii") as lines:
+        return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Anonymous:"))
+
+
+READS_OF_ONE = {
+    "[]": lambda store: store["a"],
+    "get": lambda store: store.get("a"),
+    "get_many": lambda store: store.get_many(["a"])["a"],
+    "values": lambda store: next(iter(store.values())),
+    "items": lambda store: next(iter(store.items()))[1],
+    "get_or_set": lambda store: store.get_or_set("a", None),
+    "setdefault": lambda store: store.setdefault("a"),
+}
+
+
 class ArrayContract(StoreContract):
     @pytest.mark.parametrize("memory", [0, 1 << 20])
     @pytest.mark.parametrize(
@@ -104,20 +121,58 @@ class ArrayContract(StoreContract):
             for read in (dict, lambda store: store.get_many(range(len(values)))):
                 assert all(exactly(one, other) for one, other in zip(read(store).values(), values, strict=True))
             for number, value in enumerate(values):
-                assert exactly(store.get(number, copy=True), value)
+                assert exactly(store.get(number, copy=False), value)
                 assert exactly(store.pop(number), value)
 
     @pytest.mark.parametrize("kind", ["SMALL", "LARGE", "EMPTY", "ZERO_DIMENSIONAL"])
-    def test_it_can_be_written_to_only_if_it_is_a_copy(self, store, kind):
-        for value in globals()[kind]:
+    def test_it_can_be_written_to_unless_that_was_declined_and_nothing_that_is_stored_changes(self, store, kind):
+        for stored in globals()[kind]:
+            read_only = stored.view()
+            read_only.flags.writeable = False
+            for value in (stored, read_only):
+                store["a"] = value
+                for _ in range(2):
+                    for read in READS_OF_ONE.values():
+                        found = read(store)
+                        assert is_writable(found)
+                        found[...] = np.zeros((), found.dtype)
+                        assert exactly(store["a"], value)
+                    assert not is_writable(store.get("a", copy=False))
+                    assert exactly(store.get("a", copy=False), value)
+
+    def test_a_hit_is_like_a_miss(self, store):
+        @store.memoize
+        def ramp(length):
+            return np.arange(float(length))
+
+        for length in (5, 200_000):
+            for _ in range(3):
+                for use in (ramp, lambda length: store.get_or_set(length, lambda: np.arange(float(length)))):
+                    array = use(length)
+                    assert exactly(array, np.arange(float(length)))
+                    array -= array.mean()
+
+    def test_a_frame_that_was_read_can_be_changed(self, store):
+        frame = pd.DataFrame({"a": np.arange(100_000.0), "b": range(100_000)})
+        for value in (frame, frame.head(10)):
             store["a"] = value
             for _ in range(2):
-                assert not is_writable(store["a"])
-            copy = store.get("a", copy=True)
-            assert is_writable(copy)
-            if copy.size and copy.dtype.kind == "f":
-                copy.fill(7)
-                assert exactly(store["a"], value)
+                found = store["a"]
+                found["a"] -= found["a"].mean()
+                found.iloc[3, 1] = 7
+                found["b"].to_numpy(copy=False)
+                assert store["a"].equals(value)
+
+    @pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="tells memory by /proc")
+    def test_a_large_one_takes_memory_where_it_is_written_to(self, store):
+        store["a"] = np.ones(8_000_000)
+        before = anonymous_memory()
+        array = store["a"]
+        assert array.sum() == 8_000_000
+        assert anonymous_memory() - before < 16 << 20
+        array += 1
+        assert anonymous_memory() - before > 48 << 20
+        assert store["a"].sum() == 8_000_000
 
     def test_in_containers_of_every_kind(self, store, start, directory):
         large, small = np.arange(100_000.0), np.arange(3)
@@ -128,7 +183,7 @@ class ArrayContract(StoreContract):
             1: {"deep": np.float32(1)},
         }
         store["a"] = value
-        for found in (store["a"], store.get("a", copy=True), next(iter(store.values()))):
+        for found in (store["a"], store.get("a", copy=False), next(iter(store.values()))):
             assert found["list"][0] is found["same"]
             assert exactly(found["same"], large)
             assert exactly(found["list"][2][0], large)
@@ -152,13 +207,13 @@ class ArrayContract(StoreContract):
         )
         for value in (frame, frame["when"], frame.set_index(["ints", "text"]), frame.head(0), frame.index):
             store["a"] = value
-            for found in (store["a"], store.get("a", copy=True)):
+            for found in (store["a"], store.get("a", copy=False)):
                 assert type(found) is type(value)
                 assert value.equals(found)
                 assert getattr(found, "dtypes", 0) is not None
         store["a"] = [frame, {"again": frame}]
         assert store["a"][1]["again"].equals(frame)
-        found = store.get("a", copy=True)[0]
+        found = store["a"][0]
         found.loc[7, "numbers"] = 99.0
         assert store["a"][0].equals(frame)
 
@@ -214,7 +269,7 @@ class ArrayContract(StoreContract):
         def load():
             for number in (*range(4), *range(4)):
                 assert store[number].sum() == values[number].sum()
-                assert exactly(store.get(number, copy=True), values[number])
+                assert exactly(store.get(number, copy=False), values[number])
 
         together(*[load] * 8)
 
@@ -269,5 +324,3 @@ class ArrayContract(StoreContract):
             store["a"] = value
             with pytest.raises(TypeError, match="buffer"):
                 store.get("a", buffer=True)
-        with pytest.raises(TypeError, match="copy"):
-            store.get("a", copy=True, buffer=True)

@@ -238,6 +238,31 @@ class LocksContract(StoreContract):
         with lock_type(store, "a") as lock, pytest.raises(error):
             lock.extend(expire)
 
+    def test_a_block_waits_for_as_long_as_the_lock_was_made_for(self, store, lock_type, elsewhere):
+        impatient = lock_type(store, "a", timeout=MOMENT)
+        assert impatient.timeout == MOMENT
+        with self.held_elsewhere(elsewhere(lock_type)):
+            before = time.monotonic()
+            with pytest.raises(fastcache.Timeout, match=KINDS[lock_type.__name__]), impatient:
+                pass
+            assert impatient.acquire() is False
+            assert time.monotonic() - before >= 2 * MOMENT
+            assert impatient.acquire(blocking=False) is False
+            assert impatient.acquire(timeout=0) is False
+            assert pickle.loads(pickle.dumps(impatient)).timeout == MOMENT
+            assert f"timeout={MOMENT}" in repr(impatient)
+        with impatient:
+            assert impatient.locked()
+
+    def test_the_methods_of_a_cache_take_a_timeout(self, store):
+        assert store.lock("a", timeout=1).timeout == store.rlock("a", timeout=1).timeout == 1
+        assert store.bounded_semaphore("a", 2, timeout=1).timeout == 1
+        assert store.lock("a").timeout is None
+        for make in (store.lock, store.rlock, store.bounded_semaphore):
+            for wrong in (-1, "1", True, float("nan")):
+                with pytest.raises((TypeError, ValueError), match="timeout"):
+                    make("a", timeout=wrong)
+
     def test_the_forms_that_other_caches_have(self, store):
         with Lock(store, "k", expire=10), store.rlock("k", expire=timedelta(seconds=10)):
             assert not in_a_thread(lambda: store.lock("k", 10).acquire(False))
@@ -825,6 +850,18 @@ class LocksContract(StoreContract):
         for process in processes:
             process.finish()
 
+    def test_a_call_behind_a_barrier_waits_for_no_longer_than_its_timeout(self, store):
+        calls = []
+        guarded = store.barrier(name="a", timeout=MOMENT)(lambda: calls.append(1))
+        with store.lock("a"):
+            with pytest.raises(fastcache.Timeout):
+                in_a_thread(guarded)
+            assert not calls
+        guarded()
+        assert calls == [1]
+        with pytest.raises(ValueError, match="timeout"):
+            store.barrier(timeout=-1)
+
     def test_a_barrier_keeps_the_function_as_it_is(self, store):
         @barrier(store, Lock)
         def double(number, *, plus=0):
@@ -880,6 +917,25 @@ class LocksContract(StoreContract):
     def test_a_burst_waits_for_nothing(self, store):
         calls = throttle(store, 3, 3600)(lambda: 1)
         assert [calls(), calls(), calls()] == [1, 1, 1]
+
+    def test_a_call_that_would_wait_for_longer_than_its_timeout_is_told_at_once_and_takes_no_turn(self, store):
+        calls = []
+        note = store.throttle(1, 3600, name="rate", timeout=60)(lambda: calls.append(1))
+
+        async def note_later():
+            calls.append(2)
+
+        note()
+        for late in (note, lambda: asyncio.run(store.throttle(1, 3600, name="rate", timeout=0)(note_later)())):
+            with pytest.raises(fastcache.Timeout, match="wait for"):
+                late()
+        assert calls == [1]
+        patient = store.throttle(1, MOMENT, name="other", timeout=60)(lambda: calls.append(3))
+        patient()
+        patient()
+        assert calls == [1, 3, 3]
+        with pytest.raises(ValueError, match="timeout"):
+            store.throttle(1, 1, timeout=-1)
 
     def test_a_coroutine_function_is_throttled_in_its_loop(self, store):
         @store.throttle(1, 0.02)

@@ -20,6 +20,16 @@ class Lookup:
         return key.upper()
 
 
+def added_while_iterating(store, view, direction):
+    """The numbers met in one of the views while another entry is added for each."""
+    met = []
+    for entry in direction(getattr(store, view)()):
+        assert len(met) < 5000, "meets what it adds"
+        met.append(entry[0] if view == "items" else entry)
+        store[f"added {len(met)}"] = met[-1]
+    return sorted(met)
+
+
 class MappingContract(StoreContract):
     # one entry
 
@@ -362,6 +372,18 @@ class MappingContract(StoreContract):
         numbers = [key for key in seen if isinstance(key, int)]
         untouched = [number for number in range(1000) if number % 10 not in (1, 3)]
         assert sorted(number for number in numbers if number % 10 not in (1, 3)) == untouched
+
+    @pytest.mark.parametrize("direction", [iter, reversed])
+    @pytest.mark.parametrize("view", ["keys", "values", "items"])
+    def test_what_is_added_while_iterating_is_not_met(self, store, view, direction):
+        store.update((number, number) for number in range(900))
+        assert added_while_iterating(store, view, direction) == list(range(900))
+        assert len(store) == 1800
+
+    def test_a_store_can_be_updated_from_itself(self, store):
+        store.update((number, 1) for number in range(3000))
+        store.update((f"copy of {key}", value) for key, value in store.items())
+        assert len(store) == 6000
 
     def test_clear_ends_an_iteration(self, store):
         store.update((number, number) for number in range(1000))

@@ -624,6 +624,111 @@ class MemoizeContract(StoreContract):
         assert memoized.cache_clear() == len(changes) + 1
         assert base[0].startswith("of_a_test:f(a, b)@")
 
+    @pytest.fixture
+    def modules(self, tmp_path, monkeypatch):
+        """Write modules of a program, and import them; they are gone after the test."""
+        monkeypatch.syspath_prepend(str(tmp_path / "program"))
+        (tmp_path / "program").mkdir()
+        written = []
+
+        def write(name, text):
+            (tmp_path / "program" / f"{name}.py").write_text(textwrap.dedent(text))
+            importlib.invalidate_caches()
+            written.append(name)
+            # Two versions of one second, and of one length, are one to the cache of bytecode.
+            monkeypatch.setattr(sys, "dont_write_bytecode", True)
+            module = sys.modules.get(name)
+            return importlib.reload(module) if module is not None else importlib.import_module(name)
+
+        yield write
+        for name in written:
+            sys.modules.pop(name, None)
+
+    @pytest.mark.parametrize(
+        "use",
+        ["helper(x)", "[helper][0](x)", "Class().method(x)", "Class.static(x)", "memoized(x)"],
+    )
+    def test_what_is_defined_anew_while_the_program_runs_is_noticed(self, store, use):
+        """As in a notebook, where a cell is run again."""
+        space = {"__name__": "of_a_test", "store": store}
+
+        def define(number):
+            exec(
+                f"""
+def helper(x): return x + {number}
+class Class:
+    def method(self, x): return helper(x)
+    @staticmethod
+    def static(x): return x + {number}
+memoized = store.memoize(version_aware=True)(lambda x: helper(x))
+""",
+                space,
+            )
+
+        define(1)
+        exec(f"def f(x): return {use}", space)
+        memoized = store.memoize(version_aware=True)(space["f"])
+        assert [memoized(1), memoized(1), memoized.cache_info()] == [2, 2, (1, 1)]
+        define(2)
+        assert [memoized(1), memoized(1), memoized.cache_info()] == [3, 3, (2, 2)]
+        define(1)
+        assert [memoized(1), memoized.cache_info()] == [2, (3, 2)]
+
+    def test_what_is_patched_while_the_program_runs_is_noticed(self, store):
+        """As IPython's autoreload does."""
+        space = {"__name__": "of_a_test"}
+        exec("def helper(): return 1\ndef f(): return helper()\ndef other(): return 2\nclass C: m = helper", space)
+        exec("def g(): return C.m()", space)
+        called = [store.memoize(version_aware=True)(space[name]) for name in "fg"]
+        assert [each() for each in called] == [1, 1]
+        space["helper"].__code__ = space["other"].__code__
+        assert [each() for each in called] == [2, 2]
+        space["C"].m = lambda: 3
+        assert [each() for each in called] == [2, 3]
+
+    def test_what_is_closed_over_is_noticed_when_it_changes(self, store):
+        def make():
+            def helper():
+                return 1
+
+            def f():
+                return helper()
+
+            def change():
+                nonlocal helper
+
+                def helper():
+                    return 2
+
+            return f, change
+
+        f, change = make()
+        memoized = store.memoize(version_aware=True, name="f")(f)
+        assert memoized() == 1
+        change()
+        assert memoized() == 2
+
+    @pytest.mark.parametrize("how", ["from helpers_of_a_test import help_it", "import helpers_of_a_test"])
+    def test_helpers_in_other_modules_of_the_program_count(self, store, modules, how):
+        modules("helpers_of_a_test", "def help_it(x): return more(x)\ndef more(x): return x + 1")
+        call = "help_it(x)" if how.startswith("from") else "helpers_of_a_test.help_it(x)"
+        text = f"import json\n{how}\ndef f(x): return [json.loads('1'), {call}]"
+        user = modules("user_of_a_test", text)
+        memoized = store.memoize(version_aware=True)(user.f)
+        assert memoized(1) == [1, 2]
+        modules("helpers_of_a_test", "def help_it(x): return more(x)\ndef more(x): return x + 2")
+        # The former helper, too, calls what the module has now.
+        assert memoized(1) == [1, 3]
+        assert store.memoize(version_aware=True)(modules("user_of_a_test", text).f)(1) == [1, 3]
+        assert memoized.cache_info() == (0, 2)
+
+    def test_what_is_installed_does_not_count(self, store, modules, monkeypatch):
+        user = modules("user_of_a_test", "import textwrap\ndef f(x): return textwrap.dedent(x)")
+        memoized = store.memoize(version_aware=True)(user.f)
+        before = memoized.cache_key("a")
+        monkeypatch.setattr(textwrap, "dedent", lambda text: text)
+        assert memoized.cache_key("a") == before
+
     # one computation at a time
 
     def ask_in_threads(self, ask, count=8):
@@ -657,24 +762,124 @@ class MemoizeContract(StoreContract):
         assert together(*[lambda each=each: each.get_or_set("key", compute) for each in (store, *others)]) == [5] * 4
         assert len(calls) == 1
 
-    def test_if_it_raises_the_next_one_computes(self, store):
+    @pytest.mark.parametrize("how", ["memoize", "get_or_set"])
+    def test_if_it_raises_all_who_have_waited_compute_at_once(self, open_store, how):
+        # None of these ends because it has waited long enough.
+        store = open_store(timeout=10_000)
+        meeting, calls = threading.Barrier(7), []
+
+        def compute():
+            calls.append(1)
+            if len(calls) == 1:
+                while not self.wait_for_others(7):
+                    time.sleep(0.01)
+            else:
+                # One after the other they would never meet.
+                meeting.wait(PATIENCE_SECONDS)
+            raise ZeroDivisionError
+
+        memoized = store.memoize(name="compute")(compute)
+
+        def ask():
+            try:
+                return memoized() if how == "memoize" else store.get_or_set("key", compute)
+            except ZeroDivisionError:
+                return "raised"
+
+        assert self.ask_in_threads(ask) == ["raised"] * 8
+        assert len(calls) == 8
+        assert not single_flight_of(store.directory).active
+
+    def wait_for_others(self, count):
+        """Whether so many threads of this process wait for a computation."""
+        tops = [frame.f_code for frame in sys._current_frames().values()]
+        return sum(code.co_name == "run" and "single_flight" in code.co_filename for code in tops) == count
+
+    def test_if_it_raises_one_who_comes_later_computes_alone(self, store):
         calls = []
 
         def compute():
             calls.append(1)
-            time.sleep(0.02)
-            if len(calls) < 3:
+            if len(calls) == 1:
                 raise ZeroDivisionError
             return 5
 
-        def ask():
-            try:
-                return store.get_or_set("key", compute)
-            except ZeroDivisionError:
-                return "raised"
+        with pytest.raises(ZeroDivisionError):
+            store.get_or_set("key", compute)
+        assert store.get_or_set("key", compute) == 5
+        assert len(calls) == 2
 
-        assert sorted(map(str, self.ask_in_threads(ask))) == ["5"] * 6 + ["raised"] * 2
-        assert len(calls) == 3
+    def test_in_other_processes_too_all_compute_at_once_if_it_raises(self, directory, start, tmp_path):
+        processes = [start("fail_together", self.kind, str(directory), str(tmp_path), 4) for _ in range(4)]
+        first = None
+        for process in processes:
+            assert process.hear() == "ready"
+            process.tell()
+            if first is None:
+                first = process
+                assert process.hear() == "computing"
+        # For the others to be waiting.
+        time.sleep(1)
+        first.tell()
+        assert [process.finish() for process in processes] == ["raised"] * 4
+
+    def test_of_tasks_too_all_compute_at_once_if_it_raises(self, open_store):
+        store = open_store(timeout=10_000)
+        calls, going_on = [], asyncio.Event()
+
+        @store.memoize(name="compute")
+        async def compute():
+            calls.append(1)
+            if len(calls) == 1:
+                await asyncio.sleep(0.05)
+            elif len(calls) == 8:
+                going_on.set()
+            else:
+                await asyncio.wait_for(going_on.wait(), PATIENCE_SECONDS)
+            raise ZeroDivisionError
+
+        async def run():
+            return await asyncio.gather(*[compute() for _ in range(8)], return_exceptions=True)
+
+        assert [type(each) for each in asyncio.run(run())] == [ZeroDivisionError] * 8
+        assert len(calls) == 8
+
+    @pytest.mark.parametrize("how", ["memoize", "get_or_set", "task"])
+    def test_a_call_has_a_timeout_of_its_own(self, store, how):
+        computing, going_on = threading.Event(), threading.Event()
+
+        def hang():
+            computing.set()
+            going_on.wait(PATIENCE_SECONDS)
+            return "late"
+
+        key = store.memoize(name="f")(hang).cache_key()
+        hanging = threading.Thread(target=store.get_or_set, args=(key, hang))
+        hanging.start()
+        assert computing.wait(PATIENCE_SECONDS)
+
+        async def soon():
+            return "soon"
+
+        try:
+            if how == "memoize":
+                assert store.memoize(name="f", timeout=0.05)(lambda: "soon")() == "soon"
+            elif how == "get_or_set":
+                assert store.get_or_set(key, lambda: "soon", timeout=0) == "soon"
+            else:
+                assert asyncio.run(store.memoize(name="f", timeout=0.05)(soon)()) == "soon"
+        finally:
+            going_on.set()
+            hanging.join(PATIENCE_SECONDS)
+
+    @pytest.mark.parametrize("timeout", [-1, "1", True, float("nan")])
+    def test_a_timeout_that_makes_no_sense_is_refused(self, store, timeout):
+        for ask in (
+            lambda: store.memoize(timeout=timeout)(plain),
+            lambda: store.get_or_set("key", lambda: 1, timeout=timeout),
+        ):
+            with pytest.raises((TypeError, ValueError), match="timeout"):
+                ask()
 
     def test_a_factory_may_ask_for_its_own_key(self, store):
         def compute(depth=3):
@@ -811,6 +1016,38 @@ class MemoizeContract(StoreContract):
             process.tell()
         for number, process in enumerate(circle):
             assert process.finish().startswith(keys[number])
+
+    def test_a_circle_through_threads_of_processes_is_seen(self, directory, start, tmp_path):
+        """a (here) waits for b (there), b for c (here, in another thread), and c for a."""
+        calls = str(tmp_path / "calls")
+        here = start("compute_along_in_threads", self.kind, str(directory), [["a", ["b"]], ["c", ["a"]]], calls)
+        there = start("compute_along_in_threads", self.kind, str(directory), [["b", ["c"]]], calls)
+        for process in (here, there):
+            assert process.hear() == "computing"
+        for process in (here, there):
+            process.tell()
+        assert [each[0] for each in here.finish()] == ["a", "c"]
+        assert [each[0] for each in there.finish()] == ["b"]
+
+    def test_who_has_a_lock_that_a_computation_needs_waits_for_it_until_the_timeout(self, open_store):
+        store = open_store(timeout=0.2)
+        computing = threading.Event()
+
+        def compute():
+            computing.set()
+            with store.lock("needed"):
+                return "there"
+
+        def hold():
+            with store.lock("needed"):
+                thread = threading.Thread(target=store.get_or_set, args=("key", compute))
+                thread.start()
+                assert computing.wait(PATIENCE_SECONDS)
+                found = store.get_or_set("key", lambda: "here")
+            thread.join(PATIENCE_SECONDS)
+            return found
+
+        assert in_a_thread(hold) == "here"
 
     def test_processes_that_wait_for_each_other_in_a_row_compute_once(self, directory, start, tmp_path):
         calls = tmp_path / "calls"

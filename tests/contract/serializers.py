@@ -177,7 +177,11 @@ class SerializerContract(StoreContract):
         store["b"] = 2
         serializer.fails = "loads"
         reopened = open_store(serializer=serializer)
-        for attempt in (lambda: reopened["a"], lambda: reopened.get("a"), lambda: list(reopened.items())):
+        for attempt in (
+            lambda: reopened["a"],
+            lambda: reopened.get("a"),
+            lambda: list(reopened.items(on_error="raise")),
+        ):
             with pytest.raises(fastcache.DecodeError, match="raising") as error:
                 attempt()
             assert isinstance(error.value, ValueError)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ import fastcache
 
 from ..together import in_a_thread, together
 from ..workers.interruption import WAITS
+from .mapping import added_while_iterating
 from .store import StoreContract, in_order, value_files
 
 BIG = b"big!" * 1_000_000
@@ -19,7 +21,27 @@ class Oops(Exception):
     pass
 
 
+def write_by_batch(store):
+    with store.batch() as batch:
+        batch["batch"] = 1
+
+
 READS = {"get": lambda store: store.get("a"), "len": len, "items": in_order}
+
+
+BY_TASKS = {
+    "set": lambda store: store.set("set", 1),
+    "[]": lambda store: store.__setitem__("a", 1),
+    "add": lambda store: store.add("inside", 1),
+    "set_many": lambda store: store.set_many({"many": 1}),
+    "pop": lambda store: store.pop("absent", None),
+    "delete": lambda store: store.delete("absent"),
+    "incr": lambda store: store.incr("n"),
+    "large": lambda store: store.set("a", BIG),
+    "get_or_set": lambda store: store.get_or_set("got", lambda: 1),
+    "transact": lambda store: store.transact().__enter__().__exit__(None, None, None),
+    "batch": write_by_batch,
+}
 
 
 @contextlib.contextmanager
@@ -151,6 +173,20 @@ class TransactionContract(StoreContract):
             store["c"] = 2
         assert store == {"a": "text", "b": 1, "c": 2}
 
+    @pytest.mark.parametrize("direction", [iter, reversed])
+    @pytest.mark.parametrize("view", ["keys", "values", "items"])
+    def test_what_is_added_while_iterating_inside_is_not_met(self, store, view, direction):
+        store.update((number, number) for number in range(900))
+        with store.transact():
+            assert added_while_iterating(store, view, direction) == list(range(900))
+        assert len(store) == 1800
+
+    def test_a_store_can_be_updated_from_itself_inside(self, store):
+        with store.transact():
+            store.update((number, 1) for number in range(3000))
+            store.update((f"copy of {key}", value) for key, value in store.items())
+        assert len(store) == 6000
+
     def test_an_iteration_may_go_on_across_the_end_of_a_transaction(self, store):
         store.update((number, number) for number in range(2000))
         iterator = iter(store)
@@ -277,26 +313,105 @@ class TransactionContract(StoreContract):
         assert store == {"a": "old", "outer": 1}
         self.assert_usable_and_unlocked(store, directory, start)
 
-    def test_tasks_that_share_a_thread_and_leave_in_the_wrong_order_are_told_so(self, store, directory, start):
-        async def task(name, entered, leave):
+    def test_of_two_tasks_of_a_thread_the_second_is_refused_and_the_first_goes_on(self, store, directory, start):
+        async def task(name, begun, end):
             with store.transact():
                 store[name] = 1
-                entered.set()
-                await leave.wait()
+                begun.set()
+                await end.wait()
 
         async def run():
-            first, second, go_first, go_second = (asyncio.Event() for _ in range(4))
-            tasks = [asyncio.create_task(task("first", first, go_first))]
-            await first.wait()
-            tasks.append(asyncio.create_task(task("second", second, go_second)))
-            await second.wait()
-            go_first.set()
-            await asyncio.wait(tasks[:1])
-            go_second.set()
+            begun, end = asyncio.Event(), asyncio.Event()
+            first = asyncio.create_task(task("first", begun, end))
+            await begun.wait()
+            second = asyncio.create_task(task("second", begun, end))
+            await asyncio.wait([second])
+            end.set()
+            return await asyncio.gather(first, second, return_exceptions=True)
+
+        first, second = asyncio.run(run())
+        assert first is None
+        assert type(second) is fastcache.TransactionError
+        assert store == {"first": 1}
+        self.assert_usable_and_unlocked(store, directory, start)
+
+    def test_a_transaction_is_of_the_task_that_began_it(self, store, directory, start):
+        """The other tasks of its thread read what is committed, and what they write is refused before it is written."""
+        store["a"] = "before"
+
+        async def transact(begun, others):
+            with store.transact():
+                store["a"], store["inside"] = "inside", 1
+                begun.set()
+                await others.wait()
+                assert dict(store) == {"a": "inside", "inside": 1}
+                raise Oops
+
+        async def run():
+            begun, others = asyncio.Event(), asyncio.Event()
+            task = asyncio.create_task(transact(begun, others))
+            await begun.wait()
+            assert store["a"] == store.get("a") == "before"
+            assert (dict(store), len(store), "inside" in store) == ({"a": "before"}, 1, False)
+            assert store.get_many(["a", "inside"]) == {"a": "before"}
+            for write in BY_TASKS.values():
+                with pytest.raises(fastcache.TransactionError, match="another task"):
+                    write(store)
+            others.set()
+            with pytest.raises(Oops):
+                await task
+            for write in BY_TASKS.values():
+                write(store)
+            return dict(store)
+
+        assert asyncio.run(run()).keys() == {"a", "set", "many", "inside", "batch", "got"} | {"n"}
+        self.assert_usable_and_unlocked(store, directory, start)
+
+    def test_the_tasks_that_a_transaction_starts_are_inside(self, store):
+        async def write(number):
+            await asyncio.sleep(0)
+            store[number] = number
+
+        async def run():
+            with store.transact():
+                await asyncio.gather(*[write(number) for number in range(5)])
+                assert len(store) == 5
+                raise Oops
+
+        with pytest.raises(Oops):
+            asyncio.run(run())
+        assert store == {}
+
+    def test_transactions_of_tasks_that_take_turns_are_their_own(self, store):
+        async def transact(turns, number, fails):
+            async with turns:
+                with store.transact():
+                    store[number] = number
+                    await asyncio.sleep(0.001)
+                    if fails:
+                        raise Oops
+
+        async def run():
+            turns = asyncio.Lock()
+            tasks = [transact(turns, number, number % 2) for number in range(10)]
             return await asyncio.gather(*tasks, return_exceptions=True)
 
-        assert [type(result) for result in asyncio.run(run())] == [fastcache.TransactionError] * 2
+        results = asyncio.run(run())
+        assert [type(result) for result in results] == [type(None), Oops] * 5
+        assert sorted(store) == list(range(0, 10, 2))
+
+    def test_a_generator_that_is_left_in_another_context_ends_its_transaction(self, store, directory, start):
+        def generate():
+            with store.transact():
+                store["a"] = 1
+                yield
+
+        generator = contextvars.Context().run(lambda: (generator := generate(), next(generator))[0])
+        with pytest.raises(fastcache.TransactionError, match="another task"):
+            store["b"] = 2
+        generator.close()
         assert store == {}
+        store["b"] = 2
         self.assert_usable_and_unlocked(store, directory, start)
 
     # files

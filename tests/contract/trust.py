@@ -185,14 +185,18 @@ class TrustContract(StoreContract):
         for read in (
             lambda: store[key],
             lambda: store.get(key),
-            lambda: store.get(key, copy=True),
-            lambda: store.get_many([key]),
+            lambda: store.get(key, copy=False),
+            lambda: store.get_many([key], on_error="raise"),
             lambda: store.pop(key),
-            lambda: list(store.values()),
+            lambda: list(store.values(on_error="raise")),
             lambda: store.setdefault(key, 1),
         ):
             with pytest.raises(error):
                 read()
+        told = []
+        assert key not in dict(store.items(on_error=lambda *found: told.append(found)))
+        assert key not in store.get_many([key], on_error="skip")
+        assert (key, error) in [(name, type(found)) for name, found in told]
         assert key in store
 
     # what is plain, and what is signed
@@ -290,8 +294,7 @@ class TrustContract(StoreContract):
         with open_store(secret=OTHER_SECRET) as store:
             assert store[keys[0]] == repr(keys[0])
             assert samples.Place("a", 1) not in store
-            with pytest.raises(fastcache.UntrustedValueError):
-                list(store)
+            assert keys_in_order(store) == keys
             assert store.check().untrusted_entries == len(signed)
 
     def test_what_was_verified_is_kept_in_memory(self, open_store, monkeypatch):
@@ -476,10 +479,12 @@ class TrustContract(StoreContract):
             edit(directory, "UPDATE meta SET value = ? WHERE name = 'max_size'", serializer)
         store = open_store()
         for key in ("row", "signed", "file", *(f"old {protocol}" for protocol in range(5))):
-            for read in (lambda key=key: store[key], lambda key=key: store.get_many([key])):
+            for read in (lambda key=key: store[key], lambda key=key: store.get_many([key], on_error="raise")):
                 with pytest.raises(fastcache.UntrustedValueError):
                     read()
-        for use in (lambda: list(store), lambda: dict(store), store.popitem):
+        assert len(list(store)) == len(store) - 1
+        assert list(store.items()) == []
+        for use in (lambda: list(store.items(on_error="raise")), lambda: dict(store), store.popitem):
             with pytest.raises(fastcache.CacheError):
                 use()
         assert store.check().untrusted_entries == 9

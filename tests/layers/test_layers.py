@@ -22,6 +22,8 @@ ROOMS = {
     "runtime": {"runtime"},
     # Nothing but what debugging needs: a word, and two macros.
     "spans": {"engine.spans"},
+    # Locks of open file descriptions: where Linux has them.
+    "descriptions": {"engine.descriptions"},
     # What an entry is made of, wherever it goes.
     "cells": {"engine.sqlite.cells"},
     # Whether a value can stand for itself, in a key and in memory.
@@ -40,6 +42,7 @@ ROOMS = {
     "locks": {"sync.holds", "sync.locks", "sync.records", "sync.throttle"},
     "memoize": {"memoize"},
     "check": {"check"},
+    "backup": {"backup"},
     "recipes": {"averager", "recipes"},
     "options": {"options"},
     "cache": {"cache"},
@@ -50,18 +53,19 @@ ROOMS = {
     "demo": {"tools.demo"},
 }
 
-LEAVES = {"errors", "runtime", "spans", "cells", "plainness"}
+LEAVES = {"errors", "runtime", "spans", "descriptions", "cells", "plainness"}
 # What knows nothing of one another.
 GROUND = {"sqlite", "shm", "memory", "codecs", "blobs"}
 ENGINE = LEAVES | GROUND | {"database", "eviction", "entries", "engine"}
 CONTAINERS = {"cache", "index", "fanout"}
-ABOVE_ENGINE = {"single flight", "locks", "memoize", "check"}
+ABOVE_ENGINE = {"single flight", "locks", "memoize", "check", "backup"}
 
 ALLOWED = {
     "finder": set(),
     "errors": set(),
     "runtime": {"errors"},
     "spans": set(),
+    "descriptions": set(),
     "cells": set(),
     "plainness": set(),
     "sqlite": LEAVES,
@@ -79,6 +83,7 @@ ALLOWED = {
     "locks": ENGINE,
     "memoize": ENGINE | {"single flight"},
     "check": ENGINE,
+    "backup": ENGINE,
     "recipes": ENGINE | ABOVE_ENGINE,
     "options": LEAVES | {"serializers"},
     "cache": ENGINE | {"serializers", "options", "recipes"},
@@ -99,7 +104,10 @@ UNKNOWN = {"engine.codecs.compression": "one of three libraries, each named in i
 # Who has the process call something at a fork, or at its end.
 HOOKS = {
     "runtime.fork": "for all others, in phases",
+    "runtime.afterwards": "removes what finalizers of globals may still use",
     "engine.database.writer_lock": "counts forks that Python does not know of",
+    "engine.sqlite.locks_of_files": "a child closes the descriptions that lock, whoever has forked",
+    "engine.shm.byte_locks": "the same",
 }
 
 

@@ -155,3 +155,64 @@ def renew_early(kind, directory, calls):
         go_on.set()
         while any(thread.name == "fastcache-renewal" for thread in threading.enumerate()):
             time.sleep(0.001)
+
+
+@command
+def fail_together(kind, directory, folder, count):
+    """At a message, ask for what fails; the first one says that it computes, and waits for a message, the others wait
+    for each other. Say what is raised."""
+
+    def compute():
+        try:
+            os.close(os.open(os.path.join(folder, "first"), os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            os.close(os.open(os.path.join(folder, f"other-{os.getpid()}"), os.O_CREAT | os.O_EXCL))
+            while sum(name.startswith("other-") for name in os.listdir(folder)) < count - 1:
+                time.sleep(0.01)
+        else:
+            say("computing")
+            hear()
+        raise ZeroDivisionError
+
+    # None of these ends because it has waited long enough.
+    with open_store(kind, directory, timeout=10_000) as store:
+        say("ready")
+        hear()
+        try:
+            say(store.get_or_set("key", compute))
+        except ZeroDivisionError:
+            say("raised")
+
+
+@command
+def compute_along_in_threads(kind, directory, computations, calls):
+    """Compute each key in a thread of its own; when all do, say so, wait for a message, ask for the others of each."""
+    meeting, going_on = threading.Barrier(len(computations) + 1), threading.Event()
+    answers = {}
+
+    def note(computed):
+        with open(calls, "a") as file:
+            file.write(f"{computed}\n")
+        return computed
+
+    def ask(key, others):
+        def compute():
+            note(key)
+            meeting.wait()
+            going_on.wait()
+            return " ".join([key, *[store.get_or_set(other, functools.partial(note, other)) for other in others]])
+
+        answers[key] = store.get_or_set(key, compute)
+
+    # None of these ends because it has waited long enough.
+    with open_store(kind, directory, timeout=10_000) as store:
+        threads = [threading.Thread(target=ask, args=computation) for computation in computations]
+        for thread in threads:
+            thread.start()
+        meeting.wait()
+        say("computing")
+        hear()
+        going_on.set()
+        for thread in threads:
+            thread.join()
+        say([answers[key] for key, _ in computations])

@@ -230,18 +230,24 @@ cdef class ValueFiles:
             fastcache_close(fd)
         return payload
 
-    def map(self, object name, object size):
-        """The same as a view of the file, valid as long as anybody has it; or as bytes where there are no maps."""
+    def map(self, object name, object size, bint private=False):
+        """The same as a view of the file, valid as long as anybody has it; or as bytes where there are no maps.
+
+        One that is ``private`` can be written to, which changes it alone."""
         cdef int fd = self.open(name, size)
         mapped = None
         try:
-            mapped = load("fastcache.engine.blobs.mmapped").map_file(fd, size)
+            mapped = load("fastcache.engine.blobs.mmapped").map_file(fd, size, private)
         except (ImportError, OSError):
             # Too few descriptors to load what maps.
             pass
         finally:
             fastcache_close(fd)
         return self.read(name, size) if mapped is None else mapped
+
+    def open_file(self, object name, object size):
+        """A committed file, open for reading (an io.FileIO); raises what ``read`` raises."""
+        return os.fdopen(self.open(name, size), "rb", 0)
 
     def size(self, object name):
         """The size in bytes of a committed file; None if it is not there or no plain file.

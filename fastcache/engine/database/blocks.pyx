@@ -15,8 +15,9 @@ from fastcache.engine.database.database cimport TRASH_PERIOD, Participant
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shm.change_log cimport announce_nothing
 from fastcache.engine.sqlite.busy cimport BusyWait
-from fastcache.engine.sqlite.connection cimport STEP_BUSY
+from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW, Statement
 
+from fastcache.engine.sqlite import sql
 from fastcache.errors import TransactionError
 
 
@@ -121,6 +122,8 @@ cdef bint end_block(Database database, bint keep) except -1:
         elif keep:
             try:
                 database.refuse_if_gone()
+                if database.vacuums:
+                    vacuum_inside(database)
                 while session.commit.step(True) == STEP_BUSY:
                     wait = database.pause(wait)
                     # What a signal handler has set meanwhile is part of it.
@@ -161,6 +164,17 @@ cdef bint is_open(Database database, long long block) except -1:
         if database.blocks[index] == block:
             return True
     return False
+
+
+cdef int vacuum_inside(Database database) except -1:
+    """In the open transaction, give all free pages back: what lies beyond the new end is not written, and copying the WAL makes
+    the database no longer. For a disk that is full (full_disk.pyx)."""
+    cdef Session session = database.writing()
+    cdef Statement statement = session.statement(sql.VACUUM_ALL)
+    while statement.step(True) == STEP_ROW:
+        pass
+    statement.reset()
+    return 0
 
 
 cdef int roll_back(Database database, Session session) except -1:

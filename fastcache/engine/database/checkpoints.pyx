@@ -4,6 +4,9 @@
 **No commit waits for the disk**, unless durability is "full". The WAL is copied by maintenance, from 1,000 frames on. Under
 steady writes that alone would never let it start over, since its end moves on meanwhile: from 3,500 frames on maintenance keeps
 the writers out for the last of it, and should it be late, the writer does so itself.
+
+Under a limit the WAL, which is not part of it, takes a quarter of it at most (and LEAST_WAL): all of these numbers are smaller then, in the
+same proportions. One large transaction makes it as long as that is; it gets shorter afterwards.
 """
 
 cimport cython
@@ -15,6 +18,7 @@ from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.shm.wal_clock cimport Tick, is_backfilled, read, wal_frames
 from fastcache.engine.sqlite.connection cimport Connection
 
+from fastcache.engine.database import reserve
 from fastcache.engine.sqlite import sql
 from fastcache.errors import CacheError
 
@@ -29,6 +33,13 @@ cdef int OWN_CHECKPOINT_STEP = 250
 # Bytes above which the WAL is made shorter when it is idle, and how soon that is tried again, in seconds.
 cdef long long LARGEST_WAL = sql.LARGEST_WAL
 SHORTENING_PERIOD = 1.0
+# What the WAL may take of a limit; and what it may take under any limit, in bytes: below, copying costs more than it gives.
+cdef int WAL_SHARE = 4
+cdef long long LEAST_WAL = 2 << 20
+# What it may take where the disk has little room.
+cdef long long SHORT_WAL = reserve.SIZE * 3 // 4
+# A frame: a page and its header, in bytes.
+cdef int FRAME = 4096 + 24
 
 
 @cython.final
@@ -36,8 +47,53 @@ cdef class Checkpoints(Participant):
     """What is due, and what is next, of the checkpoints of one database."""
 
     def __cinit__(self):
-        self.checkpoint_at = CHECKPOINT_FRAMES
-        self.own_checkpoint_at = OWN_CHECKPOINT_FRAMES
+        self.largest_wal = LARGEST_WAL
+        self.scale(OWN_CHECKPOINT_FRAMES)
+
+    cdef int attach(self, Database database, Session session) except -1:
+        if self.largest_wal != LARGEST_WAL:
+            session.connection.execute(sql.KEEP_WAL.format(self.largest_wal))
+        return 0
+
+    cdef int keep_within(self, Database database, long long max_size) except -1:
+        """Keep the WAL to its part of a limit; 0 for none."""
+        self.max_size = max_size
+        return self.keep_short(database)
+
+    cdef int look_at_disk(self, Database database) except -1:
+        """Keep the WAL shorter on a disk with little room: what is in it has to have room in the database, too, for anything to be
+        deleted when there is none left."""
+        try:
+            self.disk_is_short = reserve.room(database.directory) < LARGEST_WAL
+        except OSError:
+            # Of a directory that is gone others tell.
+            return 0
+        return self.keep_short(database)
+
+    cdef int keep_short(self, Database database) except -1:
+        """Have all that decides on the WAL's length follow from the limit and the disk."""
+        cdef long long largest = LARGEST_WAL
+        if self.max_size:
+            largest = min(largest, max(LEAST_WAL, self.max_size // WAL_SHARE))
+        if self.disk_is_short:
+            largest = min(largest, SHORT_WAL)
+        if largest == self.largest_wal:
+            return 0
+        self.largest_wal = largest
+        # What several processes write before one of them has looked has to fit, too.
+        self.scale(<int>min(OWN_CHECKPOINT_FRAMES, largest // FRAME * 3 // 4))
+        if database.writer is not None:
+            database.writer.connection.execute(sql.KEEP_WAL.format(largest))
+        return 0
+
+    cdef void scale(self, int own) noexcept:
+        """Have the writer see to the WAL after so many frames, and maintenance in proportion."""
+        self.own_checkpoint_frames = own
+        self.checkpoint_frames = own * CHECKPOINT_FRAMES // OWN_CHECKPOINT_FRAMES
+        self.restart_frames = own * RESTART_FRAMES // OWN_CHECKPOINT_FRAMES
+        self.contended_restart_frames = own * CONTENDED_RESTART_FRAMES // OWN_CHECKPOINT_FRAMES
+        self.checkpoint_at = self.checkpoint_frames
+        self.own_checkpoint_at = own
 
     cdef int after_fork_in_child(self, Database database) except -1:
         # Who was called is in the parent.
@@ -55,15 +111,16 @@ cdef class Checkpoints(Participant):
         if frames < self.frames_seen:
             # It has started over.
             database.contended = False
-            self.checkpoint_at = CHECKPOINT_FRAMES
-            self.own_checkpoint_at = OWN_CHECKPOINT_FRAMES
+            self.checkpoint_at = self.checkpoint_frames
+            self.own_checkpoint_at = self.own_checkpoint_frames
         self.frames_seen = frames
         if frames >= self.checkpoint_at:
             # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
-            self.checkpoint_at = frames + CHECKPOINT_FRAMES
+            self.checkpoint_at = frames + self.checkpoint_frames
             self.checkpoint_due = True
+            self.look_at_disk(database)
             self.restart_due = frames >= (
-                CONTENDED_RESTART_FRAMES if database.contended or database.fills_fast else RESTART_FRAMES)
+                self.contended_restart_frames if database.contended or database.fills_fast else self.restart_frames)
             call = True
         if call and (self.checkpoint_due or not self.maintenance_requested):
             self.maintenance_requested = True
@@ -112,7 +169,7 @@ cdef class Checkpoints(Participant):
         """Copy what the WAL holds, on a connection of its own, while others write."""
         cdef Tick now
         cdef Connection connection
-        if database.clock != NULL and read(database.clock, &now) and wal_frames(&now) < <unsigned int>CHECKPOINT_FRAMES:
+        if database.clock != NULL and read(database.clock, &now) and wal_frames(&now) < <unsigned int>self.checkpoint_frames:
             # Another process was faster.
             self.restart_due = False
             return 0
@@ -165,7 +222,7 @@ cdef class Checkpoints(Participant):
 
         By a commit (PRAGMA journal_size_limit): a WAL that was truncated to nothing would have the clock begin anew."""
         cdef Tick now
-        if database.clock == NULL or not read(database.clock, &now) or <long long>wal_frames(&now) * 4096 <= LARGEST_WAL:
+        if database.clock == NULL or not read(database.clock, &now) or <long long>wal_frames(&now) * FRAME <= self.largest_wal:
             return False
         database.writer_lock.acquire(MAINTENANCE_PATIENCE)
         try:
@@ -186,6 +243,6 @@ cdef class Checkpoints(Participant):
                 leave(database, False)
                 raise
             leave(database, True)
-            return read(database.clock, &now) and <long long>wal_frames(&now) * 4096 > LARGEST_WAL
+            return read(database.clock, &now) and <long long>wal_frames(&now) * FRAME > self.largest_wal
         finally:
             database.writer_lock.release()

@@ -17,8 +17,8 @@ cdef double TRASH_PERIOD
 
 
 cdef enum Life:
-    # While it is CLOSING, what is pending is written, and nothing is put off any more.
-    OPEN, CLOSING, CLOSED
+    # While it is CLOSING, what is pending is written, and nothing is put off any more; nor while the process is FINISHING.
+    OPEN, CLOSING, FINISHING, CLOSED
 
 
 cdef class Participant:
@@ -71,8 +71,8 @@ cdef class Database:
     cdef object keepalive
     # Whether a fork has come before what waited could be written.
     cdef bint flush_after_fork
-    # The thread that tends it just now; 0 if none does.
-    cdef unsigned long maintenance_thread
+    # The thread that tends it just now, or is about to fork, and must not wait for long; 0 if there is none.
+    cdef unsigned long hurried_thread
     # Whether another process has been in the way since the WAL last started over.
     cdef bint contended
     # Whether what is evicted goes into the WAL, too, so that it starts over twice as often.
@@ -99,6 +99,8 @@ cdef class Database:
     cdef tuple participants
     cdef bint has_write_behind
     cdef bint has_deferred
+    # Whether transactions give back what they free, before they commit (full_disk.pyx).
+    cdef bint vacuums
 
     # The open transaction: how deep, what begins where. While any is `entering`, nothing is put off past it.
     cdef int depth
@@ -130,11 +132,9 @@ cdef class Database:
     cdef int begin_opening(self) except -1
     cdef int end_opening(self) except -1
     cdef int refuse_if_closed(self, Session session) except -1
-    cdef bint has_waiting(self) noexcept
     cdef int flush(self) except -1
     cdef int flush_first(self) except -1
     cdef int acquire_writer_lock(self) except -1
-    cdef int shut(self) except -1
     cdef int drop_sessions(self, bint checkpoint) except -1
     cdef Session choose_session(self)
     cdef Session reading(self)
@@ -146,7 +146,7 @@ cdef class Database:
     cdef BusyWait pause(self, BusyWait wait)
     cdef list read_rows(self, str text)
     cdef double patience(self) noexcept
-    cdef bint is_maintenance(self) noexcept
+    cdef bint is_hurried(self) noexcept
     cdef int yield_to_waiter(self) except -1
     cdef void clear_priority(self) noexcept
     cdef long long now(self) except? -1

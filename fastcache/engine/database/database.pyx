@@ -33,7 +33,7 @@ from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.opening cimport (
     connect, connect_to_read, initialize, make_directory, open_log, refuse_uninitialized, take_settings, use_wal)
 from fastcache.engine.database.watch cimport Watch
-from fastcache.engine.database.writer_lock cimport fork_count
+from fastcache.engine.database.writer_lock cimport fork_count, knows_greenlets
 from fastcache.engine.shm.change_log cimport (
     after_commit, announce, announce_nothing, before_commit, is_priority_requested, request_priority, settings_changed,
     settings_version, withdraw_priority)
@@ -41,12 +41,12 @@ from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
 from fastcache.engine.sqlite.fork_safety cimport end_free_call, try_begin_free_call, wait_for_fork
 
-from fastcache.engine.database import forks, reading
+from fastcache.engine.database import forks, reading, reserve
 from fastcache.engine.shm import change_log
 from fastcache.engine.sqlite import sql
 from fastcache.errors import (
-    CacheError, ClosedError, DirectoryGoneError, FormatError, NotACacheError, OpenError, ReadOnlyError, StorageError, Timeout,
-    TransactionError)
+    CacheError, ClosedError, DirectoryGoneError, FormatError, FullError, NotACacheError, OpenError, ReadOnlyError, StorageError,
+    Timeout, TransactionError)
 from fastcache.runtime import fork, imports
 
 # The last part of a message about a directory that is gone.
@@ -377,7 +377,7 @@ cdef class Database:
         """Before the database is opened once more: whether another one has come into its place, and is to be used, or made."""
         if self.life == CLOSED or not self.watch.is_known() or self.watch.is_there():
             return False
-        if not self.recreate or self.read_only or self.is_maintenance():
+        if not self.recreate or self.read_only or self.is_hurried():
             self.refuse_if_gone()
             return False
         make_directory(self.directory)
@@ -413,6 +413,15 @@ cdef class Database:
             raise
         except OpenError:
             pass
+        except FullError:
+            # The index of the log takes room.
+            if not reserve.give_up(self.directory):
+                raise
+            session = None
+            session = self.open_session_once()
+            session = initialize(session, self.settings, self.syncs)
+            reserve.keep(self.directory, self.settings, again=True)
+            return session
         # Its files are shared by all connections of a process, and must be closed first.
         session = None
         session = self.open_session_once()
@@ -452,6 +461,29 @@ cdef class Database:
         for each in self.participants:
             (<Participant>each).detach()
 
+    cdef int drop_sessions(self, bint checkpoint) except -1:
+        """Close both connections, to be reopened on next use unless the store is closed. The writer lock is held."""
+        # Forgotten before they are closed: closing gives up the GIL, and other threads must not find them.
+        cdef Session reader = self.reader
+        cdef Session writer = self.writer
+        self.reader = None
+        self.writer = None
+        self.forget_clock()
+        # Maintenance may be at work on it.
+        checkpoint_lock = self.checkpoint_lock
+        checkpoint_lock.acquire()
+        try:
+            checkpoint_connection, self.checkpoint_connection = self.checkpoint_connection, None
+            if checkpoint_connection is not None:
+                (<Connection>checkpoint_connection).close(False)
+        finally:
+            checkpoint_lock.release()
+        if reader is not None:
+            reader.connection.close(checkpoint)
+        if writer is not None:
+            writer.connection.close(checkpoint)
+        return 0
+
     cdef int open_reader(self) except -1:
         cdef Session session
         self.begin_opening()
@@ -487,67 +519,6 @@ cdef class Database:
             raise ClosedError(f"the cache in {self.directory!r} is closed")
         return 0
 
-    def close(self):
-        """Close the connections; what was acknowledged stays. Every later use raises ClosedError.
-
-        Raises:
-            TransactionError: this thread is inside a transaction.
-            Timeout: another thread is inside one, for longer than ``timeout``.
-        """
-        if self.life == CLOSED:
-            return
-        self.writer_lock.acquire(self.timeout)
-        try:
-            if self.depth or self.writer_lock.depth > 1:
-                raise TransactionError(
-                    "a cache cannot be closed inside its own transaction, or by what interrupts one of its operations")
-            # Nothing is put off any more, so that all of it is written.
-            self.life = CLOSING
-            try:
-                self.flush()
-            except DirectoryGoneError:
-                # What waits can be written nowhere any more.
-                self.shut()
-                raise
-            except BaseException:
-                self.life = OPEN
-                raise
-            self.shut()
-        finally:
-            self.writer_lock.release()
-        self.schedule(0.0)
-
-    def close_if_idle(self, patience=None):
-        """Close, unless a thread has the writer lock; if something waits to be written, unless it has it for so many seconds.
-
-        Without patience nobody minds what waits: a temporary directory is about to be removed."""
-        if self.life == CLOSED:
-            return
-        waits = patience is not None and self.has_waiting()
-        try:
-            self.writer_lock.acquire(patience if waits else 0.0)
-        except Timeout as error:
-            if waits:
-                warn("%r is left open, and what waited to be written is lost: %s", self.directory, error)
-        else:
-            try:
-                if not self.depth and self.writer_lock.depth == 1:
-                    self.life = CLOSING
-                    try:
-                        self.flush()
-                    except (CacheError, OSError) as error:
-                        warn("%r is closed, and what waited to be written is lost: %s", self.directory, error)
-                    self.shut()
-            finally:
-                self.writer_lock.release()
-
-    cdef bint has_waiting(self) noexcept:
-        """Whether something waits to be written."""
-        for each in self.participants:
-            if (<Participant>each).has_pending():
-                return True
-        return False
-
     cdef int flush(self) except -1:
         """Write what waits to be written, and wait for it."""
         for each in self.participants:
@@ -573,67 +544,6 @@ cdef class Database:
                 self.writer_lock.release()
                 raise
         return 0
-
-    cdef int shut(self) except -1:
-        """Be closed from now on. The writer lock is held, and nothing waits to be written."""
-        self.life = CLOSED
-        try:
-            self.drop_sessions(True)
-        finally:
-            self.files.close()
-        return 0
-
-    cdef int drop_sessions(self, bint checkpoint) except -1:
-        """Close both connections, to be reopened on next use unless the store is closed. The writer lock is held."""
-        # Forgotten before they are closed: closing gives up the GIL, and other threads must not find them.
-        cdef Session reader = self.reader
-        cdef Session writer = self.writer
-        self.reader = None
-        self.writer = None
-        self.forget_clock()
-        # Maintenance may be at work on it.
-        checkpoint_lock = self.checkpoint_lock
-        checkpoint_lock.acquire()
-        try:
-            checkpoint_connection, self.checkpoint_connection = self.checkpoint_connection, None
-            if checkpoint_connection is not None:
-                (<Connection>checkpoint_connection).close(False)
-        finally:
-            checkpoint_lock.release()
-        if reader is not None:
-            reader.connection.close(checkpoint)
-        if writer is not None:
-            writer.connection.close(checkpoint)
-        return 0
-
-    def after_fork_in_child(self):
-        """Start in the child with free locks and no connection; never touch the parent's."""
-        self.born = fork_count()
-        self.writer_lock = WriterLock()
-        self.opening = imports.new_lock(_thread.RLock)
-        self.checkpoint_lock = imports.new_lock()
-        for session in (self.writer, self.reader):
-            if session is not None:
-                (<Session>session).abandon()
-        if self.checkpoint_connection is not None:
-            self.checkpoint_connection.abandon()
-        self.writer = None
-        self.reader = None
-        self.checkpoint_connection = None
-        self.forget_clock()
-        self.files.after_fork_in_child()
-        self.flush_after_fork = False
-        self.depth = 0
-        self.entering = 0
-        self.has_deferred = False
-        if self.life == CLOSING:
-            self.life = OPEN
-        self.maintenance_thread = 0
-        self.created = []
-        self.marks = []
-        self.blocks = []
-        for each in self.participants:
-            (<Participant>each).after_fork_in_child(self)
 
     # -- sessions -----------------------------------------------------------------------------------------------
 
@@ -749,7 +659,7 @@ cdef class Database:
                 self.patience(),
                 "waiting to use the cache", self.writer_lock.began if self.writer_lock.held_by_me() else 0.0)
         try:
-            wait.pause()
+            wait.pause(knows_greenlets())
         except BaseException:
             self.clear_priority()
             raise
@@ -772,11 +682,11 @@ cdef class Database:
 
     cdef double patience(self) noexcept:
         """For how long this thread waits for the writer lock, or for another process, in seconds."""
-        return min(self.timeout, MAINTENANCE_PATIENCE) if self.is_maintenance() else self.timeout
+        return min(self.timeout, MAINTENANCE_PATIENCE) if self.is_hurried() else self.timeout
 
-    cdef bint is_maintenance(self) noexcept:
-        """Whether this is the thread that tends this store, and others: it must not wait for long for one of them."""
-        return self.maintenance_thread != 0 and self.maintenance_thread == <unsigned long>PyThread_get_thread_ident()
+    cdef bint is_hurried(self) noexcept:
+        """Whether this thread must not wait for long: maintenance, which tends others, too, or one that is about to fork."""
+        return self.hurried_thread != 0 and self.hurried_thread == <unsigned long>PyThread_get_thread_ident()
 
     cdef int yield_to_waiter(self) except -1:
         """Before writing: let another process come first that has waited for too long."""

@@ -7,3 +7,4 @@ cdef bint hold(Database database, double timeout) except -1
 cdef int quiesce(Database database) except -1
 cdef int resume(Database database) except -1
 cdef bint drop_inherited(Database database) except -1
+cdef int after_fork_in_child(Database database) except -1

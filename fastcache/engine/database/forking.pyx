@@ -5,20 +5,24 @@ forks.py calls these for all open stores. All connections are closed before a fo
 `opening`); both sides reopen on first use.
 """
 
+import _thread
+
 from cpython.pythread cimport PyThread_get_thread_ident
 
-from fastcache.engine.database.database cimport CLOSED, SOON
+from fastcache.engine.database.database cimport CLOSED, CLOSING, OPEN, SOON, Participant
 from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.database.writer_lock cimport WriterLock, fork_count
 from fastcache.engine.sqlite.connection cimport Connection
 
-from fastcache.errors import CacheError, Timeout
+from fastcache.errors import CacheError, Timeout, TransactionError
+from fastcache.runtime import imports
 
 
 cdef bint hold(Database database, double timeout) except -1:
     """Keep all other threads from writing and from opening connections; returns whether that was possible."""
     try:
         database.writer_lock.acquire(timeout)
-    except Timeout:
+    except (Timeout, TransactionError):
         return False
     if database.depth or database.writer_lock.depth > 1 or not database.opening.acquire(True, timeout):
         database.writer_lock.release()
@@ -33,13 +37,13 @@ cdef int quiesce(Database database) except -1:
     for the end of the fork."""
     if database.life == CLOSED:
         return 0
-    database.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
+    database.hurried_thread = <unsigned long>PyThread_get_thread_ident()
     try:
         database.flush()
     except Timeout:
         database.flush_after_fork = True
     finally:
-        database.maintenance_thread = 0
+        database.hurried_thread = 0
         database.drop_sessions(False)
     return 0
 
@@ -75,3 +79,34 @@ cdef bint drop_inherited(Database database) except -1:
             except CacheError:
                 all_closed = False
     return all_closed
+
+
+cdef int after_fork_in_child(Database database) except -1:
+    """Start in the child with free locks and no connection; never touch the parent's."""
+    database.born = fork_count()
+    database.writer_lock = WriterLock()
+    database.opening = imports.new_lock(_thread.RLock)
+    database.checkpoint_lock = imports.new_lock()
+    for session in (database.writer, database.reader):
+        if session is not None:
+            (<Session>session).abandon()
+    if database.checkpoint_connection is not None:
+        database.checkpoint_connection.abandon()
+    database.writer = None
+    database.reader = None
+    database.checkpoint_connection = None
+    database.forget_clock()
+    database.files.after_fork_in_child()
+    database.flush_after_fork = False
+    database.depth = 0
+    database.entering = 0
+    database.has_deferred = False
+    if database.life == CLOSING:
+        database.life = OPEN
+    database.hurried_thread = 0
+    database.created = []
+    database.marks = []
+    database.blocks = []
+    for each in database.participants:
+        (<Participant>each).after_fork_in_child(database)
+    return 0

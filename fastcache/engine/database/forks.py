@@ -1,4 +1,4 @@
-"""The open stores of a process: held and closed before a fork, begun anew in the child, closed at the exit.
+"""The open stores of a process: held and closed before a fork, begun anew in the child, written out at the exit.
 
 Before a fork all connections are closed, and until it is done none is opened; both sides reopen on first use. What
 cannot be closed (the forking thread is inside a transaction, another one checks) taints its database for the child,
@@ -8,10 +8,10 @@ which refuses to open it (``inherited``, in sqlite/fork_safety.pyx).
 from __future__ import annotations
 
 import time
-from _thread import get_ident
 from _weakref import ref
 
-from fastcache.runtime import fork
+from fastcache.runtime import fork, worker_exit
+from fastcache.runtime.greenlets import unpatched
 from fastcache.runtime.imports import warn
 
 TYPE_CHECKING = False
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
         def directory(self) -> str: ...
         def let_go(self) -> bool: ...
         def hold(self, timeout: float) -> bool: ...
-        def held_by_me(self) -> bool: ...
+        def held_by_thread(self) -> bool: ...
         def quiesce(self) -> None: ...
         def resume(self) -> None: ...
         def drop_inherited(self) -> bool: ...
         def after_fork_in_child(self) -> None: ...
-        def close_if_idle(self, patience: float | None = None) -> None: ...
+        def finish(self, patience: float) -> None: ...
 
 
 __all__ = ["let_go", "register"]
+
+_get_ident = unpatched("_thread", "get_ident")
 
 # All open stores, by identity. A plain dict of weak references, because copying one cannot be interrupted.
 _stores: dict[int, ref[_Store]] = {}
@@ -49,6 +51,7 @@ _LATE_PATIENCE = 0.02
 def register(store: _Store) -> None:
     """Remember a store for as long as it lives."""
     identity = id(store)
+    worker_exit.watch()
     _stores[identity] = ref(store, lambda _: _stores.pop(identity, None))
 
 
@@ -68,7 +71,9 @@ def _hold() -> None:
 
     Others may hold one and wait for another, so that all are given back, and tried again, while one cannot be had.
     """
-    held = _held[get_ident()] = []
+    # Whether it is a library's that ends its workers in its own way may be known by now.
+    worker_exit.watch()
+    held = _held[_get_ident()] = []
     deadline = time.monotonic() + _PATIENCE
     while True:
         patient = time.monotonic() < deadline
@@ -76,7 +81,7 @@ def _hold() -> None:
         for store in _living():
             if store.hold(0.02 if patient else 0.0):
                 held.append(store)
-            elif not store.held_by_me():
+            elif not store.held_by_thread():
                 missed = True
                 if patient:
                     break
@@ -88,7 +93,7 @@ def _hold() -> None:
 
 def _close() -> None:
     """Hold those that were opened meanwhile, too, and close the connections of all."""
-    held = _held[get_ident()]
+    held = _held[_get_ident()]
     try:
         for store in _living():
             if store not in held and store.hold(_LATE_PATIENCE):
@@ -100,7 +105,7 @@ def _close() -> None:
 
 
 def _resume() -> None:
-    for store in _held.pop(get_ident(), ()):
+    for store in _held.pop(_get_ident(), ()):
         store.resume()
 
 
@@ -115,17 +120,18 @@ def _begin_anew() -> None:
         store.after_fork_in_child()
 
 
-def _close_idle() -> None:
-    """Close what nobody is inside of; what is left needs no closing to be safe.
+def _finish() -> None:
+    """Write what waits, and close the connections that nobody is using; what is left needs no closing to be safe.
 
-    What waits to be written is waited for: daemon threads still run, and may be inside of something.
+    What waits to be written is waited for: daemon threads still run, and may be inside of something. Everything can
+    still be used, by exit handlers that were registered earlier, and by finalizers.
     """
     deadline = time.monotonic() + _PATIENCE
     for store in _living():
-        store.close_if_idle(max(0.0, deadline - time.monotonic()))
+        store.finish(max(0.0, deadline - time.monotonic()))
 
 
 fork.STORES.before, fork.STORES.in_parent = _hold, _resume
 fork.STORES.unnoticed, fork.STORES.in_child = _drop_inherited, _begin_anew
-fork.STORES.at_exit = _close_idle
+fork.STORES.at_exit = _finish
 fork.CONNECTIONS.before = _close

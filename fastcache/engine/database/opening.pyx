@@ -9,6 +9,7 @@ import os
 import stat
 
 from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW, Statement
 
 from fastcache.engine.database import reading
 from fastcache.engine.shm import change_log
@@ -19,11 +20,16 @@ from fastcache.errors import (
     FormatError,
     NotACacheError,
     OpenError,
+    Timeout,
     TransactionError,
     system_error,
 )
 from fastcache.runtime.imports import warn
 
+# How long opening waits for others to let it restore the journal mode, in seconds.
+cdef double WAL_PATIENCE = 0.5
+# The databases of whose journal mode was told.
+cdef set told_of_journal = set()
 # Of each of many shards, in KiB; SQLite's own default.
 cdef int LEAST_PAGE_CACHE = 2048
 # How long to wait for others before what a database says of itself is read, in seconds.
@@ -179,9 +185,39 @@ cdef bint use_wal(Connection connection) except -1:
     moment, and does not say so."""
     if is_ours(connection):
         connection.refuse_read_only()
-        return connection.query(sql.GET_JOURNAL_MODE)[0][0] == "wal"
+        return connection.query(sql.GET_JOURNAL_MODE)[0][0] == "wal" or restore_wal(connection)
     connection.execute(sql.USE_INCREMENTAL_VACUUM)
     return connection.query(sql.USE_WAL)[0][0] == "wal"
+
+
+cdef bint restore_wal(Connection connection) except -1:
+    """Have a database of ours use a WAL again, of which another program has taken it away; returns whether it does. It cannot as long as
+    anybody uses it: then that is said, once, and the next one who opens it tries again."""
+    cdef Statement statement = Statement(connection, sql.USE_WAL)
+    cdef BusyWait wait = BusyWait(WAL_PATIENCE, "waiting to restore the journal mode")
+    cdef int step
+    mode = None
+    try:
+        while True:
+            step = statement.step(True)
+            if step == STEP_ROW:
+                mode = statement.column_object(0)
+            if step != STEP_BUSY:
+                statement.reset()
+                break
+            wait.pause()
+    except Timeout:
+        pass
+    if mode == "wal":
+        return True
+    if mode is None:
+        mode = connection.query(sql.GET_JOURNAL_MODE)[0][0]
+    if connection.path not in told_of_journal:
+        told_of_journal.add(connection.path)
+        warn("%r is in journal mode %r instead of 'wal', in which each write takes many times as long. Another program has set it, or the "
+             "file system has no shared memory; it is set back when the cache is opened while nobody else uses it",
+             connection.path, mode)
+    return False
 
 
 cdef Session initialize(Session session, dict settings, bint syncs):

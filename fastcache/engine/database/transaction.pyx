@@ -5,9 +5,9 @@ Blocks of a thread nest, and each is left on its own: what is committed or undon
 innermost block alone. A block that is left out of order takes those inside it with it.
 """
 
-from cpython.pythread cimport PyThread_get_thread_ident
-
 from fastcache.engine.database.blocks cimport enter, innermost_block, is_open, leave
+from fastcache.engine.database.writer_lock cimport Block, identity, new_block, notice_greenlets
+
 from fastcache.errors import TransactionError
 
 
@@ -16,7 +16,7 @@ cdef enum State:
 
 
 cdef class Transaction:
-    """One block of ``with cache.transact():``. Used once, by one thread."""
+    """One block of ``with cache.transact():``. Used once, by one thread, and by one of its tasks."""
 
     def __cinit__(self, Database database, *_):
         self.database = database
@@ -27,9 +27,15 @@ cdef class Transaction:
     def __enter__(self):
         if self.state != NEW:
             raise TransactionError("a transaction is used once: call transact() for each block")
+        notice_greenlets()
+        # What takes memory comes before the transaction begins.
+        cdef bint outermost = self.database.depth == 0 or not self.database.writer_lock.held_by_me()
+        cdef Block block = new_block() if outermost else None
         enter(self.database)
+        if outermost:
+            self.database.writer_lock.bind(block)
         self.state = STARTED
-        self.thread = <unsigned long>PyThread_get_thread_ident()
+        self.thread = identity()
         self.block = innermost_block(self.database)
         return self
 
@@ -41,12 +47,13 @@ cdef class Transaction:
         """Leave the block, which may have failed."""
         if self.state != STARTED:
             raise TransactionError("this transaction has not begun, or has ended already")
-        if self.thread != <unsigned long>PyThread_get_thread_ident() or not self.database.writer_lock.held_by_me():
+        if self.thread != identity() or not self.database.writer_lock.held_by_thread():
             if failed:
                 # Another thread, or a child forked inside the block, has nothing to undo: let the exception pass.
                 return 0
             raise TransactionError("a transaction is left by the thread that entered it, in the same process")
         self.state = FAILED
+        self.database.writer_lock.come_here()
         if not is_open(self.database, self.block):
             if failed:
                 return 0
@@ -55,8 +62,7 @@ cdef class Transaction:
             while is_open(self.database, self.block):
                 leave(self.database, False)
             raise TransactionError(
-                "an inner transaction was still open, so that this one was rolled back: leave blocks in order "
-                "(tasks of one thread share its transactions: await nothing inside)")
+                "an inner transaction was still open, so that this one was rolled back: leave blocks in order")
         return self.end(not failed)
 
     cdef int end(self, bint keep) except -1:

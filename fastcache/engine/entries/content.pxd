@@ -14,6 +14,9 @@ cdef class Content:
     cdef bint load(self, Database database, Entry entry, ReadMode mode=*) except -1
     cdef object read_file(self, int codec, object file, object size, ReadMode mode)
     cdef int unwrap(self, Entry entry, const Cell* key) except -1
-    cdef int decode(self, Entry entry, bint copy) except -1
+    cdef int decode(self, Entry entry, ReadMode mode=*) except -1
     cdef int as_mode(self, Entry entry, ReadMode mode) except -1
     cdef object of_scanned(self, object key, object codec, object file, object size, object stored)
+
+
+cdef int name_key(object key, object error) except -1

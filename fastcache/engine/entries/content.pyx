@@ -10,8 +10,17 @@ cimport cython
 from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.codecs.buffers cimport SplitPayload
 from fastcache.engine.codecs.values cimport CODEC_BUFFERS, COMPRESSION_SHIFT
-from fastcache.engine.entries.entry cimport BYTES, COPY, VALUE
+from fastcache.engine.entries.entry cimport BYTES, SHARED, VALUE
 from fastcache.engine.sqlite.cells cimport NEVER, cell_of_plain
+
+cdef str KEY_OF = " (the key is of the type "
+
+
+cdef int name_key(object key, object error) except -1:
+    """Say in the message of a DecodeError or UntrustedValueError of what type the key of the entry is: never which it is."""
+    if len(error.args) == 1 and type(error.args[0]) is str and KEY_OF not in error.args[0]:
+        error.args = (f"{error.args[0]}{KEY_OF}{type(key).__name__})",)
+    return 0
 
 
 @cython.final
@@ -38,7 +47,7 @@ cdef class Content:
     cdef object read_file(self, int codec, object file, object size, ReadMode mode):
         """The content of a value file, of what is in a row: a view of it if that is how it will be used, else bytes."""
         if not codec >> COMPRESSION_SHIFT and (codec & CODEC_BUFFERS or mode == BYTES):
-            return self.files.map(file, size)
+            return self.files.map(file, size, mode == VALUE)
         return self.files.read(file, size)
 
     cdef int unwrap(self, Entry entry, const Cell* key) except -1:
@@ -48,15 +57,15 @@ cdef class Content:
         entry.codec = codec
         return 0
 
-    cdef int decode(self, Entry entry, bint copy) except -1:
+    cdef int decode(self, Entry entry, ReadMode mode=VALUE) except -1:
         """Turn ``stored``, once it is unwrapped, into the Python value."""
-        entry.stored = self.format.decode(entry.codec, entry.stored, copy)
+        entry.stored = self.format.decode(entry.codec, entry.stored, mode != SHARED)
         return 0
 
     cdef int as_mode(self, Entry entry, ReadMode mode) except -1:
         """Turn ``stored``, once it is unwrapped, into what is wanted of it."""
         if mode != BYTES:
-            return self.decode(entry, mode == COPY)
+            return self.decode(entry, mode)
         if type(entry.stored) is SplitPayload:
             entry.stored = (<SplitPayload>entry.stored).whole
         if type(entry.stored) is str:
@@ -74,4 +83,4 @@ cdef class Content:
             stored = self.read_file(number, file, size, VALUE)
         cell_of_plain(key, &cell)
         stored = self.format.unwrap(stored, &cell, &number)
-        return self.format.decode(number, stored, False)
+        return self.format.decode(number, stored, True)

@@ -6,9 +6,10 @@ from fastcache.engine.sqlite.connection cimport Statement
 
 
 cdef enum ReadMode:
-    # What a read gives: the value, the value with arrays that can be written to, or the bytes that are stored.
+    # What a read gives: the value, whose arrays are the reader's own; the value with arrays over what is stored, which cannot
+    # be written to; or the bytes that are stored.
     VALUE = 0
-    COPY = 1
+    SHARED = 1
     BYTES = 2
 
 

@@ -176,7 +176,7 @@ cdef class Flusher(Participant):
                 unwritten.pop(id(database), None)
         except BaseException:
             # Who had been called for it may have been here already.
-            if database.life != CLOSED and not database.is_maintenance():
+            if database.life != CLOSED and not database.is_hurried():
                 database.schedule(SOON)
             raise
         finally:

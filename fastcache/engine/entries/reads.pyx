@@ -9,6 +9,7 @@ cimport cython
 
 from fastcache.engine.codecs.keys cimport canonical_key, encode_key, hash_plain
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
+from fastcache.engine.entries.content cimport name_key
 from fastcache.engine.entries.entry cimport VALUE, entry_of, read_entry
 from fastcache.engine.entries.lookup cimport CONTENT, NOWHERE, PENDING, PRESENCE, REMEMBERED, WHOLE, Finding
 from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED
@@ -17,6 +18,7 @@ from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.sqlite.connection cimport STEP_DONE, Statement
 
 from fastcache.engine.sqlite import sql
+from fastcache.errors import DecodeError, UntrustedValueError
 
 
 @cython.final
@@ -72,7 +74,11 @@ cdef class Reads:
         self.limit.note_use_of_row(row)
         if kind != OBJECT:
             encoded = value
-            value = self.content.format.decode(codec, encoded, False)
+            try:
+                value = self.content.format.decode(codec, encoded, True)
+            except (DecodeError, UntrustedValueError) as error:
+                name_key(name, error)
+                raise
             if kind == UNDECODED:
                 self.tier.sieve.become(name, hashed, encoded, value)
         self.hits += 1
@@ -125,9 +131,13 @@ cdef class Reads:
                 return entry.stored
             return missing
         self.limit.note_use_of_row(entry.id)
-        self.content.unwrap(entry, &cell)
-        stored = entry.stored
-        self.content.decode(entry, False)
+        try:
+            self.content.unwrap(entry, &cell)
+            stored = entry.stored
+            self.content.decode(entry)
+        except (DecodeError, UntrustedValueError) as error:
+            name_key(key, error)
+            raise
         if entry.codec < CODEC_SERIALIZED:
             self.lookup.fill(found.era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire, row)
         elif type(stored) is bytes and self.lookup.fill(
@@ -142,7 +152,7 @@ cdef class Reads:
         if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
             self.misses += 1
             return missing
-        self.content.decode(entry, False)
+        self.content.decode(entry)
         self.hits += 1
         self.memory_hits += 1
         return entry.stored
@@ -189,8 +199,12 @@ cdef class Reads:
                 statement.reset()
                 end_span(spans)
             if self.content.load(database, entry, mode):
-                self.content.unwrap(entry, &cell)
-                self.content.as_mode(entry, mode)
+                try:
+                    self.content.unwrap(entry, &cell)
+                    self.content.as_mode(entry, mode)
+                except (DecodeError, UntrustedValueError) as error:
+                    name_key(key, error)
+                    raise
                 return entry
             if entry.file is None:
                 return None

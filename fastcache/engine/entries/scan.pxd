@@ -4,7 +4,7 @@ from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.shm.wal_clock cimport Tick
 
 
-cdef list scan(Database database, bint items, bint backward, long long* last, int limit)
+cdef list scan(Database database, bint items, bint backward, long long* last, long long end, int limit)
 cdef object scalar(Database database, str text, tuple parameters)
 
 

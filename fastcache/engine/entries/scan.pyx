@@ -17,9 +17,9 @@ from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW, Statement
 from fastcache.engine.sqlite import sql
 
 
-cdef list scan(Database database, bint items, bint backward, long long* last, int limit):
-    """The next rows in order of insertion, from beyond rowid ``last``, which is moved on: one flat list of stored
-    keys, and for ``items`` of key, codec, file, size and stored value."""
+cdef list scan(Database database, bint items, bint backward, long long* last, long long end, int limit):
+    """The next rows in order of insertion, from beyond rowid ``last``, which is moved on, up to ``end`` (backward, that
+    is where it began): one flat list of stored keys, and for ``items`` of key, codec, file, size and stored value."""
     cdef Session session
     cdef Statement statement
     cdef BusyWait wait = None
@@ -40,6 +40,8 @@ cdef list scan(Database database, bint items, bint backward, long long* last, in
         if statement.ready():
             statement.bind_integer(1, seen)
             statement.bind_integer(2, limit)
+            if not backward:
+                statement.bind_integer(3, end)
             statement.bind_integer(8, now)
             step = statement.step()
             try:

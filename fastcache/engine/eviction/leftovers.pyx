@@ -12,7 +12,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.blobs.writers cimport is_ours
-from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE, warn
+from fastcache.engine.database.database cimport warn
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.sqlite.connection cimport Connection
@@ -47,7 +47,7 @@ cdef class Leftovers(Participant):
     cdef int begin(self, Database database) except -1:
         """What cannot be done now is left to maintenance: neither a full disk nor a long transaction keeps anybody from
         opening."""
-        database.maintenance_thread = <unsigned long>PyThread_get_thread_ident()
+        database.hurried_thread = <unsigned long>PyThread_get_thread_ident()
         try:
             # Those of writers that had no number, too.
             self.release_dead(database)
@@ -57,7 +57,7 @@ cdef class Leftovers(Participant):
         except CacheError as error:
             warn("what others have left in %r stays for now: %s", database.directory, error)
         finally:
-            database.maintenance_thread = 0
+            database.hurried_thread = 0
         return 0
 
     cdef int look_out(self, Database database) except -1:
@@ -93,7 +93,7 @@ cdef class Leftovers(Participant):
         cdef list dead = database.files.dead_writers()
         if dead:
             # What they were about to unlink, first.
-            empty_trash(database, MAINTENANCE_PATIENCE if database.is_maintenance() else database.timeout)
+            empty_trash(database, database.patience())
             self.reclaim(database, dead)
             any = True
         if self.owes_room:

@@ -64,6 +64,7 @@ cdef class Space(Participant):
         """Keep to these settings, which are stored; called for the first time when the database was opened."""
         database.settings = {**database.settings, **changed}
         self.limit.take_over(database)
+        self.checkpoints.keep_within(database, self.limit.max_size)
         self.room.left_at = 0
         self.called_for_room = False
         if database.writer is not None and self.limit.max_size:

@@ -10,7 +10,7 @@ from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
 
 from fastcache.engine.sqlite import sql
-from fastcache.errors import TransactionError
+from fastcache.errors import FullError, TransactionError
 
 
 cdef bint shorten(Database database, Room room, bint patiently) except -1:
@@ -46,12 +46,22 @@ cdef int copy_wal(Database database, bint patiently) except -1:
 
 
 cdef bint vacuum_some(Database database, Session session) except -1:
-    """Give some free pages back, as a transaction. Returns whether there were any."""
+    """Give some free pages back, as a transaction; fewer where the disk is full. Returns whether there were any."""
+    try:
+        return vacuum_pages(database, session, sql.VACUUM_SOME)
+    except FullError:
+        if database.depth:
+            raise
+    copy_wal(database, True)
+    return vacuum_pages(database, database.writing(), sql.VACUUM_FEW)
+
+
+cdef bint vacuum_pages(Database database, Session session, str text) except -1:
     cdef Statement statement
     cdef long long before = database.integer(session, sql.FREE_PAGES)
     enter(database)
     try:
-        statement = database.writing().statement(sql.VACUUM_SOME)
+        statement = database.writing().statement(text)
         while statement.step(True) == STEP_ROW:
             pass
         statement.reset()

@@ -1,12 +1,19 @@
 # Numbers that one process at a time holds: what locks (holds.pyx) and computing once (flights.pyx) are built on.
 
+cdef extern from *:
+    struct fastcache_bytes:
+        int fd
+
+
 cdef class ByteLocks:
     cdef object __weakref__
     cdef readonly str path
     cdef readonly set held
     # What the system has refused to release, to be released later.
     cdef set owed
-    cdef int fd
+    # The open file; its device and inode.
+    cdef fastcache_bytes* file
+    cdef tuple place
 
     cpdef bint acquire(self, long long number) except -1
     cpdef release(self, object number)
@@ -14,4 +21,5 @@ cdef class ByteLocks:
     cdef list locked_within(self, long long first, long long count)
     cdef int release_owed(self) except -1
     cdef int register(self) except -1
+    cdef int reopen(self) except -1
     cdef int checked(self, int code) except -1

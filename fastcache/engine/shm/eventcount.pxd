@@ -3,3 +3,4 @@
 cdef class EventCount:
     cdef object mapping
     cdef unsigned int* number
+    cdef Py_ssize_t room

@@ -7,17 +7,19 @@ https://man7.org/linux/man-pages/man2/futex.2.html). Each waiter names some of 3
 bits alone.
 
 A notification is a hint. Whoever is killed sends none, so that a waiter looks now and then all the same. Where there is no
-futex, or it fails, it does so every millisecond; one that wakes nobody is no error, since it follows what is done.
+futex, or it fails, it does so every millisecond, and so does a greenlet, which must let others go on; one that wakes nobody is no
+error, since it follows what is done.
 """
 
 import os
-from time import monotonic, sleep
+from time import monotonic
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 
 from fastcache.engine.shm.change_log import map_shared
 from fastcache.errors import StorageError, system_error
+from fastcache.runtime import greenlets
 
 cdef extern from *:
     """
@@ -72,12 +74,13 @@ cdef extern from *:
     void fastcache_advance(unsigned int* word) nogil
 
 cdef unsigned int ALL_BITS = 0xFFFFFFFF
-# The file: a magic number, then the count, in a cache line of its own.
+# The file: a magic number, then the count, in a cache line of its own; then counters, if there are any (counters.pyx).
 cdef unsigned long long MAGIC = 0x314C4C4542636166ULL
 cdef Py_ssize_t SIZE = 128
 cdef Py_ssize_t NUMBER = 64
-# Where the system does not wake us: how long a look is put off, in seconds.
+# Where the system does not wake us: how long a look is put off, in seconds. Among greenlets, at most; half of what was waited.
 cdef double NAP = 0.001
+cdef double LONGEST_NAP = 0.01
 # No sleep is longer than this, in seconds.
 cdef double LONGEST_SLEEP = 3600.0
 
@@ -87,23 +90,25 @@ cdef class EventCount:
 
     Args:
         path: of the file; made (0600) if absent.
+        room: how many bytes there have to be behind it.
     Raises:
         StorageError: it cannot be made or mapped, or is something else.
     """
 
-    def __cinit__(self, str path):
+    def __cinit__(self, str path, Py_ssize_t room=0):
         cdef Py_buffer view
         cdef bint ours
         try:
-            self.mapping = map_shared(path, MAGIC.to_bytes(8, "little").ljust(SIZE, b"\0"))
+            self.mapping = map_shared(path, MAGIC.to_bytes(8, "little").ljust(SIZE + room, b"\0"))
         except (OSError, ValueError, OverflowError) as error:
             if getattr(error, "errno", None):
                 raise system_error(error.errno, f"map {path!r}") from error
             raise StorageError(f"cannot map {path!r}: {getattr(error, 'strerror', None) or error}") from error
         PyObject_GetBuffer(self.mapping, &view, PyBUF_WRITABLE)
-        ours = view.len >= SIZE and (<unsigned long long*>view.buf)[0] == MAGIC
+        ours = view.len >= SIZE + room and (<unsigned long long*>view.buf)[0] == MAGIC
         # The mapping never moves, and is closed only when it is collected, together with this object.
         self.number = <unsigned int*>(<char*>view.buf + NUMBER)
+        self.room = room
         PyBuffer_Release(&view)
         if not ours:
             raise StorageError(f"{path!r} is no event count of fastcache")
@@ -123,6 +128,12 @@ cdef class EventCount:
         cdef double end = monotonic() + seconds
         cdef double left = seconds
         cdef int code
+        sleep = greenlets.sleeper()
+        while left > 0.0 and sleep is not None:
+            if fastcache_read(self.number) != seen:
+                return True
+            sleep(min(left, max(NAP, min(LONGEST_NAP, 0.5 * (seconds - left)))))
+            left = end - monotonic()
         while left > 0.0:
             with nogil:
                 code = fastcache_wait(self.number, seen, bits, min(left, LONGEST_SLEEP))
@@ -132,6 +143,6 @@ cdef class EventCount:
                 PyErr_CheckSignals()
             elif code != FASTCACHE_TOO_LATE:
                 # There is no futex here, or none to be had.
-                sleep(min(left, NAP))
+                greenlets.sleep(min(left, NAP))
             left = end - monotonic()
         return fastcache_read(self.number) != seen

@@ -7,4 +7,4 @@ cdef class BusyWait:
     cdef double waited
     cdef object doing
 
-    cdef int pause(self) except -1
+    cdef int pause(self, bint gives_way=*) except -1

@@ -9,6 +9,9 @@ cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 
 from fastcache.errors import Timeout
+from fastcache.runtime import greenlets
+
+cdef object sleep = greenlets.unpatched("time", "sleep")
 
 # The naps of a waiter: a part of what it has waited already, from the first to the longest, in seconds.
 cdef double FIRST_NAP = 30e-6
@@ -25,8 +28,9 @@ cdef class BusyWait:
         self.doing = doing
         self.started = started
 
-    cdef int pause(self) except -1:
-        """Sleep a little without the GIL; raise Timeout once ``timeout`` seconds have gone by."""
+    cdef int pause(self, bint gives_way=False) except -1:
+        """Sleep a little without the GIL; raise Timeout once ``timeout`` seconds have gone by. With ``gives_way`` other greenlets
+        of this thread go on meanwhile: for who begins anew after it with whatever it has found."""
         cdef double now = time.monotonic()
         cdef double left, nap
         if self.started == 0.0:
@@ -42,5 +46,9 @@ cdef class BusyWait:
         # A signal that comes in between two naps interrupts neither.
         PyErr_CheckSignals()
         # Waiters that woke in step would keep colliding: each its own part of it, by the last digits of its clock.
-        time.sleep(min(left, nap * (0.5 + 0.5 * (<long long>(now * 1e9) % 1000) / 1000.0)))
+        nap = min(left, nap * (0.5 + 0.5 * (<long long>(now * 1e9) % 1000) / 1000.0))
+        if gives_way:
+            greenlets.sleep(nap)
+        else:
+            sleep(nap)
         return 0

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any, Final, final
 
 from typing_extensions import Self
@@ -25,6 +26,7 @@ class Connection:
     def query(
         self, text: str, parameters: tuple[object, ...] = (), release_gil: bool = False
     ) -> list[tuple[Any, ...]]: ...
+    def copy_to(self, target: Connection, progress: Callable[[int, int], object]) -> None: ...
 
 @final
 class Statement:

@@ -27,6 +27,7 @@ from fastcache.engine.sqlite.cells cimport (
     CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, ROW_DELETED, Cell, CellKind, Row, cell_object,
     cell_of_plain)
 from fastcache.engine.sqlite.fork_safety cimport begin_free_call, connections_to, count_closed, count_opened, end_free_call
+from fastcache.engine.sqlite.locks_of_files cimport use_descriptions
 from fastcache.engine.sqlite.read_lock cimport ReadLock, release_lock, track_lock
 from fastcache.engine.sqlite.row_source cimport attach_source, make_batch, make_feed
 from fastcache.engine.spans cimport begin_span, end_span, spans
@@ -80,6 +81,8 @@ if not sqlite3_threadsafe():
 # microseconds.
 cdef int RESTART_TRIES = 50
 cdef int RESTART_NAP = 100
+# How many pages of a database are copied in one go: two megabytes.
+cdef int PAGES_AT_ONCE = 512
 
 # Of the wal-index: its format.
 cdef unsigned int WAL_INDEX_VERSION = 3007000
@@ -187,6 +190,7 @@ cdef class Connection:
         cdef bint alone = reading == "alone"
         self.path = path
         self.timeout = timeout
+        use_descriptions()
         self.reading = reading
         self.folder = -1
         if reading is not None:
@@ -595,6 +599,42 @@ cdef class Connection:
             code = sqlite3_backup_finish(backup)
             if code != SQLITE_OK:
                 self.busy_or_raise(code, "replace the database")
+
+
+    def copy_to(self, Connection target not None, progress):
+        """Copy the whole database into another one, which is the caller's alone, a piece at a time (sqlite.org/backup.html).
+
+        What is copied is the snapshot of the transaction that is open, however long it takes; nobody else has to wait.
+        ``progress`` is called after each piece with the bytes that are copied, and those that there are.
+        """
+        cdef sqlite3_backup* backup
+        cdef int code
+        cdef long long left, pages
+        cdef BusyWait wait = BusyWait(self.timeout, "waiting to copy the database")
+        cdef long long page_size = self.query(sql.PAGE_SIZE)[0][0]
+        backup = sqlite3_backup_init(target.db, "main", self.db, "main")
+        if backup == NULL:
+            target.busy_or_raise(sqlite3_extended_errcode(target.db), "begin a copy of the database")
+            raise StorageError(f"cannot copy the database to {target.path!r}: it is in use")
+        try:
+            while True:
+                begin_free_call()
+                with nogil:
+                    code = sqlite3_backup_step(backup, PAGES_AT_ONCE)
+                end_free_call()
+                if code == SQLITE_OK or code == SQLITE_DONE:
+                    left, pages = sqlite3_backup_remaining(backup), sqlite3_backup_pagecount(backup)
+                    progress((pages - left) * page_size, pages * page_size)
+                    if code == SQLITE_DONE:
+                        break
+                else:
+                    target.busy_or_raise(code, "copy the database")
+                    wait.pause()
+        finally:
+            code = sqlite3_backup_finish(backup)
+        if code != SQLITE_OK:
+            target.busy_or_raise(code, "copy the database")
+            raise StorageError(f"cannot copy the database to {target.path!r}: it is in use")
 
 
 @cython.no_gc

@@ -61,6 +61,13 @@ START_OVER = """
     INSERT INTO meta (name, value) VALUES ('restarts', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
 """
 
+# Until its end, write nothing of a transaction, however large it is; and the usual way.
+KEEP_IN_MEMORY = "PRAGMA cache_spill = OFF"
+LET_SPILL = "PRAGMA cache_spill = ON"
+GET_SECURE_DELETE = "PRAGMA secure_delete"
+SECURE_DELETE = "PRAGMA secure_delete = {}"
+KEEP_WAL = "PRAGMA journal_size_limit = {}"
+
 PAGE_CACHE_KIB = 16384
 PAGE_CACHE = "PRAGMA cache_size = -{}"
 # Each connection, when opened.
@@ -73,7 +80,7 @@ PRAGMAS = (
     # What is read without a lock (read_lock.pxd) must not change under SQLite's hands.
     "PRAGMA mmap_size = 0",
     PAGE_CACHE.format(PAGE_CACHE_KIB),
-    f"PRAGMA journal_size_limit = {LARGEST_WAL}",
+    KEEP_WAL.format(LARGEST_WAL),
 )
 # Lets a repair read a file that is shorter than its header says.
 LENIENT = "PRAGMA writable_schema = ON"
@@ -171,13 +178,17 @@ CONFLICT = f"""
     WHERE entry.expire <= ?8 OR entry.file IS NOT NULL LIMIT 1
 """
 
-# Scans, a batch at a time in the order of rowids: ?1 the last rowid seen, ?2 how many.
-SCAN_KEYS = f"SELECT id, key FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
+# Scans, a batch at a time in the order of rowids: ?1 the last rowid seen, ?2 how many, ?3 where a scan forward ends.
+SCAN_KEYS = f"SELECT id, key FROM entry WHERE id > ?1 AND id <= ?3 AND {LIVE} ORDER BY id LIMIT ?2"
 SCAN_KEYS_BACK = f"SELECT id, key FROM entry WHERE id < ?1 AND {LIVE} ORDER BY id DESC LIMIT ?2"
-SCAN_ITEMS = f"SELECT id, key, codec, file, size, value FROM entry WHERE id > ?1 AND {LIVE} ORDER BY id LIMIT ?2"
+SCAN_ITEMS = (
+    f"SELECT id, key, codec, file, size, value FROM entry WHERE id > ?1 AND id <= ?3 AND {LIVE} ORDER BY id LIMIT ?2"
+)
 SCAN_ITEMS_BACK = (
     f"SELECT id, key, codec, file, size, value FROM entry WHERE id < ?1 AND {LIVE} ORDER BY id DESC LIMIT ?2"
 )
+
+NEWEST = "SELECT max(id) FROM entry"
 
 # The whole table.
 COUNT = """
@@ -218,6 +229,8 @@ COUNT_RESERVED = "SELECT count(*) FROM reserved"
 GIVE_BACK = "DELETE FROM reserved WHERE file = ?1 RETURNING size"
 # As many pages as there are, in one go.
 VACUUM_SOME = "PRAGMA incremental_vacuum(64)"
+# The same where the disk is full.
+VACUUM_FEW = "PRAGMA incremental_vacuum(8)"
 
 FIRST_EXPIRY = "SELECT min(expire) FROM entry WHERE expire IS NOT NULL"
 NEXT_EXPIRY = "SELECT min(expire) FROM entry WHERE expire IS NOT NULL AND expire > ?1"
@@ -229,6 +242,11 @@ EVICT_TAG = "DELETE FROM entry WHERE tag = ?1 AND tag IS NOT NULL AND (expire IS
 # Files that no row names any more.
 LIST_TRASH = "SELECT file FROM trash LIMIT 256"
 EMPTY_TRASH = "DELETE FROM trash WHERE file = ?1 RETURNING size"
+
+# A copy, which begins with nothing in the trash, and nothing that somebody is about to write.
+FORGET_TRASH = "DELETE FROM trash"
+FORGET_RESERVED = "DELETE FROM reserved"
+CHECKPOINT_ALL = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 # The check.
 INTEGRITY = "PRAGMA integrity_check(100)"

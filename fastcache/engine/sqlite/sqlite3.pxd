@@ -147,4 +147,6 @@ cdef extern from "sqlite3.h" nogil:
     sqlite3_backup* sqlite3_backup_init(
         sqlite3* target, const char* target_name, sqlite3* source, const char* source_name)
     int sqlite3_backup_step(sqlite3_backup* backup, int pages)
+    int sqlite3_backup_remaining(sqlite3_backup* backup)
+    int sqlite3_backup_pagecount(sqlite3_backup* backup)
     int sqlite3_backup_finish(sqlite3_backup* backup)

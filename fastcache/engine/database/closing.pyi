@@ -1,0 +1,1 @@
+"""The end of a database's use."""

@@ -1,0 +1,58 @@
+# cython: nonecheck=True, auto_pickle=False
+"""The methods of an Index that a Cache has with more parameters: no expiry, no tags."""
+
+from fastcache.engine.bulk cimport put_many
+from fastcache.engine.computing cimport get_or_make, get_or_put
+from fastcache.engine.entries.entry cimport Entry
+from fastcache.engine.mapping cimport StoreMapping, wanted, with_extras
+from fastcache.engine.sqlite.cells cimport NEVER
+
+cdef object MISSING = object()
+
+
+cdef class IndexMapping(StoreMapping):
+    """A StoreMapping without expiry and tags."""
+
+    def get(self, key, default=None, *, bint copy=True, bint buffer=False):
+        """The value of a key, or ``default``; for ``copy`` and ``buffer`` see Cache.get."""
+        if copy and not buffer:
+            return self.fetch(key, default)
+        return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, False, False)
+
+    def set(self, key, value):
+        """Store a value; the same as ``index[key] = value``. Returns True."""
+        self.store_of(key).put(key, value, NEVER, None, False)
+        return True
+
+    def add(self, key, value):
+        """Store a value only if the key is absent, atomically; returns whether it was stored (bool)."""
+        return self.store_of(key).put(key, value, NEVER, None, True)
+
+    def set_many(self, mapping_or_pairs):
+        """Store many values, in one transaction; returns how many (int). See Cache.set_many."""
+        return put_many(self.stores, mapping_or_pairs, NEVER, None, False)
+
+    def add_many(self, mapping_or_pairs):
+        """Store those values whose keys are absent, in one transaction; returns how many (int). See Cache.set_many."""
+        return put_many(self.stores, mapping_or_pairs, NEVER, None, True)
+
+    def pop(self, key, default=MISSING, /):
+        """Remove a key and return its value, or ``default``.
+
+        Raises:
+            KeyError: the key is absent and no default was given.
+        """
+        cdef Entry entry = self.store_of(key).take_entry(key)
+        if entry is not None:
+            return entry.stored
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def setdefault(self, key, default=None):
+        """The value of a key; if it is absent, ``default`` is stored first."""
+        return get_or_put(self.store_of(key), key, default, None, None)
+
+    def get_or_set(self, key, factory, *, timeout=None):
+        """The value of a key; if it is absent, what ``factory()`` returns is stored first. See Cache.get_or_set."""
+        return get_or_make(self, key, factory, None, None, timeout)

@@ -1,0 +1,1 @@
+"""SQLite's locks as locks of open file descriptions: declarations for compiled modules, none for Python."""

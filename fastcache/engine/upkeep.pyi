@@ -1,0 +1,1 @@
+"""What maintenance does for one store, beside its callers."""
