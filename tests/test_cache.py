@@ -406,22 +406,6 @@ def test_python_code_in_a_span_ends_a_debug_build(start):
         assert process.finish() == "ran"
 
 
-class TestNames(IsCache, NameContract):
-    pass
-
-
-class TestGone(IsCache, GoneContract):
-    pass
-
-
-class TestReadOnly(IsCache, ReadOnlyContract):
-    pass
-
-
-class TestSharing(IsCache, SharingContract):
-    pass
-
-
 class TestCopying(IsCache, CopyingContract):
     pass
 
@@ -443,4 +427,20 @@ class TestSmallLog(IsCache, SmallLogContract):
 
 
 class TestFullDisk(IsCache, CacheFullDiskContract):
+    pass
+
+
+class TestNames(IsCache, NameContract):
+    pass
+
+
+class TestGone(IsCache, GoneContract):
+    pass
+
+
+class TestReadOnly(IsCache, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsCache, SharingContract):
     pass

@@ -160,38 +160,6 @@ class TestLinks(IsFanoutCache, ShardLinkContract):
     pass
 
 
-class TestNames(IsFanoutCache, NameContract):
-    pass
-
-
-class TestGone(IsFanoutCache, GoneContract):
-    pass
-
-
-class TestReadOnly(IsFanoutCache, ReadOnlyContract):
-    pass
-
-
-class TestSharing(IsFanoutCache, SharingContract):
-    pass
-
-
-class TestNamesOfAnIndex(IsFanoutIndex, NameContract):
-    pass
-
-
-class TestGoneOfAnIndex(IsFanoutIndex, GoneContract):
-    pass
-
-
-class TestReadOnlyOfAnIndex(IsFanoutIndex, ReadOnlyContract):
-    pass
-
-
-class TestSharingOfAnIndex(IsFanoutIndex, SharingContract):
-    pass
-
-
 class TestCopying(IsFanoutCache, CopyingContract):
     pass
 
@@ -221,4 +189,36 @@ class TestJournal(IsFanoutCache, JournalContract):
 
 
 class TestFullDisk(IsFanoutCache, FullDiskContract):
+    pass
+
+
+class TestNames(IsFanoutCache, NameContract):
+    pass
+
+
+class TestGone(IsFanoutCache, GoneContract):
+    pass
+
+
+class TestReadOnly(IsFanoutCache, ReadOnlyContract):
+    pass
+
+
+class TestSharing(IsFanoutCache, SharingContract):
+    pass
+
+
+class TestNamesOfAnIndex(IsFanoutIndex, NameContract):
+    pass
+
+
+class TestGoneOfAnIndex(IsFanoutIndex, GoneContract):
+    pass
+
+
+class TestReadOnlyOfAnIndex(IsFanoutIndex, ReadOnlyContract):
+    pass
+
+
+class TestSharingOfAnIndex(IsFanoutIndex, SharingContract):
     pass

@@ -239,6 +239,18 @@ class TestFolders(IsIndex, FolderContract):
     pass
 
 
+class TestBackup(IsIndex, BackupContract):
+    pass
+
+
+class TestJournal(IsIndex, JournalContract):
+    pass
+
+
+class TestFullDisk(IsIndex, FullDiskContract):
+    pass
+
+
 class TestNames(IsIndex, NameContract):
     pass
 
@@ -252,16 +264,4 @@ class TestReadOnly(IsIndex, ReadOnlyContract):
 
 
 class TestSharing(IsIndex, SharingContract):
-    pass
-
-
-class TestBackup(IsIndex, BackupContract):
-    pass
-
-
-class TestJournal(IsIndex, JournalContract):
-    pass
-
-
-class TestFullDisk(IsIndex, FullDiskContract):
     pass

@@ -1,4 +1,9 @@
+from typing import final
+
 from typing_extensions import Self, disjoint_base
+
+@final
+class Block: ...
 
 @disjoint_base
 class WriterLock:
