@@ -691,7 +691,6 @@ class ReadOnlyContract(StoreContract):
             with pytest.raises(fastcache.OpenError, match="read-only"):
                 self.store_type(place / "closed", read_only=False)
 
-
     @pytest.mark.skipif(not mounts(), reason="only root can mount a file system")
     def test_what_others_write_is_seen_through_a_read_only_mount(self, directory, tmp_path, start):
         self.fill(directory)
