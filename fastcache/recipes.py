@@ -52,6 +52,7 @@ if TYPE_CHECKING:
             ignore: _Ignore = ...,
             version_aware: bool = ...,
             timeout: float | None = ...,
+            copy: bool = ...,
         ) -> _Memoize: ...
 
     class _CacheMemoize(Protocol):
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
             ignore: _Ignore = ...,
             version_aware: bool = ...,
             timeout: float | None = ...,
+            copy: bool = ...,
         ) -> _Memoize: ...
 
 else:
@@ -225,6 +227,7 @@ class Recipes(_Mapping):
             ignore: _Ignore = (),
             version_aware: bool = False,
             timeout: float | None = None,
+            copy: bool = True,
         ) -> Any:
             """Decorate a function, so that its results are kept here; see Cache.memoize, which has ``expire`` and
             ``tag``, too.
@@ -243,6 +246,7 @@ class Recipes(_Mapping):
                 "ignore": ignore,
                 "version_aware": version_aware,
                 "timeout": timeout,
+                "copy": copy,
             }
             return _decorated("memoize", self, function, how)
 
@@ -268,6 +272,7 @@ class CacheRecipes(Recipes):
             ignore: _Ignore = (),
             version_aware: bool = False,
             timeout: float | None = None,
+            copy: bool = True,
         ) -> Any:
             """Decorate a function, so that its results are kept in the cache, for all processes and the next run.
 
@@ -297,6 +302,7 @@ class CacheRecipes(Recipes):
                     Python begins afresh, too.
                 timeout: for how many seconds (int, float) to wait for another one that computes the same call; None for
                     the cache's ``timeout``.
+                copy: whether arrays in results may be written to, as in ``get``; the first time, too.
             Returns:
                 What is called like the function, with ``cache_key(...)``, the key of a call; ``invalidate(...)``, which
                 removes one result and returns whether it was there (bool); ``cache_clear()``, which looks at all keys,
@@ -323,6 +329,7 @@ class CacheRecipes(Recipes):
                 "ignore": ignore,
                 "version_aware": version_aware,
                 "timeout": timeout,
+                "copy": copy,
             }
             return _decorated("memoize", self, function, how | {"expire": expire, "tag": tag})
 
@@ -337,6 +344,7 @@ class CacheRecipes(Recipes):
         ignore: _Ignore = (),
         version_aware: bool = False,
         timeout: float | None = None,
+        copy: bool = True,
     ) -> _Memoize:
         """Decorate a function as ``memoize`` does, and renew results in the background shortly before they expire.
 
@@ -350,7 +358,7 @@ class CacheRecipes(Recipes):
         Args:
             expire: seconds (int, float) or a timedelta after which a result is not returned any more.
             beta: more than 1 renews earlier, less later (float); 0 not before it has expired.
-            tag, typed, name, ignore, version_aware, timeout: as in ``memoize``.
+            tag, typed, name, ignore, version_aware, timeout, copy: as in ``memoize``.
         Raises:
             ValueError: expire is not positive, or beta is negative.
 
@@ -368,6 +376,7 @@ class CacheRecipes(Recipes):
             "ignore": ignore,
             "version_aware": version_aware,
             "timeout": timeout,
+            "copy": copy,
         }
         decorate: _Memoize = _decorated(
             "memoize_stampede", self, None, how | {"expire": expire, "beta": beta, "tag": tag}

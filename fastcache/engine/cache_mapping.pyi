@@ -41,10 +41,11 @@ class CacheMapping(StoreMapping):
         self,
         key: Any,
         factory: Callable[[], Any],
-        *,
         expire: _Expire = None,
+        *,
         tag: Any = None,
         timeout: float | None = None,
+        copy: bool = True,
     ) -> Any: ...
     def touch(self, key: Any, expire: _Expire = None) -> bool: ...
     def expire(self) -> int: ...

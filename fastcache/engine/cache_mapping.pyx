@@ -114,7 +114,7 @@ cdef class CacheMapping(StoreMapping):
         """
         return get_or_put(self.store_of(key), key, default, expire, tag)
 
-    def get_or_set(self, key, factory, *, expire=None, tag=None, timeout=None):
+    def get_or_set(self, key, factory, expire=None, *, tag=None, timeout=None, bint copy=True):
         """The value of a key; if it is absent, what ``factory()`` returns is stored first.
 
         Of all threads and processes that ask for an absent key at the same time, one calls its factory; the others wait,
@@ -129,6 +129,7 @@ cdef class CacheMapping(StoreMapping):
                 ask for other keys; if it asks for this very one, its factory is called right away.
             expire, tag: of what is stored, as in ``set``.
             timeout: for how many seconds (int, float) to wait for another one that computes; None for the cache's.
+            copy: whether arrays may be written to, as in ``get``.
         Raises:
             ValueError: the timeout is negative.
             StorageError: the folder ``locks`` in the cache's directory, or a file in it, cannot be made.
@@ -138,7 +139,7 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.get_or_set("k", lambda: 6 * 7), cache.get_or_set("k", lambda: 0)
         (42, 42)
         """
-        return get_or_make(self, key, factory, expire, tag, timeout)
+        return get_or_make(self, key, factory, expire, tag, timeout, copy)
 
     def touch(self, key, expire=None):
         """Give an entry a new expiry, counted from now, or none; returns whether there is one (bool)."""

@@ -18,19 +18,29 @@ cdef object get_or_put(Store store, object key, object given, object expire, obj
             return given
 
 
-cdef object get_or_make(StoreMapping mapping, object key, object factory, object expire, object tag, object timeout):
+cdef object get_or_make(
+        StoreMapping mapping, object key, object factory, object expire, object tag, object timeout, bint copy):
     """The value of a key; if absent, what ``factory`` returns is added first, by one caller at a time."""
-    try:
-        found = mapping.fetch(key, MISSING)
-    except (UntrustedValueError, DecodeError):
-        # Whoever put it there: it is of no use here, and can be made again.
-        found = MISSING
+    found = find(mapping, key, copy)
     if found is not MISSING:
         return found
     if mapping.store.read_only:
         # Before anything is computed.
         mapping.store.refuse_writing()
-    return _make_once(mapping, key, factory, expire, tag, timeout)
+    made = _make_once(mapping, key, factory, expire, tag, timeout)
+    if copy:
+        return made
+    # As a hit would give it.
+    found = find(mapping, key, False)
+    return made if found is MISSING else found
+
+
+cdef object find(StoreMapping mapping, object key, bint copy):
+    """What is stored, or MISSING. What cannot be decoded, whoever put it there, is of no use here, and can be made again."""
+    try:
+        return mapping.fetch(key, MISSING) if copy else mapping.fetch_shared(key, MISSING)
+    except (UntrustedValueError, DecodeError):
+        return MISSING
 
 
 def _make_once(StoreMapping mapping, key, factory, expire, tag, timeout):

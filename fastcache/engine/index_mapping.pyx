@@ -53,6 +53,6 @@ cdef class IndexMapping(StoreMapping):
         """The value of a key; if it is absent, ``default`` is stored first."""
         return get_or_put(self.store_of(key), key, default, None, None)
 
-    def get_or_set(self, key, factory, *, timeout=None):
+    def get_or_set(self, key, factory, *, timeout=None, bint copy=True):
         """The value of a key; if it is absent, what ``factory()`` returns is stored first. See Cache.get_or_set."""
-        return get_or_make(self, key, factory, None, None, timeout)
+        return get_or_make(self, key, factory, None, None, timeout, copy)

@@ -16,6 +16,7 @@ cdef class StoreMapping:
     cdef Store store_of(self, object key)
     cdef object walk(self, bint items, bint backward, object on_error)
     cdef object fetch(self, object key, object missing)
+    cdef object fetch_shared(self, object key, object missing)
 
 
 cdef ReadMode wanted(bint copy, bint buffer) noexcept

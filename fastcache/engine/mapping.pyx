@@ -42,6 +42,11 @@ cdef class StoreMapping:
             return self.store.fetch_hashed(key, missing, hashed)
         return self.stores.at(self.stores.index_of(key, &hashed)).fetch_hashed(key, missing, hashed)
 
+    cdef object fetch_shared(self, object key, object missing):
+        """The same with arrays that cannot be written to."""
+        cdef Entry entry = self.store_of(key).fetch_entry(key, SHARED)
+        return missing if entry is None else entry.stored
+
     # -- opening and closing ---------------------------------------------------------------------------------
 
     def _open(self, directory, shards=1, **options):

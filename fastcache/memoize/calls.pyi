@@ -41,6 +41,8 @@ class Call(Generic[_P, _R]):
     def named(self) -> str | None: ...
     @property
     def typed(self) -> bool: ...
+    @property
+    def copy(self) -> bool: ...
     def __init__(
         self,
         cache: StoreMapping,
@@ -54,6 +56,7 @@ class Call(Generic[_P, _R]):
         named: str | None,
         ignored: frozenset[int | str],
         typed: bool,
+        copy: bool,
         opening: str | None,
     ) -> None: ...
     @classmethod

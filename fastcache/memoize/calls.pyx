@@ -69,6 +69,7 @@ cdef class Call:
         ignored: of what does not count the places among ``names`` (int), -1 less the places in ``*args`` (int), and the
             names in ``**kwargs`` (str).
         typed: whether what is equal but of another type is another argument.
+        copy: whether arrays in results may be written to.
         opening: the first part of the key; None if ``prepare`` finds it when it is first needed.
     """
 
@@ -85,6 +86,7 @@ cdef class Call:
     cdef readonly object more
     cdef readonly object named
     cdef readonly bint typed
+    cdef readonly bint copy
     cdef bint direct
     cdef public long long hits
     cdef public long long misses
@@ -95,7 +97,7 @@ cdef class Call:
 
     def __init__(
             self, StoreMapping cache not None, function, *, tuple names, tuple defaults, Py_ssize_t positional_only,
-            Py_ssize_t positional, str more, str named, frozenset ignored, bint typed, str opening):
+            Py_ssize_t positional, str more, str named, frozenset ignored, bint typed, bint copy, str opening):
         self.cache = cache
         self.function = function
         self.opening = opening
@@ -107,6 +109,7 @@ cdef class Call:
         self.more = more
         self.named = named
         self.typed = typed
+        self.copy = copy
         self.direct = more is None and named is None and not (typed or ignored)
 
     @classmethod
@@ -131,7 +134,7 @@ cdef class Call:
 
     cdef inline object look_up(self, object key):
         try:
-            return self.cache.fetch(key, MISSING)
+            return self.cache.fetch(key, MISSING) if self.copy else self.cache.fetch_shared(key, MISSING)
         except (UntrustedValueError, DecodeError, DirectoryGoneError):
             return MISSING
 

@@ -165,7 +165,7 @@ class Memoized(Call[_P, _R]):
 
         found = self.cache._compute_once(key, make, self._timeout)
         self.count(made)
-        return found
+        return found if made or self.copy else self.as_found(key, found)
 
     def make(self, key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function, and store what it returns."""
@@ -183,7 +183,12 @@ class Memoized(Call[_P, _R]):
         if len(lately) >= _REMEMBERED:
             lately.clear()
         lately[hash(key)] = monotonic()
-        return result
+        return result if self.copy else self.as_found(key, result)
+
+    def as_found(self, key: tuple[Any, ...], result: Any) -> Any:
+        """A result as a hit gives it, where that differs: without ``copy``."""
+        found = self.find(key)
+        return result if found is ABSENT else found
 
     def tell_unstored(self, error: CacheError) -> None:
         """Say once that results cannot be stored, and why: each call computes."""
@@ -283,7 +288,7 @@ class MemoizedCoroutine(Memoized[_P, _R]):
                 self.number_of(key), lambda absent: find_again(self.cache, key, absent), make, patience
             )
         self.count(made)
-        return found
+        return found if made or self.copy else self.as_found(key, found)
 
     async def make(self, key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function, and store what it returns."""
@@ -496,13 +501,14 @@ def memoize(
     ignore: _Ignore,
     version_aware: bool,
     timeout: float | None,
+    copy: bool,
     **how: Any,
 ) -> Any:
     """A function, or static or class method, whose results are in a cache; see Cache.memoize."""
 
     def wrap(given: Callable[..., Any]) -> Memoized[..., Any]:
         kind = MemoizedCoroutine if inspect.iscoroutinefunction(given) else Memoized
-        parameters = _parameters(given, "", typed, name, ignore, version_aware, timeout)
+        parameters = _parameters(given, "", typed, name, ignore, version_aware, timeout, copy)
         return kind(cache, given, how, **parameters)
 
     return _wrapped(function, wrap)
@@ -520,6 +526,7 @@ def memoize_stampede(
     ignore: _Ignore,
     version_aware: bool,
     timeout: float | None,
+    copy: bool,
 ) -> Any:
     """The same, renewed early; see Cache.memoize_stampede."""
     seconds = expire if isinstance(expire, (int, float)) else expire.total_seconds()
@@ -528,7 +535,7 @@ def memoize_stampede(
 
     def wrap(given: Callable[..., Any]) -> Memoized[..., Any]:
         kind = EarlyMemoizedCoroutine if inspect.iscoroutinefunction(given) else EarlyMemoized
-        parameters = _parameters(given, " stampede", typed, name, ignore, version_aware, timeout)
+        parameters = _parameters(given, " stampede", typed, name, ignore, version_aware, timeout, copy)
         return kind(cache, given, {"expire": expire, "tag": tag}, expire=seconds, beta=beta, **parameters)
 
     return _wrapped(function, wrap)
@@ -552,6 +559,7 @@ def _parameters(  # noqa: PLR0917
     ignore: _Ignore,
     version_aware: bool,
     timeout: float | None,
+    copy: bool,
 ) -> dict[str, Any]:
     """What a Call has to know of a function."""
     ignore = (ignore,) if isinstance(ignore, (str, int)) else tuple(ignore)
@@ -574,9 +582,10 @@ def _parameters(  # noqa: PLR0917
         "named": keywords,
         "ignored": ignored,
         "typed": typed,
+        "copy": copy,
         "version_aware": version_aware,
         "timeout": None if timeout is None else check_timeout(timeout),
-        "asked": asked | {"version_aware": version_aware, "timeout": timeout},
+        "asked": asked | {"version_aware": version_aware, "timeout": timeout, "copy": copy},
         "opening": f"{name_of(function, name)}{_spelled(signature)}{marks}",
     }
 

@@ -1,10 +1,12 @@
 """numpy's arrays: exactly as they were, the reader's own, and valid for as long as anybody has them."""
 
+import asyncio
 import contextlib
 import datetime
 import gc
 import os
 import sqlite3
+import time
 
 import numpy as np
 import pandas as pd
@@ -151,6 +153,36 @@ class ArrayContract(StoreContract):
                     array = use(length)
                     assert exactly(array, np.arange(float(length)))
                     array -= array.mean()
+
+    def test_a_hit_is_like_a_miss_also_without_a_copy(self, store):
+        def ramp(length):
+            return {"ramp": np.arange(float(length))}
+
+        async def later(length):
+            return ramp(length)
+
+        memoized, coroutine = store.memoize(copy=False)(ramp), store.memoize(copy=False)(later)
+        for length in (5, 200_000):
+            for _ in range(3):
+                for use in (
+                    memoized,
+                    lambda length: asyncio.run(coroutine(length)),
+                    lambda length: store.get_or_set(length, lambda: ramp(length), copy=False),
+                ):
+                    found = use(length)["ramp"]
+                    assert exactly(found, np.arange(float(length)))
+                    assert not is_writable(found)
+
+    def test_whoever_waits_for_an_array_gets_one_of_the_same_kind(self, store):
+        for copy in (True, False):
+
+            @store.memoize(name=f"{copy}", copy=copy)
+            def ramp(length):
+                time.sleep(0.05)
+                return np.arange(float(length))
+
+            found = together(*[lambda ramp=ramp: ramp(100_000)] * 4)
+            assert [is_writable(array) for array in found] == [copy] * 4
 
     def test_a_frame_that_was_read_can_be_changed(self, store):
         frame = pd.DataFrame({"a": np.arange(100_000.0), "b": range(100_000)})
