@@ -179,6 +179,22 @@ def test_who_waits_for_a_transaction_is_told_after_its_timeout(run):
     assert run(program)[0] == ["left", "timeout"]
 
 
+def test_greenlets_that_only_call_one_another_are_one_with_their_thread(_others, tmp_path):
+    """As SQLAlchemy's, by which a coroutine calls what is none."""
+    pytest.importorskip("greenlet")
+    program = """
+    import greenlet
+    def inside():
+        cache["a"] = 1
+        with cache.rlock("a"):
+            return dict(cache)
+    with cache.transact(), cache.rlock("a"):
+        print(json.dumps(greenlet.greenlet(inside).switch()))
+    """
+    text = "\n".join([BEGINNING, textwrap.dedent(program), END])
+    assert _others.start_file("with_greenlets", text, str(tmp_path / "store")).finish() == {"a": 1}
+
+
 def test_maintenance_works_and_the_program_ends(run):
     program = """
     with fastcache.Cache(sys.argv[1] + "-2", write_behind=0.05) as behind, fastcache.Cache(sys.argv[1] + "-2") as other:

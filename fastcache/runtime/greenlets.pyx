@@ -34,19 +34,26 @@ def unpatched(str module, str name):
 MODULES = {"_thread": _thread, "time": time}
 cdef object get_ident = unpatched("_thread", "get_ident")
 cdef object sleep_thread = unpatched("time", "sleep")
-# Of the module greenlet, once that is there.
+# Of the module greenlet, once there are some that take turns.
 cdef object getcurrent = None
 
 
+cpdef bint may_be():
+    """Whether there may be greenlets that take turns: gevent or eventlet is loaded. Others (SQLAlchemy's, say) only call one another,
+    and are one with their thread."""
+    cdef dict modules = sys.modules
+    return "gevent" in modules or "eventlet" in modules
+
+
 cpdef object current():
-    """The greenlet that runs; None if it is the main one of its thread, or there are none. Runs no Python code, so that no
-    interrupt can fall into it."""
+    """The greenlet that runs; None if it is the main one of its thread, or there are none that take turns.
+
+    Runs no Python code, so that no interrupt can fall into it."""
     global getcurrent
     if getcurrent is None:
-        module = sys.modules.get("greenlet")
-        if module is None:
+        if not may_be():
             return None
-        getcurrent = getattr(module, "getcurrent", None)
+        getcurrent = getattr(sys.modules.get("greenlet"), "getcurrent", None)
         if getcurrent is None:
             # It is just being imported.
             return None

@@ -27,7 +27,7 @@ from cpython.ref cimport Py_DECREF
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.shm.wal_clock cimport seconds
-from fastcache.runtime.greenlets cimport current
+from fastcache.runtime.greenlets cimport current, may_be
 
 from fastcache.runtime import greenlets, imports
 from fastcache.errors import Timeout, TransactionError
@@ -59,7 +59,7 @@ cdef double LONGEST_NAP = 0.01
 cdef int notice_greenlets() except -1:
     """Look whether the program has loaded what makes greenlets: before a thread has or waits for a writer lock for long."""
     global has_greenlets
-    if not has_greenlets and "greenlet" in sys.modules:
+    if not has_greenlets and may_be():
         has_greenlets = True
     return 0
 
@@ -98,7 +98,7 @@ cdef extern from "Python.h":
     int PyContextVar_Get(object variable, PyObject* default, PyObject** value) except -1
 
 # The blocks in which a context is, as a tuple; and some that have ended.
-cdef object inside = ContextVar("fastcache.inside")
+cdef object inside = ContextVar("fastcache_inside")
 
 
 @cython.final
