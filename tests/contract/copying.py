@@ -139,6 +139,49 @@ class CopyingContract(StoreContract):
         store.close()
         assert dict(open_store().items()) == {"a": 1, "b": 2, "c": 3, ("other", 0): 0}
 
+    def test_programs_with_locks_of_the_other_kind_keep_each_other_out(self, open_store, directory, start):
+        """Those of the process, which every other program has, and those of the description."""
+        store = open_store(timeout=0.2)
+        store["a"] = 1
+        (path, *_) = [place for place in directory.rglob("cache.db") if "locks" not in place.parts]
+        with store.transact("a"):
+            store["a"] = 2
+            assert store["a"] == 2
+            found = {
+                start("try_sql", str(each.parent), "BEGIN IMMEDIATE", "ROLLBACK").finish()
+                for each in directory.rglob("cache.db")
+            }
+            assert "database is locked" in found
+        assert start("try_sql", str(path.parent), "BEGIN IMMEDIATE", "ROLLBACK").finish() == "done"
+        assert "locked" in start("try_sql", str(path.parent), "PRAGMA journal_mode = DELETE").finish()
+
+    def test_sqlite3_may_have_had_it_open_before_fastcache_came(self, open_store, directory, start):
+        open_store().close()
+        databases = [str(path) for path in sorted(directory.rglob("cache.db"))]
+        process = start("open_by_sqlite3_first", self.kind, str(directory), databases)
+        for state in ("both", "one", "anew"):
+            assert process.hear() == state
+            start("set_and_close", self.kind, str(directory), state, 1).finish()
+            start("set_and_die", self.kind, str(directory), f"{state} killed", 1).popen.wait()
+            process.tell()
+        process.finish()
+        content = dict(zip("abcde", range(1, 6), strict=True))
+        for state in ("both", "one", "anew"):
+            content |= {(state, 0): 0, (f"{state} killed", 0): 0}
+        store = open_store()
+        assert dict(store.items()) == content
+        assert store.check()
+
+    def test_another_sqlite_in_the_process_takes_none_of_its_locks_away(self, open_store, directory, tmp_path, start):
+        process = start("use_another_sqlite", self.kind, str(directory), str(tmp_path / "another.so"))
+        if process.hear() == "none":
+            pytest.skip("SQLite is no shared library here")
+        start("set_and_close", self.kind, str(directory), "other", 1).finish()
+        process.tell()
+        assert process.hear() == "done"
+        process.finish()
+        assert dict(open_store().items()) == {"a": 2, ("other", 0): 0, "b": 3}
+
     def test_a_child_that_multiprocessing_forked_uses_it_too(self, open_store, directory):
         store = open_store()
         store["n"] = 0

@@ -43,6 +43,7 @@ def keep(directory: str, settings: dict[str, Any], *, share: int = 0) -> bool:
     path = _path(directory)
     limit = settings.get("max_size")
     if type(limit) is int and 0 < limit < _LEAST_LIMIT * settings["shards"]:
+        give_up(directory)
         return False
     try:
         found = os.lstat(path).st_size if os.path.lexists(path) else 0

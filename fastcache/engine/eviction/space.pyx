@@ -32,6 +32,7 @@ from fastcache.engine.eviction.vacuum cimport lengthen, shorten, vacuum_some
 from fastcache.engine.shm.wal_clock cimport load
 from fastcache.engine.sqlite.busy cimport BusyWait
 
+from fastcache.engine.database import reserve
 from fastcache.engine.sqlite import sql
 from fastcache.errors import CacheFullError, TransactionError
 
@@ -93,6 +94,7 @@ cdef class Space(Participant):
             database.writing().connection.query(sql.PUT_META, ("max_size", max_size))
             database.tell_settings()
             self.take_over(database, {"max_size": max_size})
+            self.checkpoints.lacks_reserve = reserve.keep(database.directory, database.settings)
         finally:
             database.writer_lock.release()
         self.evict(database)
@@ -113,6 +115,7 @@ cdef class Space(Participant):
                 database.writing().connection.query(sql.PUT_META, (name, value))
             database.tell_settings()
             self.take_over(database, limit)
+            self.checkpoints.lacks_reserve = reserve.keep(database.directory, database.settings)
         finally:
             database.writer_lock.release()
         return 0
