@@ -189,7 +189,9 @@ def test_greenlets_that_only_call_one_another_are_one_with_their_thread(_others,
         with cache.rlock("a"):
             return dict(cache)
     with cache.transact(), cache.rlock("a"):
-        print(json.dumps(greenlet.greenlet(inside).switch()))
+        called = greenlet.greenlet(inside)
+        called.gr_context = greenlet.getcurrent().gr_context
+        print(json.dumps(called.switch()))
     """
     text = "\n".join([BEGINNING, textwrap.dedent(program), END])
     assert _others.start_file("with_greenlets", text, str(tmp_path / "store")).finish() == {"a": 1}

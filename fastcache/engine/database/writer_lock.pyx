@@ -17,6 +17,7 @@ once the program has loaded what makes them. One that waits lets the others go o
 """
 
 import _thread
+import sys
 from _contextvars import ContextVar
 from time import monotonic
 
