@@ -19,6 +19,7 @@ __all__ = [
     "EncodeError",
     "FormatError",
     "FullError",
+    "LimitWarning",
     "LockError",
     "NotACacheError",
     "OpenError",
@@ -83,6 +84,10 @@ class DirectoryGoneError(StorageError):
 
 class ReadOnlyError(CacheError, PermissionError):
     """The cache is open for reading alone; nothing was written."""
+
+
+class LimitWarning(UserWarning):
+    """A ``max_size`` is smaller than what can be kept."""
 
 
 class ReadOnlyWarning(UserWarning):

@@ -123,7 +123,6 @@ class FanoutIndex(Recipes, _Fanout, IndexMapping):
         self,
         directory: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         mapping_or_pairs: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
-        /,
         *,
         shards: int = 8,
         shard_count: int | None = None,

@@ -47,7 +47,6 @@ class Index(Recipes, IndexMapping):
         self,
         directory: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         mapping_or_pairs: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
-        /,
         *,
         serializer: Serializer | None = None,
         timeout: float = 60.0,

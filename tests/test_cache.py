@@ -339,10 +339,10 @@ class TestCacheAlone(IsCache, StoreContract):
         with pytest.raises((TypeError, ValueError)):
             fastcache.Cache(directory, **options)
 
-    def test_expiry_and_tags_are_named_arguments(self, store):
+    def test_tags_and_what_else_is_told_are_named_arguments(self, store):
         for attempt in (
-            lambda: store.set("a", 1, 10),
-            lambda: store.add("a", 1, 10),
+            lambda: store.set("a", 1, 10, "tag"),
+            lambda: store.add("a", 1, 10, "tag"),
             lambda: store.get("a", None, True),
         ):
             with pytest.raises(TypeError):

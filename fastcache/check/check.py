@@ -32,7 +32,7 @@ from fastcache.engine.sqlite import sql
 from fastcache.engine.store import Store
 from fastcache.errors import CacheError, CorruptError, StorageError, UntrustedValueError
 
-__all__ = ["CheckResult", "check", "check_all"]
+__all__ = ["CheckResult", "check", "check_all", "journal_mode_of"]
 
 _COUNTERS = ("orphaned_files", "dangling_rows", "size_mismatches", "untrusted_entries", "undecodable_entries")
 _BATCH = 256
@@ -111,7 +111,7 @@ def check(store: Store, *, fix: bool = False) -> CheckResult:
     result = CheckResult()
     _check_integrity(store, result, fix)
     if result.sqlite_integrity_ok or fix:
-        ((result.journal_mode,),) = store.connect().query(sql.GET_JOURNAL_MODE)
+        result.journal_mode = journal_mode_of(store)
         _check_files(store, result, fix)
         _check_counter(store, result, fix)
         _check_values(store, result)
@@ -135,6 +135,14 @@ def check_all(stores: Shards, *, fix: bool = False) -> CheckResult:
         result.details += tuple(f"{os.path.basename(store.directory)}: {line}" for line in found.details)
     result.fixed = fix and not result.ok
     return result
+
+
+def journal_mode_of(store: Store) -> str:
+    """SQLite's journal mode of a store (str); where nothing is written, it does not matter, and is as it should be."""
+    if store.read_only:
+        return "wal"
+    ((mode,),) = store.connect().query(sql.GET_JOURNAL_MODE)
+    return str(mode)
 
 
 def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:

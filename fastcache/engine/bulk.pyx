@@ -30,7 +30,7 @@ from fastcache.engine.store cimport Store
 from fastcache.engine.database.transaction cimport Transaction
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
 
-from fastcache.errors import DecodeError, UntrustedValueError
+from fastcache.errors import DecodeError, FullError, UntrustedValueError
 
 cdef object NOTHING = object()
 
@@ -141,7 +141,12 @@ cdef class Writings(Parts):
         cdef Writing part
         for part in self.parts:
             if part is not None:
-                part.finish()
+                try:
+                    part.finish()
+                except FullError as error:
+                    # Those before are committed.
+                    error.changed = changed
+                    raise
                 changed += part.changed
         return changed
 

@@ -44,7 +44,7 @@ cdef class CacheMapping(StoreMapping):
             return self.fetch(key, default)
         return with_extras(self.store_of(key).fetch_entry(key, wanted(copy, buffer)), default, expire_time, tag)
 
-    def set(self, key, value, *, expire=None, tag=None):
+    def set(self, key, value, expire=None, *, tag=None):
         """Store a value, whatever was there.
 
         Args:
@@ -64,7 +64,7 @@ cdef class CacheMapping(StoreMapping):
         store.put(key, value, expiry(store.database, expire), tag, False)
         return True
 
-    def add(self, key, value, *, expire=None, tag=None):
+    def add(self, key, value, expire=None, *, tag=None):
         """Store a value only if the key is absent or expired, atomically; returns whether it was stored (bool).
 
         >>> from fastcache import Cache
@@ -75,7 +75,7 @@ cdef class CacheMapping(StoreMapping):
         cdef Store store = self.store_of(key)
         return store.put(key, value, expiry(store.database, expire), tag, True)
 
-    def set_many(self, mapping_or_pairs, *, expire=None, tag=None):
+    def set_many(self, mapping_or_pairs, expire=None, *, tag=None):
         """Store many values, in one transaction, at a fraction of what single ones cost; returns how many (int).
 
         An error keeps nothing of the call. The first thousand are taken before the transaction begins, the rest inside,
@@ -96,7 +96,7 @@ cdef class CacheMapping(StoreMapping):
         """
         return put_many(self.stores, mapping_or_pairs, expiry(self.store.database, expire), tag, False)
 
-    def add_many(self, mapping_or_pairs, *, expire=None, tag=None):
+    def add_many(self, mapping_or_pairs, expire=None, *, tag=None):
         """Store those values whose keys are absent or expired, in one transaction; returns how many (int).
 
         Of equal keys the first one counts. See ``set_many`` for the rest.
@@ -107,7 +107,7 @@ cdef class CacheMapping(StoreMapping):
         """Remove a key and return its value, or ``default``; each value is handed out once. Extras as in ``get``."""
         return with_extras(self.store_of(key).take_entry(key), default, expire_time, tag)
 
-    def setdefault(self, key, default=None, *, expire=None, tag=None):
+    def setdefault(self, key, default=None, expire=None, *, tag=None):
         """The value of a key; if it is absent, ``default`` is stored first.
 
         What is there and cannot be decoded is not absent, but an error, as in ``get``: a default is not what was there.

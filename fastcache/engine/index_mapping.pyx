@@ -36,7 +36,7 @@ cdef class IndexMapping(StoreMapping):
         """Store those values whose keys are absent, in one transaction; returns how many (int). See Cache.set_many."""
         return put_many(self.stores, mapping_or_pairs, NEVER, None, True)
 
-    def pop(self, key, default=MISSING, /):
+    def pop(self, key, default=MISSING):
         """Remove a key and return its value, or ``default``.
 
         Raises:

@@ -236,23 +236,25 @@ cdef class StoreMapping:
         return self.store_of(key).contains(key)
 
     def incr(self, key, delta=1, default=0):
-        """Add ``delta`` to the int of a key, atomically across threads and processes; returns the sum.
+        """Add ``delta`` to the number of a key, atomically across threads and processes; returns the sum.
 
         Args:
             key: a missing one starts from ``default``.
-            delta: an int, which may be negative.
+            delta: int or float, which may be negative.
+            default: int or float; None if there has to be an entry.
         Raises:
-            TypeError: the stored value is no int; it stays as it is.
+            KeyError: the key is absent, and ``default`` is None.
+            TypeError: the stored value is no number; it stays as it is.
 
         >>> from fastcache import Cache
         >>> with Cache() as cache:
-        ...     cache.incr("visits"), cache.incr("visits", 10)
-        (1, 11)
+        ...     cache.incr("visits"), cache.incr("visits", 10), cache.incr("weight", 0.5)
+        (1, 11, 0.5)
         """
         return self.store_of(key).increment(key, delta, default)
 
     def decr(self, key, delta=1, default=0):
-        """Subtract ``delta`` from the int of a key; see ``incr``."""
+        """Subtract ``delta`` from the number of a key; see ``incr``."""
         return self.store_of(key).increment(key, -delta, default)
 
     def get_many(self, keys, on_error="warn"):
@@ -286,12 +288,13 @@ cdef class StoreMapping:
         """
         try:
             return delete_many(self.stores, keys)
-        except FullError:
+        except FullError as error:
+            done = getattr(error, "changed", 0)
             # What is gone through only once is gone.
             if iter(keys) is keys or not all([store.make_way() for store in self.stores.all()]):
                 raise
         try:
-            return delete_many(self.stores, keys)
+            return done + delete_many(self.stores, keys)
         finally:
             for store in self.stores.all():
                 store.end_way()

@@ -499,12 +499,14 @@ cdef class Store:
             self.database.writer_lock.release()
 
     cdef object increment(self, object key, object delta, object default):
-        """Add to the int of a key as one statement; returns the sum."""
+        """Add to the number of a key, an int as one statement; returns the sum.
+
+        With the default None, raises KeyError if there is none."""
         cdef Cell cell
         cdef Entry entry
         cdef long long total = 0
-        delta = PyNumber_Index(delta)
-        start = PyNumber_Index(default) + delta
+        delta = check_number(delta, "delta")
+        start = None if default is None else check_number(default, "default") + delta
         keepalive = encode_key(key, self.serializer, &cell)
         self.reads.name_of(key, keepalive, &cell)
         self.limit.refuse_too_large(self.database, &cell, 8)
@@ -513,24 +515,26 @@ cdef class Store:
         try:
             if self.limit.max_size:
                 self.writes.make_room_for_number(self.database, &cell)
-            if (-(1 << 63) <= delta < 1 << 63 and -(1 << 63) <= start < 1 << 63
+            if (type(delta) is int and type(start) is int and -(1 << 63) <= delta < 1 << 63 and -(1 << 63) <= start < 1 << 63
                     and self.writes.increment_native(self.database, &cell, delta, start, now, &total)):
                 if self.database.depth == 0:
                     self.database.follow_commit()
                     self.database.settle()
                 return total
-            # An expired entry is in the way, an int beyond 64 bits, or no int at all.
+            # An expired entry is in the way, an int beyond 64 bits, or no int at all; or there has to be one.
             enter(self.database)
             try:
                 entry = self.reads.fetch_entry(self.database, key)
                 if entry is None:
+                    if start is None:
+                        raise KeyError(key)
                     value = start
                     self.put(key, value, NEVER, None, False)
-                elif isinstance(entry.stored, int):
+                elif isinstance(entry.stored, (int, float)):
                     value = entry.stored + delta
                     self.put(key, value, entry.expire, entry.tag, False)
                 else:
-                    raise TypeError(f"incr needs an int, and the stored value is of type {type(entry.stored).__name__}")
+                    raise TypeError(f"incr needs a number, and the stored value is of type {type(entry.stored).__name__}")
             except BaseException:
                 leave(self.database, False)
                 raise
@@ -768,6 +772,16 @@ cdef class Store:
         """Replace the whole database, however damaged, by another's content, which ``fill()`` completes under the
         write lock."""
         self.database.replace_content(source, fill)
+
+
+cdef object check_number(object number, str name):
+    """The int or float that something is, or stands for."""
+    if isinstance(number, float):
+        return float(number)
+    try:
+        return PyNumber_Index(number)
+    except TypeError:
+        raise TypeError(f"{name} must be a number (int or float), not {type(number).__name__}") from None
 
 
 cdef unsigned long long check_memory(object memory) except? 0:

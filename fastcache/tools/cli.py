@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 import fastcache
-from fastcache.engine.sqlite import sql
+from fastcache.check.check import journal_mode_of
 from fastcache.tools.inspect import open_as_stored, open_undecoded
 from fastcache.tools.reshard import reshard
 from fastcache.tools.resign import sign
@@ -204,7 +204,7 @@ def _info(arguments: argparse.Namespace) -> int:
             "size": f"{cache.size():,} bytes of values",
             "volume": f"{cache.volume():,} bytes on disk",
             "limit": f"{cache.max_size:,} bytes, eviction {cache.eviction}" if cache.max_size else "none",
-            "journal": _journal(cache.store.connect().query(sql.GET_JOURNAL_MODE)[0][0]),
+            "journal": _journal(journal_mode_of(cache.store)),
             "format": str(cache.store.settings["format"]),
             "serializer": cache.serializer.name,
         }

@@ -21,7 +21,6 @@ from fastcache.engine.blobs.files import ValueFiles
 from fastcache.engine.codecs.keys import shard_of_stored
 from fastcache.engine.codecs.record import Record
 from fastcache.engine.database.opening import refuse_link
-from fastcache.engine.eviction.limit import SMALLEST_LIMIT
 from fastcache.engine.shards import check_shards, path_of
 from fastcache.engine.sqlite import sql
 from fastcache.engine.sqlite.connection import Connection
@@ -139,12 +138,6 @@ class _Resharding:
             raise FormatError(
                 f"{self.directory!r} is stored with serializer {stored.get('serializer')!r}; call "
                 "fastcache.migrate.reshard with that one"
-            )
-        limit = stored.get("max_size")
-        if type(limit) is int and 0 < limit < self.shards * SMALLEST_LIMIT:
-            raise ValueError(
-                f"{self.directory!r} has a max_size of {limit} bytes, and each of {self.shards} shards needs "
-                f"{SMALLEST_LIMIT}"
             )
 
     def begin(self) -> None:

@@ -35,6 +35,19 @@ class BackupContract(StoreContract):
         for path in (tmp_path / "copy").rglob("*"):
             assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
 
+    @pytest.mark.parametrize("in_use", [False, True])
+    def test_who_may_only_read_can_make_one(self, open_store, tmp_path, in_use):
+        store = open_store()
+        store.update(a=1, large=LARGE)
+        if not in_use:
+            store.close()
+        with open_store(read_only=True) as reader:
+            reader.backup(tmp_path / "copy")
+        with self.store_type(tmp_path / "copy") as copy:
+            assert dict(copy.items()) == {"a": 1, "large": LARGE}
+            copy["new"] = 1
+            assert copy.check()
+
     def test_its_files_are_files_of_its_own(self, open_store, tmp_path):
         store = open_store()
         store["large"] = LARGE

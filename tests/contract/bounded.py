@@ -939,13 +939,22 @@ class SettingContract(StoreContract):
         assert store.volume() <= SMALLER
 
     @pytest.mark.parametrize("limit", [1, 1000, 131_071])
-    def test_what_an_empty_cache_takes_already_is_refused(self, open_store, limit):
-        with pytest.raises(ValueError, match="131072"):
-            open_store(max_size=limit)
-        store = open_store()
-        with pytest.raises(ValueError, match="131072"):
+    def test_a_limit_below_what_an_empty_cache_takes_is_kept_as_well_as_it_can_be(self, open_store, directory, limit):
+        with pytest.warns(fastcache.LimitWarning, match="131072") as caught:
+            store = open_store(max_size=limit)
+        assert len(caught) == 1
+        for number in range(1000):
+            store[number] = bytes(500)
+            assert store.volume() <= 131_072
+        assert 999 in store
+        assert store.max_size == limit
+        store.max_size = 0
+        with pytest.warns(fastcache.LimitWarning, match="131072"):
             store.max_size = limit
-        assert store.max_size == 0
+        with open_store() as other:
+            assert other.max_size == limit
+        with pytest.raises(ValueError, match="max_size"):
+            store.max_size = -1
 
     @pytest.mark.parametrize("policy", POLICIES)
     def test_entries_that_cannot_be_deleted_keep_nobody_waiting_for_ever(self, open_store, directory, start, policy):

@@ -718,7 +718,7 @@ class CacheBulkContract(StoreContract):
             lambda: many({"a": 2}, expire="1"),
             lambda: many({"a": 2}, expire=float("nan")),
             lambda: many({"a": 2}, tag=["tag"]),
-            lambda: many({"a": 2}, 10),
+            lambda: many({"a": 2}, 10, "tag"),
             lambda: many({"a": 2}, ttl=10),
         ):
             with pytest.raises((TypeError, ValueError)):

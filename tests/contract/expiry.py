@@ -178,6 +178,25 @@ class ExpiryContract(StoreContract):
         if expected:
             assert store.get("a", expire_time=True) == ("old", clock.now + 50)
 
+    def test_it_may_be_given_by_position(self, store, clock):
+        store.set("set", 1, 10)
+        store.add("add", 1, 10)
+        store.setdefault("setdefault", 1, 10)
+        store.set_many({"set_many": 1}, 10)
+        store.add_many({"add_many": 1}, datetime.timedelta(seconds=10))
+        store.touch("set", 20)
+        for key in ("add", "setdefault", "set_many", "add_many"):
+            assert store.get(key, expire_time=True) == (1, clock.now + 10)
+        assert store.get("set", expire_time=True) == (1, clock.now + 20)
+
+    def test_counting_by_a_float_keeps_it(self, store, clock):
+        store.set("a", 1, expire=10)
+        assert store.incr("a", 0.5) == 1.5
+        assert store.get("a", expire_time=True) == (1.5, clock.now + 10)
+        clock.advance(10)
+        assert store.incr("a", 0.5) == 0.5
+        assert store.get("a", expire_time=True) == (0.5, None)
+
     def test_the_time_of_expiry_can_be_read(self, store, clock):
         store.set("a", 1, expire=12.5)
         store.set("b", 2)

@@ -854,13 +854,17 @@ class FanoutCacheContract(StoreContract):
             assert copy.max_size == limit
 
     @pytest.mark.parametrize("limit", [1, 131072, 131072 * 8 - 1])
-    def test_a_limit_that_leaves_too_little_for_each_is_refused(self, open_store, limit):
-        with pytest.raises(ValueError, match="131072 bytes for each of the 8 shards"):
-            open_store(max_size=limit)
-        store = open_store()
-        with pytest.raises(ValueError, match="for each of the 8 shards"):
+    def test_a_limit_that_leaves_little_for_each_is_kept_as_well_as_it_can_be(self, open_store, limit):
+        with pytest.warns(fastcache.LimitWarning, match="131072 bytes for each of the 8 shards"):
+            store = open_store(max_size=limit)
+        store.set_many((number, bytes(1000)) for number in range(3000))
+        assert store.volume() <= 131072 * 8
+        assert len(store) > 100
+        with pytest.warns(fastcache.LimitWarning, match="for each of the 8 shards"):
             store.max_size = limit
-        assert store.max_size == 0
+        assert store.max_size == limit
+        with open_store() as other:
+            assert other.max_size == limit
 
     def test_what_does_not_fit_into_a_part_is_refused(self, open_store):
         store = open_store(max_size=2_000_000)

@@ -83,6 +83,8 @@ class FullDiskContract(StoreContract):
         for number in range(100, 150):
             del expected[number]
         assert dict(store.items()) == expected
+        for part in store.stores.all():
+            part.tidy()
         store["after"] = "y" * 1000
         assert store["after"] == "y" * 1000
         assert store.check()

@@ -49,6 +49,16 @@ class JournalContract(StoreContract):
         assert journal_modes(directory) == {"wal"}
         assert dict(open_store().items()) == {"a": 1, "b": 2}
 
+    def test_reading_alone_leaves_it_as_it_is(self, open_store, directory):
+        with open_store() as store:
+            store["a"] = 1
+        for mode in ("wal", "delete"):
+            set_journal_mode(directory, mode)
+            with open_store(read_only=True) as store:
+                assert store["a"] == 1
+                assert str(store.check()) == "ok"
+            assert journal_modes(directory) == {mode}
+
     def test_where_it_cannot_come_back_that_is_said_once_and_by_check(self, open_store, directory, caplog, tmp_path):
         with open_store() as store:
             store["a"] = 1

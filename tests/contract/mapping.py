@@ -2,6 +2,7 @@
 
 import collections.abc
 
+import numpy as np
 import pytest
 
 from .store import StoreContract, in_order
@@ -80,6 +81,7 @@ class MappingContract(StoreContract):
         store["a"] = [1]
         assert store.pop("a", "gone") == [1]
         assert store.pop("a", "gone") == "gone"
+        assert store.pop("a", default="gone") == "gone"
         assert len(store) == 0
 
     def test_setdefault_keeps_what_is_there(self, store):
@@ -150,8 +152,8 @@ class MappingContract(StoreContract):
         store.incr("n")
         assert in_order(store) == [("n", 2), ("other", 2)]
 
-    @pytest.mark.parametrize("value", ["5", "text", b"5", 5.0, None, [1], (1,), "", b"", BIG])
-    def test_a_value_that_is_no_integer_does_not_count_and_stays(self, store, value):
+    @pytest.mark.parametrize("value", ["5", "text", b"5", 5j, None, [1], (1,), "", b"", BIG])
+    def test_a_value_that_is_no_number_does_not_count_and_stays(self, store, value):
         store["a"] = value
         for count in (store.incr, store.decr):
             with pytest.raises(TypeError):
@@ -159,8 +161,32 @@ class MappingContract(StoreContract):
         assert store["a"] == value
         assert type(store["a"]) is type(value)
 
-    @pytest.mark.parametrize("delta", [1.0, "1", None, b"1"])
-    def test_a_step_that_is_no_integer_is_refused(self, store, delta):
+    def test_floats_count_too(self, store):
+        assert store.incr("a", 0.5) == 0.5
+        assert store.incr("a") == 1.5
+        assert store.decr("a", 0.25, 7) == 1.25
+        assert store.incr("b", 2, 0.5) == 2.5
+        store["n"] = 40
+        assert store.incr("n", 1.0) == 41.0
+        assert type(store["n"]) is float
+        assert store.incr("far", 1.5, 2**70) == float(2**70)
+        assert store.incr("numpy", np.float64(0.5), np.int64(2)) == 2.5
+        assert type(store["numpy"]) is float
+        assert store.incr("numpy's", np.int64(3)) == 3
+
+    @pytest.mark.parametrize("delta", [1, 0.5, 2**70])
+    def test_without_a_default_there_has_to_be_a_number(self, store, delta):
+        for count in (store.incr, store.decr):
+            with pytest.raises(KeyError, match="absent"):
+                count("absent", delta, None)
+            with pytest.raises(KeyError, match="absent"):
+                count("absent", delta, default=None)
+        assert store == {}
+        store["a"] = 1
+        assert store.incr("a", delta, None) == 1 + delta
+
+    @pytest.mark.parametrize("delta", ["1", None, b"1", 1j])
+    def test_a_step_that_is_no_number_is_refused(self, store, delta):
         store["a"] = 1
         for key in ("a", "absent"):
             with pytest.raises(TypeError):

@@ -120,6 +120,13 @@ class OpeningContract(StoreContract):
             assert str(path) in text
         directory.chmod(0o755)
 
+    def test_the_directory_may_be_named(self, directory):
+        with self.store_type(directory=directory) as store:
+            assert store.directory == str(directory)
+            assert store == {}
+            with pytest.raises(TypeError, match="directory"):
+                self.store_type(directory, directory=directory)
+
     def test_a_directory_of_somebody_else_is_refused(self, open_store, directory, start):
         open_store()["a"] = 1
         self._let_others_reach(directory)

@@ -389,6 +389,31 @@ class GoneContract(StoreContract):
             store["b"] = 2
         store.close()
 
+    def test_a_fork_closes_all_others_where_the_directory_of_one_has_gone(self, directory, tmp_path):
+        if self.store_type is not fastcache.Cache:
+            pytest.skip("one that has write_behind is enough")
+        store = self.store_type(directory, write_behind=3600)
+        others = [self.store_type(tmp_path / f"other {number}") for number in range(3)]
+        for other in others:
+            other["a"] = 1
+        store["a"] = 1
+        self.remove(directory)
+        time.sleep(A_MOMENT)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            with contextlib.suppress(fastcache.CacheError):
+                for other in others:
+                    other["b"] = other["a"]
+                code = 0
+            os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        assert [other["b"] for other in others] == [1, 1, 1]
+        with pytest.raises(fastcache.DirectoryGoneError):
+            store.close()
+        for other in others:
+            other.close()
+
     def test_of_what_waits_for_write_behind_nothing_is_lost_where_it_begins_anew(self, directory, open_store):
         if self.store_type is not fastcache.Cache:
             pytest.skip("one that has write_behind is enough")
@@ -665,6 +690,33 @@ class ReadOnlyContract(StoreContract):
                 self.store_type(place / "new")
             with pytest.raises(fastcache.OpenError, match="read-only"):
                 self.store_type(place / "closed", read_only=False)
+
+    @pytest.mark.skipif(not mounts(), reason="only root can mount a file system")
+    def test_what_others_write_is_seen_through_a_read_only_mount(self, directory, tmp_path, start):
+        self.fill(directory)
+        place = tmp_path / "mounted"
+        place.mkdir()
+        done = subprocess.run(["mount", "--bind", str(directory), str(place)], check=False, capture_output=True)
+        if done.returncode:
+            pytest.skip(f"no directory can be mounted: {done.stderr}")
+        try:
+            subprocess.run(["mount", "-o", "remount,bind,ro", str(place)], check=True)
+            with pytest.warns(fastcache.ReadOnlyWarning, match="read-only"):
+                store = self.store_type(place)
+            for number in range(3):
+                assert store.get("a") == (number - 1 if number else None)
+                start("store_in", self.kind, str(directory), "a", number).finish()
+                assert store["a"] == number
+            writer = start("answer", self.kind, str(directory))
+            for number in range(30):
+                writer.tell(["set", "a", number])
+                assert writer.hear() is True
+                assert store["a"] == store["a"] == number
+            writer.finish()
+            assert store["a"] == 29
+            store.close()
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
 
 
 def reach(directory):

@@ -377,7 +377,7 @@ cdef class Database:
         """Before the database is opened once more: whether another one has come into its place, and is to be used, or made."""
         if self.life == CLOSED or not self.watch.is_known() or self.watch.is_there():
             return False
-        if not self.recreate or self.read_only or self.is_maintenance():
+        if not self.recreate or self.read_only or self.is_hurried():
             self.refuse_if_gone()
             return False
         make_directory(self.directory)
@@ -420,7 +420,7 @@ cdef class Database:
             session = None
             session = self.open_session_once()
             session = initialize(session, self.settings, self.syncs)
-            reserve.keep(self.directory, self.settings, again=True)
+            reserve.keep(self.directory, self.settings, share=1)
             return session
         # Its files are shared by all connections of a process, and must be closed first.
         session = None

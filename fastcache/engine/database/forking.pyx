@@ -33,14 +33,14 @@ cdef bint hold(Database database, double timeout) except -1:
 cdef int quiesce(Database database) except -1:
     """Write what waits, and close the connections; they reopen on next use.
 
-    For a fork: what cannot be written within a moment goes on waiting in the parent. Who has SQLite's lock may be waiting
-    for the end of the fork."""
+    For a fork: what cannot be written within a moment, or not at all, goes on waiting in the parent. Who has SQLite's lock
+    may be waiting for the end of the fork."""
     if database.life == CLOSED:
         return 0
     database.hurried_thread = <unsigned long>PyThread_get_thread_ident()
     try:
         database.flush()
-    except Timeout:
+    except (CacheError, OSError):
         database.flush_after_fork = True
     finally:
         database.hurried_thread = 0

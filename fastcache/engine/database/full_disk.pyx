@@ -37,10 +37,11 @@ cdef bint make_way(Database database, Checkpoints checkpoints) except -1:
     try:
         reserve.give_up(database.directory)
         # In vain, it would take what there is, which may be enough for the WAL to grow.
-        if growth(database) + max(0, WAL_NEEDED - wal_size(database)) <= reserve.room(database.directory):
+        if fits(database):
             copy_wal(database)
         # Some builds of SQLite write zeros to what is freed.
-        checkpoints.secure_delete = database.integer(database.writing(), sql.GET_SECURE_DELETE)
+        if not database.vacuums:
+            checkpoints.secure_delete = <int>database.integer(database.writing(), sql.GET_SECURE_DELETE)
         database.writing().connection.execute(sql.SECURE_DELETE.format(0))
         database.writing().connection.execute(sql.KEEP_IN_MEMORY)
         database.vacuums = True
@@ -51,17 +52,39 @@ cdef bint make_way(Database database, Checkpoints checkpoints) except -1:
 
 cdef bint end_way(Database database, Checkpoints checkpoints) except -1:
     """After that, successful or not: give back what the WAL takes, and have a reserve again if there is room."""
+    # Whatever fails here is of less interest than what was done, or has failed, before.
+    database.vacuums = False
+    try:
+        restore(database, checkpoints)
+    except CacheError:
+        pass
+    # What has got room is for others, too.
+    checkpoints.lacks_reserve = reserve.keep(database.directory, database.settings, share=2 * database.settings["shards"])
+    return 0
+
+
+cdef int restore(Database database, Checkpoints checkpoints) except -1:
+    """Have SQLite's settings be the usual ones again, and the WAL short."""
     database.writer_lock.acquire(database.timeout)
     try:
-        database.vacuums = False
         database.writing().connection.execute(sql.LET_SPILL)
         database.writing().connection.execute(sql.SECURE_DELETE.format(checkpoints.secure_delete))
-        if database.depth == 0 and copy_wal(database) and database.clock != NULL and is_backfilled(database.clock):
+        if database.depth == 0 and fits(database) and copy_wal(database) and database.clock != NULL and is_backfilled(database.clock):
             cut_wal(database, checkpoints)
     finally:
         database.writer_lock.release()
-    checkpoints.lacks_reserve = reserve.keep(database.directory, database.settings, again=True)
     return 0
+
+
+cdef bint fits(Database database) except -1:
+    """Whether there is room for copying the WAL, and for what is written next."""
+    try:
+        return growth(database) + max(0, WAL_NEEDED - wal_size(database)) <= reserve.room(database.directory)
+    except OSError as error:
+        if isinstance(error, CacheError):
+            raise
+        # The directory is gone, of which whoever writes tells.
+        return False
 
 
 cdef long long growth(Database database) except -1:

@@ -35,10 +35,10 @@ def room(directory: str) -> int:
     return system.f_bavail * system.f_frsize
 
 
-def keep(directory: str, settings: dict[str, Any], *, again: bool = False) -> bool:
+def keep(directory: str, settings: dict[str, Any], *, share: int = 0) -> bool:
     """Make the reserve of a directory, if it is not there; returns whether more of it is to be made later (bool).
 
-    ``again``, where it was given up: what is left of its room is kept for the next time, before others take it.
+    With a ``share``, where it was given up: what is left, or the so manieth part of it, is kept for the next time.
     """
     path = _path(directory)
     limit = settings.get("max_size")
@@ -49,7 +49,9 @@ def keep(directory: str, settings: dict[str, Any], *, again: bool = False) -> bo
         if found >= SIZE:
             return False
         left = room(directory)
-        wanted = SIZE if left >= _ROOM_FOR * SIZE else min(SIZE, left) if again and not found else 0
+        wanted = SIZE if left >= _ROOM_FOR * SIZE else 0
+        if share and not found:
+            wanted = min(SIZE, max(wanted, left // share))
         if wanted < _LEAST:
             return True
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)

@@ -98,7 +98,7 @@ cdef extern from "Python.h":
     int PyContextVar_Get(object variable, PyObject* default, PyObject** value) except -1
 
 # The blocks in which a context is, as a tuple; and some that have ended.
-cdef object inside = ContextVar("fastcache.inside")
+cdef object inside = ContextVar("fastcache_inside")
 
 
 @cython.final

@@ -7,7 +7,6 @@ from typing_extensions import Self
 from fastcache.engine.database.database import Participant
 
 POLICIES: tuple[str, ...]
-SMALLEST_LIMIT: int
 
 def usable_settings(stored: dict[str, Any]) -> dict[str, Any]: ...
 

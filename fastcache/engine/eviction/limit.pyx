@@ -11,7 +11,8 @@ from fastcache.engine.shm.access_table cimport on_row_change
 from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_TEXT
 
 from fastcache.engine.sqlite import sql
-from fastcache.errors import TooLargeError
+from fastcache.errors import LimitWarning, TooLargeError
+from fastcache.runtime import imports
 
 POLICIES = ("lru", "lfu", "sieve", "fifo", "ttl", "none")
 
@@ -24,8 +25,8 @@ cdef long long RESERVE_SHARE = 128
 cdef long long MOST_LOW = 16 << 20
 # Pages of an empty database, and some for the branches of its trees.
 cdef long long EMPTY_PAGES = 13
-# A limit that leaves room for something, in bytes.
-SMALLEST_LIMIT = 131072
+# A limit that leaves room for something, in bytes: smaller ones are kept as if they were this.
+cdef long long SMALLEST_LIMIT = 131072
 # SQLite's pages, and what they have room for.
 PAGE = 4096
 cdef long long USABLE = 4080
@@ -65,6 +66,8 @@ cdef class Limit(Participant):
         usable = usable_settings(database.settings)
         self.total_size = usable["max_size"] if self.keeps_limit else 0
         limit = self.total_size // <long long>database.settings["shards"]
+        if self.total_size:
+            limit = max(limit, SMALLEST_LIMIT)
         self.eviction = usable["eviction"]
         self.max_size = limit
         database.fills_fast = limit != 0
@@ -137,15 +140,14 @@ cdef class Limit(Participant):
     cdef str limit_in_words(self):
         if self.total_size == self.max_size:
             return f"{self.max_size} bytes"
-        return f"{self.total_size} bytes, {self.max_size} in each shard"
+        return f"{self.total_size} bytes, kept as {self.max_size} in each database"
 
 
 def usable_settings(stored):
     """The limit and the policy among settings that somebody may have damaged."""
     size, name = stored.get("max_size"), stored.get("eviction")
-    smallest = SMALLEST_LIMIT * stored["shards"]
     return {
-        "max_size": size if type(size) is int and smallest <= size < 1 << 62 else 0,
+        "max_size": size if type(size) is int and 0 < size < 1 << 62 else 0,
         "eviction": name if name in POLICIES else "lru"}
 
 
@@ -170,8 +172,10 @@ cdef int check_policy(object eviction) except -1:
 cdef long long check_limit(object max_size, int shards) except -1:
     if isinstance(max_size, bool) or not isinstance(max_size, int):
         raise TypeError(f"max_size must be a number of bytes (int), not {type(max_size).__name__}")
-    if max_size != 0 and not SMALLEST_LIMIT * shards <= max_size < 1 << 62:
+    if not 0 <= max_size < 1 << 62:
+        raise ValueError(f"max_size must be a number of bytes between 1 and 2**62, or 0 for no limit, not {max_size}")
+    if 0 < max_size < SMALLEST_LIMIT * shards:
         each = f"{SMALLEST_LIMIT} bytes" + (f" for each of the {shards} shards" if shards > 1 else "")
-        raise ValueError(
-            f"max_size must be 0 for no limit, or at least {each}, of which an empty cache takes most; not {max_size}")
+        imports.load("warnings").warn(
+            f"max_size={max_size} is kept as if it was {each}: an empty database takes half of that", LimitWarning, stacklevel=3)
     return max_size
