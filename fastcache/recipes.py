@@ -293,8 +293,9 @@ class CacheRecipes(Recipes):
                 expire: seconds (int, float) or a timedelta after which a result is computed again; None for never.
                 tag: of all results, for ``evict_tag``.
                 typed: tell 1, 1.0 and True apart.
-                name: the function's name in the keys (str); its module and qualified name by default. Results stay with
-                    the name, so a function that has moved keeps them under its former name "module:qualname".
+                name: the function's name in the keys (str); its module and qualified name by default. Of a script the
+                    path stands for the module; in a notebook, or where else there is no file, the code does. Results
+                    stay with the name, so a function that has moved keeps them under its former name "module:qualname".
                 ignore: names (str) and positions (int) of parameters that do not count; also names in ``**kwargs``.
                 version_aware: begin afresh when the code of the function changes, or that of functions and classes that
                     it refers to: of its module, and of others that are neither installed nor of the standard library;

@@ -38,7 +38,7 @@ cache.close()
 
 
 @pytest.fixture(params=list(PATCHES))
-def run(request, _others, tmp_path):
+def run(request, start_file, tmp_path):
     """Run a program in which threads are greenlets; returns what it prints last, as JSON."""
     library = request.param.partition(",")[0]
     if importlib.util.find_spec(library) is None:
@@ -46,7 +46,7 @@ def run(request, _others, tmp_path):
 
     def run(program):
         text = "\n".join([PATCHES[request.param], BEGINNING, textwrap.dedent(program), END])
-        return _others.start_file(f"with_{library}", text, str(tmp_path / "store")).finish()
+        return start_file(f"with_{library}", text, str(tmp_path / "store")).finish()
 
     return run
 
@@ -179,7 +179,7 @@ def test_who_waits_for_a_transaction_is_told_after_its_timeout(run):
     assert run(program)[0] == ["left", "timeout"]
 
 
-def test_greenlets_that_only_call_one_another_are_one_with_their_thread(_others, tmp_path):
+def test_greenlets_that_only_call_one_another_are_one_with_their_thread(start_file, tmp_path):
     """As SQLAlchemy's, by which a coroutine calls what is none."""
     pytest.importorskip("greenlet")
     program = """
@@ -189,10 +189,12 @@ def test_greenlets_that_only_call_one_another_are_one_with_their_thread(_others,
         with cache.rlock("a"):
             return dict(cache)
     with cache.transact(), cache.rlock("a"):
-        print(json.dumps(greenlet.greenlet(inside).switch()))
+        called = greenlet.greenlet(inside)
+        called.gr_context = greenlet.getcurrent().gr_context
+        print(json.dumps(called.switch()))
     """
     text = "\n".join([BEGINNING, textwrap.dedent(program), END])
-    assert _others.start_file("with_greenlets", text, str(tmp_path / "store")).finish() == {"a": 1}
+    assert start_file("with_greenlets", text, str(tmp_path / "store")).finish() == {"a": 1}
 
 
 def test_maintenance_works_and_the_program_ends(run):
