@@ -133,18 +133,20 @@ class ShardLinkContract(LinkContract):
 class FolderContract(StoreContract):
     """A folder that is elsewhere, or nowhere, is no lost value."""
 
-    def test_a_directory_that_is_renamed_goes_on_working(self, open_store, directory, tmp_path):
+    def test_a_directory_that_is_renamed_is_gone_and_keeps_its_large_values(self, open_store, directory, tmp_path):
         store = open_store(memory=0)
         store["first"] = LARGE
         os.rename(directory, tmp_path / "elsewhere")
-        assert store["first"] == LARGE
-        store["second"] = LARGE
-        assert store["second"] == LARGE
-        assert len(store) == 2
+        with pytest.raises(fastcache.DirectoryGoneError):
+            store["second"] = LARGE
         store.close()
         with open_store(tmp_path / "elsewhere") as store:
-            assert store["first"] == store["second"] == LARGE
+            assert store == {"first": LARGE}
             assert store.check()
+            os.rename(tmp_path / "elsewhere", directory)
+            store.close()
+        with open_store() as store:
+            assert store["first"] == LARGE
 
     def test_a_renamed_directory_keeps_its_large_values(self, open_store, directory, tmp_path):
         with open_store() as store:
