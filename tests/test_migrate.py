@@ -19,12 +19,14 @@ import zlib
 
 import diskcache
 import numpy
+import pysciqlop_cache
 import pytest
 import sqlitedict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastcache
+from fastcache.importers import sciqlop_cache
 from fastcache.importers.pickles import Decoder
 from fastcache.migrate import migrate
 from fastcache.tools import migrating
@@ -697,6 +699,101 @@ def test_what_is_shared_in_a_pickle_stays_shared():
         found = Decoder().loads(pickle.dumps([array, array, inner, inner, collections.deque([inner])], protocol))
         assert found[0] is found[1]
         assert found[2] is found[3] is found[4][0]
+
+
+# -- sciqlop-cache ----------------------------------------------------------------------------------------------------
+
+ARRAYS = [
+    numpy.arange(100_000.0),
+    numpy.asfortranarray(numpy.arange(200_000, dtype="i4").reshape(2, -1)),
+    numpy.arange(100_000).astype("M8[ns]"),
+    numpy.zeros(1_000_000, "u1"),
+    numpy.frombuffer(os.urandom(FILE * 8), "u8").copy(),
+    numpy.arange(3).astype("m8[s]"),
+]
+
+
+def test_what_sciqlop_cache_holds_comes_along_and_is_dropped(source, destination):
+    values = {key: value for key, value in VALUES.items() if key not in (2**70, float("inf"))}
+    cache = pysciqlop_cache.Cache(str(source))
+    for key, value in values.items():
+        cache.set(key, value)
+    cache.set("expires", [1], expire=1000, tag="t")
+    cache.set("expired", [1], expire=1)
+    cache.set("bad", Planted("nowhere"))
+    time.sleep(2.1)
+    result = migrate(source, destination, drop=True)
+    assert (result["kind"], result["migrated"], result["errors"]) == ("sciqlop-cache", len(values) + 1, 1)
+    # It may have removed that itself.
+    assert result["expired"] <= 1
+    found = dict(everything(destination))
+    assert found.pop("expires") == [1]
+    assert set(found) == set(values)
+    for key, value in values.items():
+        assert same(found[key], value)
+    with fastcache.Cache(destination) as other:
+        _, expire, tag = other.get("expires", expire_time=True, tag=True)
+        assert tag == "t"
+        assert time.time() + 900 < expire < time.time() + 1000
+    left = set(cache)
+    assert left - {"expired"} == {"bad"}
+    del cache
+    cache = pysciqlop_cache.Cache(str(source))
+    assert set(cache) - {"expired"} == {"bad"}
+
+
+@pytest.mark.parametrize("kind", ["Index", "FanoutCache", "FanoutIndex"])
+def test_each_kind_of_sciqlop_cache_comes_along(source, destination, kind):
+    cache = getattr(pysciqlop_cache, kind)(str(source))
+    for number in range(3000):
+        cache[f"k{number}"] = [number]
+    cache["file"] = "x" * FILE
+    del cache
+    result = migrate(source, destination, drop=True)
+    assert (result["migrated"], result["errors"]) == (3001, 0)
+    assert dict(everything(destination)) == {f"k{number}": [number] for number in range(3000)} | {"file": "x" * FILE}
+    assert len(getattr(pysciqlop_cache, kind)(str(source))) == 0
+
+
+@pytest.mark.parametrize("serializer", ["PickleSerializer", "PickleOOBSerializer", "MsgspecSerializer"])
+def test_arrays_of_sciqlop_cache_come_along(source, destination, serializer):
+    cache = pysciqlop_cache.Cache(str(source), serializer=getattr(pysciqlop_cache, serializer)())
+    for number, array in enumerate(ARRAYS):
+        cache[f"k{number}"] = {"array": array, "n": number}
+    del cache
+    result = migrate(source, destination)
+    assert result["undecoded"] == []
+    with fastcache.Cache(destination) as other:
+        for number, array in enumerate(ARRAYS):
+            found = other[f"k{number}"]
+            assert found["n"] == number
+            assert_same_plain(found["array"], array)
+
+
+def test_objects_in_message_pack_are_left_where_they_are(source, destination):
+    cache = pysciqlop_cache.Cache(str(source), serializer=pysciqlop_cache.MsgspecSerializer())
+    cache["object"] = Planted("nowhere")
+    cache["plain"] = [1, "a", None]
+    del cache
+    result = migrate(source, destination)
+    assert (result["migrated"], result["errors"]) == (1, 1)
+    assert "Untrusted" in result["undecoded"][0][1]
+
+
+@pytest.mark.parametrize("serializer", ["PickleOOBSerializer", "MsgspecSerializer"])
+@settings(max_examples=150)
+@given(data=st.data())
+def test_mutated_arrays_of_sciqlop_cache_raise_or_are_data(tmp_path_factory, serializer, data):
+    serializer = getattr(pysciqlop_cache, serializer)()
+    folder = tmp_path_factory.getbasetemp() / f"mutated {serializer.name}"
+    if not folder.exists():
+        pysciqlop_cache.Cache(str(folder), serializer=serializer)["k"] = 1
+    payload = bytearray(serializer.dumps(ARRAYS[data.draw(st.integers(0, 3))]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        payload[data.draw(st.integers(0, min(300, len(payload) - 1)))] = data.draw(st.integers(0, 255))
+    allowed = contextlib.suppress(fastcache.UntrustedValueError, fastcache.DecodeError, MemoryError)
+    with contextlib.closing(sciqlop_cache.open_source(str(folder), Decoder())) as opened, allowed:
+        repr(opened.parts[0]._decode(bytes(payload)))
 
 
 # -- shelve, dbm, sqlitedict ------------------------------------------------------------------------------------------

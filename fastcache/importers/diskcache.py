@@ -16,21 +16,11 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from fastcache.errors import CacheError, DecodeError
-from fastcache.importers.source import (
-    AT_ONCE,
-    EXPIRED,
-    Entry,
-    Failure,
-    Source,
-    connect,
-    is_text_or_none,
-    run,
-    tables_of,
-)
-from fastcache.importers.value_files import ValueFiles
+from fastcache.importers.parts import Part, Parts, parts_of
+from fastcache.importers.source import AT_ONCE, EXPIRED, Entry, Failure, Source, is_text_or_none, tables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from fastcache.importers.pickles import Decoder
     from fastcache.importers.source import _Found
@@ -55,22 +45,16 @@ _OTHER_THAN_QUEUE = "SELECT EXISTS (SELECT 1 FROM Cache WHERE raw <> 1 OR typeof
 _ENDS_OF_QUEUE = "SELECT min(key), max(key) FROM Cache"
 _SETTINGS = "SELECT key, value FROM Settings"
 _DROP = "DELETE FROM Cache WHERE rowid = ? AND store_time IS ? AND expire_time IS ? AND filename IS ?"
-_SHARED = "SELECT EXISTS (SELECT 1 FROM Cache WHERE filename = ?)"
+_NAMED = "SELECT EXISTS (SELECT 1 FROM Cache WHERE filename = ?)"
 
 
 def detect(path: str) -> bool:
     """Whether a directory is one of diskcache's."""
-    return bool(_databases(path))
+    return bool(_directories(path))
 
 
-def _databases(path: str) -> list[str]:
-    """The directories that hold the parts of it."""
-    if _is_part(path):
-        return [path]
-    parts: list[str] = []
-    while _is_part(os.path.join(path, f"{len(parts):03}")):
-        parts.append(os.path.join(path, f"{len(parts):03}"))
-    return parts
+def _directories(path: str) -> list[str]:
+    return parts_of(path, _is_part, "{:03}".format)
 
 
 def _is_part(path: str) -> bool:
@@ -83,53 +67,31 @@ def open_source(path: str, decoder: Decoder, *, json_disk: bool | None = None) -
     return _Directory(path, decoder, json_disk)
 
 
-class _Directory(Source):
+class _Directory(Parts):
     kind = "diskcache"
 
     def __init__(self, path: str, decoder: Decoder, json_disk: bool | None) -> None:
-        self.path = path
-        self._parts: list[_Part] = []
+        super().__init__(path, _directories(path), lambda directory, name: _Part(directory, name, decoder))
         try:
-            for directory in _databases(path):
-                self._parts.append(_Part(directory, os.path.relpath(directory, path), decoder))
             if json_disk is None:
-                found = [each for each in (part.is_json() for part in self._parts) if each is not None]
+                found = [each for each in (part.is_json() for part in self.parts) if each is not None]
                 json_disk = bool(found) and all(found)
+            self.elsewhere = sorted(_nested(path))
         except BaseException:
             self.close()
             raise
-        for part in self._parts:
+        for part in self.parts:
             part.json = json_disk
         if json_disk:
             self.kind = "diskcache-json"
-        self.elsewhere = sorted(_nested(path))
-
-    def count(self) -> int:
-        return sum(part.count() for part in self._parts)
 
     def entries(self, now: float) -> Iterator[_Found]:
         # In parts, the order of insertion is that of the times, which an update changes.
-        if len(self._parts) == 1:
-            yield from (found for _, found in self._parts[0].entries(now))
+        if len(self.parts) == 1:
+            yield from (found for _, found in self.parts[0].entries(now))
             return
-        merged = heapq.merge(*(part.entries(now) for part in self._parts), key=lambda pair: pair[0])
+        merged = heapq.merge(*(part.entries(now) for part in self.parts), key=lambda pair: pair[0])
         yield from (found for _, found in merged)
-
-    def place_of(self, token: Any) -> str:
-        part: _Part = token[0]
-        return part.place_of(token[1])
-
-    def drop(self, tokens: Iterable[Any]) -> None:
-        by_part: dict[int, list[Any]] = {}
-        for part, *token in tokens:
-            by_part.setdefault(id(part), []).append(token)
-        for part in self._parts:
-            if id(part) in by_part:
-                part.drop(by_part[id(part)])
-
-    def close(self) -> None:
-        for part in self._parts:
-            part.close()
 
 
 def _nested(path: str) -> Iterator[str]:
@@ -145,35 +107,24 @@ def _nested(path: str) -> Iterator[str]:
                 folders[:] = ["000"]
 
 
-class _Part:
+class _Part(Part):
     """One database, with its files."""
 
+    count_all, delete_one, count_named = _COUNT, _DROP, _NAMED
+
     def __init__(self, directory: str, name: str, decoder: Decoder) -> None:
-        self._files = ValueFiles(directory)
-        self._name = "" if name == os.curdir else f"{name}, "
-        self._path = os.path.join(directory, _DATABASE)
+        super().__init__(directory, name, _DATABASE)
         self._decoder = decoder
         self.json = False
-        self._reader = connect(self._path)
-        self._writer: Any = None
 
-    def close(self) -> None:
-        self._reader.close()
-        if self._writer is not None:
-            self._writer.close()
-
-    def _ask(self, statement: str, *given: Any) -> list[Any]:
-        rows: list[Any] = run(lambda: self._reader.execute(statement, given).fetchall(), self._path)
-        return rows
-
-    def count(self) -> int:
-        return int(self._ask(_COUNT)[0][0])
+    def place_of(self, token: Any) -> str:
+        return self.place(f"row {token[0]}")
 
     def is_json(self) -> bool | None:
         """Whether JSONDisk has written it; None if there is nothing to tell by."""
-        if any(name == "disk_compress_level" for name, _ in self._ask(_SETTINGS)):
+        if any(name == "disk_compress_level" for name, _ in self.ask(_SETTINGS)):
             return True
-        keys = self._ask(_KEYS)
+        keys = self.ask(_KEYS)
         return all(raw == 1 and _is_compressed_json(key) for key, raw in keys) if keys else None
 
     def entries(self, now: float) -> Iterator[tuple[float, _Found]]:
@@ -190,22 +141,19 @@ class _Part:
                 yield row[3] if type(row[3]) is float else 0.0, found
 
     def _failure(self, row: Any, why: str) -> Failure:
-        return Failure(self.place_of(row[0]), why)
-
-    def place_of(self, rowid: int) -> str:
-        return f"{self._name}row {rowid}"
+        return Failure(self.place_of(row), why)
 
     def _rows(self) -> Iterator[Any]:
         statement, place = _NEXT_ROWS, 0
         at: int | None = -(2**63)
-        last = self._ask(_COUNT)[0][1]
+        last = self.ask(_COUNT)[0][1]
         if self._is_deque():
             # What was put on the left is there later, and comes before.
             statement, place = _NEXT_IN_QUEUE, 1
-            at, last = self._ask(_ENDS_OF_QUEUE)[0]
+            at, last = self.ask(_ENDS_OF_QUEUE)[0]
             at = None if at is None else at - 1
         while last is not None and at is not None:
-            rows = self._ask(statement, at, last, AT_ONCE)
+            rows = self.ask(statement, at, last, AT_ONCE)
             if not rows:
                 return
             yield from rows
@@ -213,9 +161,9 @@ class _Part:
 
     def _is_deque(self) -> bool:
         """Whether all there is are the items of a queue."""
-        if self._ask(_OTHER_THAN_QUEUE)[0][0]:
+        if self.ask(_OTHER_THAN_QUEUE)[0][0]:
             return False
-        first, last = self._ask(_ENDS_OF_QUEUE)[0]
+        first, last = self.ask(_ENDS_OF_QUEUE)[0]
         return first is not None and first > _MIDDLE_OF_QUEUE // 2 and last < _MIDDLE_OF_QUEUE * 3 // 2
 
     def _read(self, row: Any, now: float) -> _Found | None:
@@ -224,7 +172,7 @@ class _Part:
             try:
                 return self._decode(row, now)
             except FileNotFoundError:
-                again = self._ask(_ONE_ROW, row[0])
+                again = self.ask(_ONE_ROW, row[0])
                 if not again:
                     return None
                 if again[0] == row:
@@ -242,7 +190,7 @@ class _Part:
         if key is None:
             raise DecodeError("its key is NULL, which SQLite has made of NaN")
         if filename is not None:
-            value = self._files.read(filename)
+            value = self.files.read(filename)
             size = len(value)
         if self.json:
             key = _as_key(_from_json(key))
@@ -267,30 +215,6 @@ class _Part:
             if not is_file:
                 raise
             return value
-
-    def drop(self, tokens: list[Any]) -> None:
-        if self._writer is None:
-            self._writer = connect(self._path, write=True)
-        gone = run(lambda: self._delete(tokens), self._path)
-        # Only now: if this is interrupted, there are files that nothing names, and no row without its file.
-        for filename in gone:
-            if not self._ask(_SHARED, filename)[0][0]:
-                self._files.remove(filename)
-
-    def _delete(self, tokens: list[Any]) -> list[str]:
-        """Delete rows; returns the names of the files that belonged to them."""
-        writer = self._writer
-        gone = []
-        writer.execute("BEGIN IMMEDIATE")
-        try:
-            for token in tokens:
-                if writer.execute(_DROP, token).rowcount and token[3] is not None:
-                    gone.append(token[3])
-            writer.execute("COMMIT")
-        except BaseException:
-            writer.rollback()
-            raise
-        return gone
 
 
 def _is_bytes(data: Any) -> bytes:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import time
@@ -19,7 +20,7 @@ from fastcache.cache import Cache
 from fastcache.engine.bulk import add_entries
 from fastcache.errors import EncodeError, NotACacheError, TooLargeError
 from fastcache.fanout import FanoutCache, FanoutIndex
-from fastcache.importers import dbm, diskcache, sqlitedict
+from fastcache.importers import dbm, diskcache, sciqlop_cache, sqlitedict
 from fastcache.importers.pickles import Decoder
 from fastcache.importers.source import AT_ONCE, EXPIRED, Entry, describe
 from fastcache.index import Index
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
     from fastcache.importers.source import Source
 
     _StoreType: TypeAlias = Literal["cache", "index", "fanout", "fanoutindex"]
-    _Kind: TypeAlias = Literal["diskcache", "diskcache-json", "shelve", "dbm", "sqlitedict"]
+    _Kind: TypeAlias = Literal["diskcache", "diskcache-json", "sciqlop-cache", "shelve", "dbm", "sqlitedict"]
 
 __all__ = ["KINDS", "STORE_TYPES", "migrate"]
 
-KINDS = ("diskcache", "diskcache-json", "shelve", "dbm", "sqlitedict")
+KINDS = ("diskcache", "diskcache-json", "sciqlop-cache", "shelve", "dbm", "sqlitedict")
 STORE_TYPES: dict[str, Any] = {"cache": Cache, "index": Index, "fanout": FanoutCache, "fanoutindex": FanoutIndex}
 _FANOUT = ("fanout", "fanoutindex")
 # Bytes of values that wait for a commit at most, but for the last one.
@@ -61,21 +62,21 @@ def migrate(
     secret: bytes | str | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, Any]:
-    """Copy what diskcache, shelve, dbm or sqlitedict has stored into a cache, with lifetimes and tags, in its order.
+    """Copy what diskcache, sciqlop-cache, sqlitedict, shelve or dbm has stored into a cache, with lifetimes and tags.
 
     The source may be in use, and is not changed without ``drop``. Nothing in it can run code: what is neither plain
     data nor of ``safe_types`` stays there, and is listed. What the destination has already under a key, it keeps. So if
     the migration is interrupted, run it again. Of keys that are one in a dict (1, 1.0 and True) the first one counts.
 
     Args:
-        source: of a directory of diskcache's (Cache, Index, Deque or FanoutCache), or of a file.
+        source: of a directory of diskcache's (Cache, Index, Deque or FanoutCache) or sciqlop-cache's, or of a file.
         destination: of a cache; made if absent.
         drop: whether to delete in the source what is committed in the destination.
         store_type: "cache", "index", "fanout" (FanoutCache) or "fanoutindex". An index keeps no tags, and takes nothing
             that expires.
         shards: of a destination that is made, if it has several (int); 8 by default.
-        kind: what the source is ("diskcache", "diskcache-json" for its JSONDisk, "shelve", "dbm" or "sqlitedict"); None
-            to find out.
+        kind: what the source is ("diskcache", "diskcache-json" for its JSONDisk, "sciqlop-cache", "shelve", "dbm" or
+            "sqlitedict"); None to find out.
         table: of a file of sqlitedict's that has several (str).
         safe_types: classes whose instances count as plain data, here and in the destination; see PickleSerializer.
         trust_source: whether to load whatever is there, which may run code: only what nobody you distrust could write.
@@ -145,11 +146,13 @@ def migrate(
 def _open_source(path: str, decoder: Decoder, kind: str | None, table: str | None) -> Source:
     if kind in (None, "diskcache", "diskcache-json") and diskcache.detect(path):
         return diskcache.open_source(path, decoder, json_disk=None if kind is None else kind == "diskcache-json")
+    if kind in (None, "sciqlop-cache") and sciqlop_cache.detect(path):
+        return sciqlop_cache.open_source(path, decoder)
     if kind in (None, "sqlitedict") and sqlitedict.detect(path):
         return sqlitedict.open_source(path, decoder, table=table)
     if kind in (None, "dbm", "shelve") and dbm.detect(path):
         return dbm.open_source(path, decoder, shelf=None if kind is None else kind == "shelve")
-    wanted = kind or "diskcache, sqlitedict, shelve or dbm"
+    wanted = kind or "diskcache, sciqlop-cache, sqlitedict, shelve or dbm"
     raise NotACacheError(f"{path!r} is not of {wanted}: {describe(path)}")
 
 
@@ -255,9 +258,16 @@ def _reason(error: Exception) -> str:
 
 def _is_same(one: Any, other: Any) -> bool:
     """Whether two values are certainly the same."""
-    if type(one) is not type(other):
-        return False
     try:
-        return bool(pickle.dumps(one, 5) == pickle.dumps(other, 5))
+        return _pickled(one) == _pickled(other)
     except Exception:
         return False
+
+
+def _pickled(value: Any) -> bytes:
+    out = io.BytesIO()
+    # Protocol 5 tells whether an array can be written to, and the memo what is shared.
+    pickler = pickle.Pickler(out, 4)
+    pickler.fast = True
+    pickler.dump(value)
+    return out.getvalue()

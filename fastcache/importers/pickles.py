@@ -50,8 +50,8 @@ class Decoder:
         self._listed = plain.Listed(safe_types)
         self._trusted = trusted
 
-    def loads(self, payload: bytes) -> Any:
-        """The object of a pickle.
+    def loads(self, payload: bytes, buffers: Iterable[bytes] | None = None) -> Any:
+        """The object of a pickle, with the buffers that belong to it.
 
         Raises:
             UntrustedValueError: it is more than plain data.
@@ -59,8 +59,8 @@ class Decoder:
         """
         try:
             if self._trusted or not examine(payload) & ~SETS:
-                return pickle.loads(payload)
-            return _Machine(payload, self._listed).load()
+                return pickle.loads(payload, buffers=buffers)
+            return _Machine(payload, buffers, self._listed).load()
         except (MemoryError, CacheError):
             raise
         except Exception as error:
@@ -231,6 +231,15 @@ def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> Any:
     return plain.build_writable_array(bytes(content), _description(dtype), shape, plain._is(str, order))
 
 
+def _moments(numbers: Any, dtype: Any) -> Any:
+    """What sciqlop-cache makes of arrays of times."""
+    described = _description(dtype)
+    if dtype.kind not in "mM" or type(numbers).__name__ != "ndarray" or numbers.dtype.str[1:] != "i8":
+        raise UntrustedValueError("an array of times is of something else than numbers")
+    order = "F" if numbers.flags.f_contiguous and not numbers.flags.c_contiguous else "C"
+    return plain.build_writable_array(numbers.tobytes(order), described, tuple(numbers.shape), order)
+
+
 def _scalar(dtype: Any, content: Any) -> Any:
     return plain.build_scalar(_description(dtype), plain._is(bytes, content))
 
@@ -238,6 +247,7 @@ def _scalar(dtype: Any, content: Any) -> Any:
 _NUMPY = {
     ("numpy", "dtype"): _Maker(_dtype),
     ("numpy", "ndarray"): _Maker(None),
+    ("pysciqlop_cache.serializers", "_datetime_from_int64"): _Maker(_moments),
     **{
         (f"numpy.{core}.{module}", name): maker
         for core in ("core", "_core")
@@ -290,8 +300,9 @@ class _Machine(_PICKLES):  # type: ignore[misc]
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {}
 
-    def __init__(self, payload: bytes, listed: plain.Listed) -> None:
+    def __init__(self, payload: bytes, buffers: Iterable[bytes] | None, listed: plain.Listed) -> None:
         super().__init__(io.BytesIO(payload))
+        self._buffers_left = iter(buffers or ())
         self._size = len(payload)
         self._listed = listed
         # Of each tuple, frozenset and result how deep it is and how many parts it has; and all of them, so that no
@@ -456,6 +467,15 @@ class _Machine(_PICKLES):  # type: ignore[misc]
             raise DecodeError("it is cut off")
         self.append(bytearray(self.read(size)))
 
+    def _load_buffer(self) -> None:
+        content = next(self._buffers_left, None)
+        if type(content) is not bytes:
+            raise DecodeError("it has lost a part of it")
+        self.append(content)
+
+    def _load_readonly_buffer(self) -> None:
+        """What it is made of is read-only in any case."""
+
 
 # What pickle's own does is harmless: it reads atoms, makes empty containers, moves what is on the stack.
 _KEPT = (
@@ -485,6 +505,8 @@ _OURS: dict[str, Any] = {
     "LONG_BINPUT": _Machine._load_long_binput,
     "MEMOIZE": _Machine._load_memoize,
     "BYTEARRAY8": _Machine._load_bytearray,
+    "NEXT_BUFFER": _Machine._load_buffer,
+    "READONLY_BUFFER": _Machine._load_readonly_buffer,
 }
 _Machine.dispatch = {getattr(pickle, name)[0]: _PICKLES.dispatch[getattr(pickle, name)[0]] for name in _KEPT} | {
     getattr(pickle, name)[0]: function for name, function in _OURS.items()

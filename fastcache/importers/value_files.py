@@ -41,7 +41,10 @@ class ValueFiles:
             raise system_error(error.errno or 0, "read a value file of the source") from error
 
     def _place(self, name: Any) -> str:
-        path = os.path.join(self._directory, name) if type(name) is str and "\0" not in name else ""
+        if type(name) is str:
+            # Some are stored with the directory.
+            name = name.removeprefix(self._directory + os.sep)
+        path = os.path.join(self._directory, name) if type(name) is str and name and "\0" not in name else ""
         if not path or os.path.isabs(name) or os.pardir in name.replace(os.sep, "/").split("/"):
             raise DecodeError("its value file has a name that leads outside of the directory")
         if not os.path.realpath(path).startswith(self._real + os.sep):
@@ -57,7 +60,7 @@ class ValueFiles:
             return
         except OSError as error:
             raise system_error(error.errno or 0, "remove a value file of the source") from error
-        for _ in range(name.count(os.sep)):
+        while os.path.dirname(path) != self._directory:
             path = os.path.dirname(path)
             try:
                 os.rmdir(path)

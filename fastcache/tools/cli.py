@@ -133,9 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     migrate_command = commands.add_parser(
         "migrate",
         help="bring what another library has stored",
-        description="Copy what diskcache, sqlitedict, shelve or dbm has stored into a cache, which is made if absent. "
-        "The source may be in use; nothing in it can run code, and what is not plain data stays there and is listed. "
-        "If it is interrupted, run it again. The exit code is 1 if something could not be migrated.",
+        description="Copy what diskcache, sciqlop-cache, sqlitedict, shelve or dbm has stored into a cache, which is "
+        "made if absent. The source may be in use; nothing in it can run code, and what is not plain data stays there "
+        "and is listed. If it is interrupted, run it again. The exit code is 1 if something could not be migrated.",
     )
     migrating.add_arguments(migrate_command)
     migrate_command.set_defaults(run=_migrate)

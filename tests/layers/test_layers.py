@@ -238,7 +238,7 @@ def test_only_one_module_has_sql():
         if any(statement.match("".join(found.groups(default=""))) for found in literal.finditer(text))
     }
     # What a virtual table declares of itself is said where it is made; what others' databases are asked, where that is.
-    others = {"importers.source", "importers.diskcache", "importers.sqlitedict"}
+    others = {f"importers.{name}" for name in ("source", "parts", "diskcache", "sciqlop_cache", "sqlitedict")}
     assert with_sql - others == {"engine.sqlite.sql", "engine.sqlite.row_source"}
 
 

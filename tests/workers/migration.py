@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 
-from fastcache.importers import diskcache, migration
+from fastcache.importers import migration
+from fastcache.importers.parts import Part
 
 from .commands import command, say
 
@@ -30,9 +31,9 @@ def migrate_until_killed(source, destination, options, commits, where):
     if where == "destination":
         migration.add_entries = dies_after(migration.add_entries)
     elif where == "rows":
-        diskcache._Part._delete = dies_after(diskcache._Part._delete)
+        Part._delete = dies_after(Part._delete)
     else:
-        diskcache._Part.drop = dies_after(diskcache._Part.drop)
+        Part.drop = dies_after(Part.drop)
     migration.AT_ONCE = 50
     say(migration.migrate(source, destination, **options))
 
