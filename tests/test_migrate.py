@@ -934,6 +934,30 @@ def test_progress_is_told(source, destination):
     said = []
     migrate(source, destination, progress=lambda *numbers: said.append(numbers))
     assert said == [(1000, 2500), (2000, 2500), (2500, 2500)]
+    said.clear()
+    migrate(source, destination, progress=lambda *numbers: said.append(numbers))
+    assert said[-1] == (2500, 2500)
+    assert len(said) == 3
+
+
+def test_a_python_without_sqlite3_has_all_the_other_commands(source, destination, tmp_path):
+    with diskcache.Cache(source) as cache:
+        cache["k"] = 1
+    fastcache.Cache(tmp_path / "ours").close()
+    program = """
+import sys
+sys.modules["sqlite3"] = None
+from fastcache.tools.cli import main
+print(main(sys.argv[1:]))
+"""
+    for arguments, code, said in (
+        (["info", tmp_path / "ours"], "0", ""),
+        (["migrate", source, destination], "2", "no module sqlite3"),
+    ):
+        command = [sys.executable, "-c", program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == code
+        assert said in done.stderr
 
 
 def test_what_cannot_be_migrated_is_listed_up_to_a_limit_and_tells_no_content(source, destination, capsys):
@@ -956,8 +980,19 @@ def test_the_command_takes_what_the_call_takes(source, destination, capsys):
         cache["level"] = samples.Level.HIGH
         cache["k"] = 1
     listed = [f"{samples.__name__}:Level", "decimal:Decimal"]
-    arguments = [str(source), str(destination), "--type", "fanout", "--shards", "2", "--drop", "--progress"]
-    assert main(["migrate", *arguments, "--safe-types", *listed]) == 0
+    arguments = [
+        "--safe-types",
+        ",".join(listed),
+        str(source),
+        str(destination),
+        "--type",
+        "fanout",
+        "--shards",
+        "2",
+        "--drop",
+        "--progress",
+    ]
+    assert main(["migrate", *arguments]) == 0
     assert "2 of 2 entries" in capsys.readouterr().err
     with fastcache.FanoutCache(destination, shards=2, safe_types=[samples.Level]) as cache:
         assert dict(cache) == {"level": samples.Level.HIGH, "k": 1}

@@ -174,7 +174,7 @@ class _Migration:
     def run(self) -> None:
         total = self._source.count()
         waiting = self._waiting
-        done = size = 0
+        done = size = told = 0
         for found in self._source.entries(time.time()):
             done += 1
             if isinstance(found, Entry):
@@ -183,13 +183,15 @@ class _Migration:
                 if len(waiting) >= AT_ONCE or size >= _MOST_BYTES:
                     self._commit()
                     size = 0
+                    told = done
                     self._tell(done, total)
             elif found is EXPIRED:
                 self.expired += 1
             else:
                 self._fail(found.where, found.why)
         self._commit()
-        self._tell(done, max(done, total))
+        if told != done or not done:
+            self._tell(done, done)
 
     def _tell(self, done: int, total: int) -> None:
         if self._progress is not None:

@@ -7,13 +7,14 @@ options)``, which gives a Source. Neither changes anything there; ``Source.drop`
 from __future__ import annotations
 
 import os
-import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from fastcache.errors import CorruptError, OpenError, StorageError, Timeout
+from fastcache.runtime.imports import load
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, TypeAlias
 
@@ -96,6 +97,14 @@ def is_text_or_none(value: Any) -> bool:
     return value is not _BAD_TEXT
 
 
+def _library() -> Any:
+    """The module sqlite3, which not every Python has: our engine needs none."""
+    try:
+        return load("sqlite3")
+    except ImportError as error:
+        raise OpenError("this Python has no module sqlite3, by which databases of others are read") from error
+
+
 def connect(path: str, *, write: bool = False) -> sqlite3.Connection:
     """A connection to a database that exists, which nothing stored there can make do more than SQL.
 
@@ -107,19 +116,21 @@ def connect(path: str, *, write: bool = False) -> sqlite3.Connection:
     modes = ["mode=rw"] if write else ["mode=ro", "mode=rw"]
     if not write and not any(_has_content(path + suffix) for suffix in ("-wal", "-journal")):
         modes.append("mode=ro&immutable=1")
+    library = _library()
     problem: Exception | None = None
     for mode in modes:
         connection = None
         try:
-            connection = sqlite3.connect(
+            connection = library.connect(
                 f"file:{quote(os.path.abspath(path))}?{mode}", uri=True, timeout=PATIENCE_SECONDS, isolation_level=None
             )
             connection.text_factory = _text
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            return connection
-        except sqlite3.Error as error:
+            opened: sqlite3.Connection = connection
+            return opened
+        except library.Error as error:
             problem = problem or error
             if connection is not None:
                 connection.close()
@@ -141,15 +152,14 @@ def run(what: Callable[[], Any], path: str) -> Any:
         CorruptError: it is damaged.
         StorageError: anything else that SQLite reports.
     """
+    library = _library()
     try:
         return what()
-    except sqlite3.OperationalError as error:
+    except library.OperationalError as error:
         if "locked" in str(error):
-            raise Timeout(
-                f"{path!r} is locked by another program; close it there, and run the migration again"
-            ) from error
+            raise Timeout(f"{path!r} is locked by another program; close it there, and migrate again") from error
         raise StorageError(f"{path!r} cannot be read or written: {error}; then run the migration again") from error
-    except sqlite3.DatabaseError as error:
+    except library.DatabaseError as error:
         raise CorruptError(f"{path!r} is damaged: {error}; repair it with the library that has made it") from error
 
 
@@ -168,6 +178,7 @@ def tables_of(path: str) -> dict[str, list[tuple[str, str]]]:
     """The tables of an SQLite database: of each its columns (name, declared type); empty if the file is none."""
     if not is_database(path):
         return {}
+    library = _library()
     try:
         connection = connect(path)
     except OpenError:
@@ -179,7 +190,7 @@ def tables_of(path: str) -> dict[str, list[tuple[str, str]]]:
             for (name,) in names
             if is_text_or_none(name) and not name.startswith("sqlite_")
         }
-    except sqlite3.Error:
+    except library.Error:
         return {}
     finally:
         connection.close()

@@ -32,11 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", help="of a file of sqlitedict's that has several")
     parser.add_argument(
         "--safe-types",
-        nargs="+",
-        action="extend",
+        action="append",
         default=[],
-        metavar="MODULE:CLASS",
-        help="classes whose instances count as plain data; their modules are imported",
+        metavar="MODULE:CLASS,...",
+        help="classes whose instances count as plain data; their modules are imported (may be given several times)",
     )
     parser.add_argument(
         "--trust-source",
@@ -68,7 +67,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             shards=arguments.shards,
             kind=arguments.kind,
             table=arguments.table,
-            safe_types=[_class_of(name) for name in arguments.safe_types],
+            safe_types=[_class_of(name) for names in arguments.safe_types for name in names.split(",")],
             trust_source=arguments.trust_source,
             progress=None if bar is None else bar.show,
         )
