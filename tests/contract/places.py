@@ -375,9 +375,33 @@ class GoneContract(StoreContract):
         assert dict(open_store()) == expected
         assert stores[0].check()
 
+    def test_a_temporary_one_that_is_removed_says_so(self):
+        store = self.store_type()
+        store["a"] = 1
+        shutil.rmtree(store.directory)
+        time.sleep(A_MOMENT)
+        with pytest.raises(fastcache.DirectoryGoneError):
+            store["a"] = 2
+        store.close()
+
+    def test_after_a_fork_it_is_still_the_one_that_was_opened(self, directory):
+        store = self.store_type(directory)
+        store["a"] = 1
+        self.replace(directory)
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(fastcache.DirectoryGoneError):
+                store["a"] = 2
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        store.close()
+
+
+class GoneBehindContract(GoneContract):
+    """What write-behind has put off in a directory that goes."""
+
     def test_what_is_rewritten_by_write_behind_goes_nowhere_without_a_word(self, directory):
-        if self.store_type is not fastcache.Cache:
-            pytest.skip("one that has write_behind is enough")
         store = self.store_type(directory, write_behind=3600)
         store["a"] = 1
         self.remove(directory)
@@ -391,8 +415,6 @@ class GoneContract(StoreContract):
         store.close()
 
     def test_a_fork_closes_all_others_where_the_directory_of_one_has_gone(self, directory, tmp_path):
-        if self.store_type is not fastcache.Cache:
-            pytest.skip("one that has write_behind is enough")
         store = self.store_type(directory, write_behind=3600)
         others = [self.store_type(tmp_path / f"other {number}") for number in range(3)]
         for other in others:
@@ -416,8 +438,6 @@ class GoneContract(StoreContract):
             other.close()
 
     def test_of_what_waits_for_write_behind_nothing_is_lost_where_it_begins_anew(self, directory, open_store):
-        if self.store_type is not fastcache.Cache:
-            pytest.skip("one that has write_behind is enough")
         store = open_store(write_behind=3600, recreate=True)
         store["a"] = 1
         self.remove(directory)
@@ -425,9 +445,11 @@ class GoneContract(StoreContract):
         store.flush()
         assert dict(open_store()) == {"a": 1}
 
+
+class GoneShardContract(GoneContract):
+    """Of several shards, one may go alone."""
+
     def test_a_shard_alone_may_go(self, directory, open_store):
-        if "Fanout" not in self.kind:
-            pytest.skip("it has no shards")
         store = self.store_type(directory)
         store.update({number: number for number in range(100)})
         shutil.rmtree(directory / "shard-003")
@@ -448,28 +470,6 @@ class GoneContract(StoreContract):
             store.update({number: -number for number in range(100)})
             assert dict(store) == {number: -number for number in range(100)}
             assert store.check()
-
-    def test_a_temporary_one_that_is_removed_says_so(self):
-        store = self.store_type()
-        store["a"] = 1
-        shutil.rmtree(store.directory)
-        time.sleep(A_MOMENT)
-        with pytest.raises(fastcache.DirectoryGoneError):
-            store["a"] = 2
-        store.close()
-
-    def test_after_a_fork_it_is_still_the_one_that_was_opened(self, directory):
-        store = self.store_type(directory)
-        store["a"] = 1
-        self.replace(directory)
-        child = os.fork()
-        if child == 0:
-            with contextlib.suppress(fastcache.DirectoryGoneError):
-                store["a"] = 2
-                os._exit(1)
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        store.close()
 
 
 def mounts():
