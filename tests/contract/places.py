@@ -8,6 +8,7 @@ import pickle
 import shutil
 import stat
 import subprocess
+import tempfile
 import time
 import warnings
 
@@ -636,14 +637,20 @@ class ReadOnlyContract(StoreContract):
         store.close()
 
     @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
-    def test_what_an_account_cannot_write_to_it_reads_with_a_warning(self, directory, open_store, start):
+    def test_what_an_account_cannot_write_to_it_reads_with_a_warning(self, start):
+        with in_reach() as directory:
+            self.read_as_another_account(directory, start)
+
+    def read_as_another_account(self, directory, start):
+        def open_store():
+            return self.store_type(directory)
+
         with open_store() as store:
             # So many that there is something in each shard.
             store.update({f"a{number:02}": number for number in range(50)})
             expected = sorted(store)
         for path in (directory, *directory.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        reach(directory)
         reader = start("read_as", self.kind, str(directory), 65534, 65534, None)
         answer = reader.hear()
         assert answer[0] == "", answer
@@ -719,11 +726,12 @@ class ReadOnlyContract(StoreContract):
             subprocess.run(["umount", str(place)], check=True)
 
 
-def reach(directory):
-    """Open the way to a test's directory: the temporary directories of pytest are private."""
-    for parent in list(directory.parents)[:-2]:
-        if parent.stat().st_uid == os.getuid() and parent != pathlib.Path("/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o055)
+@contextlib.contextmanager
+def in_reach():
+    """A directory that all accounts can get to: those of pytest are private, and get so anew whenever it starts."""
+    with tempfile.TemporaryDirectory(prefix="fastcache-tests-") as folder:
+        os.chmod(folder, 0o755)
+        yield pathlib.Path(folder) / "store"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
@@ -733,11 +741,15 @@ class SharingContract(StoreContract):
     GROUP = 54321
 
     @pytest.fixture
+    def directory(self):
+        with in_reach() as directory:
+            yield directory
+
+    @pytest.fixture
     def shared(self, directory):
         directory.mkdir()
         os.chown(directory, 0, self.GROUP)
         directory.chmod(0o2770)
-        reach(directory)
         return directory
 
     @pytest.mark.parametrize("umask", [0o002, 0o077])
