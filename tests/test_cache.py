@@ -52,7 +52,7 @@ from tests.contract.memoize import CacheMemoizeContract, CallKeyContract, Memoiz
 from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.persistence import PersistenceContract
-from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
+from tests.contract.places import GoneBehindContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
@@ -434,7 +434,7 @@ class TestNames(IsCache, NameContract):
     pass
 
 
-class TestGone(IsCache, GoneContract):
+class TestGone(IsCache, GoneBehindContract):
     pass
 
 
