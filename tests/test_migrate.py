@@ -551,6 +551,29 @@ def test_a_value_file_outside_of_the_directory_is_not_read_or_removed(source, de
     assert everything(destination) == []
 
 
+@pytest.mark.parametrize("made", ["VIEW Cache AS SELECT * FROM Other", "VIRTUAL TABLE Cache USING fts4({columns})"])
+def test_what_is_no_table_is_not_read(source, destination, made):
+    with diskcache.Cache(source) as cache:
+        cache["k"] = 1
+        cache._sql("ALTER TABLE Cache RENAME TO Other")
+        columns = ", ".join(name for _, name, *_ in cache._sql("PRAGMA table_info(Other)") if name != "rowid")
+        cache._sql(f"CREATE {made.format(columns=columns)}")
+    with pytest.raises(fastcache.NotACacheError, match="its cache.db has the tables"):
+        migrate(source, destination)
+
+
+def test_what_triggers_in_a_source_do_runs_nothing(source, destination):
+    with diskcache.Cache(source) as cache:
+        cache["k"] = 1
+        # Allowed in triggers only where the schema is trusted.
+        cache._sql("CREATE TRIGGER t AFTER DELETE ON Cache BEGIN SELECT load_extension('/tmp/no'); END")
+    with pytest.raises(fastcache.StorageError):
+        migrate(source, destination, drop=True)
+    with diskcache.Cache(source) as cache:
+        assert list(cache) == ["k"]
+    assert everything(destination) == [("k", 1)]
+
+
 COMMANDS = [
     b"cos\nsystem\n(S'mkdir %s'\ntR.",
     b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x08mkdir %s\x85R.",

@@ -184,7 +184,10 @@ def tables_of(path: str) -> dict[str, list[tuple[str, str]]]:
     except OpenError:
         return {}
     try:
-        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        # No views, and no tables that a module makes up.
+        names = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE TABLE%'"
+        ).fetchall()
         return {
             name: connection.execute("SELECT name, type FROM pragma_table_info(?)", (name,)).fetchall()
             for (name,) in names
