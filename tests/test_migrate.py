@@ -558,7 +558,7 @@ def test_what_is_no_table_is_not_read(source, destination, made):
         cache._sql("ALTER TABLE Cache RENAME TO Other")
         columns = ", ".join(name for _, name, *_ in cache._sql("PRAGMA table_info(Other)") if name != "rowid")
         cache._sql(f"CREATE {made.format(columns=columns)}")
-    with pytest.raises(fastcache.NotACacheError, match="its cache.db has the tables"):
+    with pytest.raises(fastcache.NotACacheError, match="it is a folder with"):
         migrate(source, destination)
 
 
