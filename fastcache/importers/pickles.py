@@ -36,6 +36,8 @@ __all__ = ["Decoder"]
 DEEPEST = 1000
 MOST_PARTS = 64
 MANY = 1_000_000
+# How often a part may be counted, all in all, in what it is a part of.
+MOST_TIMES = 16
 
 
 class Decoder:
@@ -309,6 +311,7 @@ class _Machine(_PICKLES):  # type: ignore[misc]
         # number is given twice.
         self._weights: dict[int, tuple[int, int]] = {}
         self._alive: list[Any] = []
+        self._given = 0
         # Tuples that hold makers, and so are good for nothing but as arguments.
         self._with_makers: set[int] = set()
 
@@ -343,7 +346,9 @@ class _Machine(_PICKLES):  # type: ignore[misc]
             deep, many = self._weights.get(id(part), (0, 1))
             depth = max(depth, deep + 1)
             count += many
-        if depth > DEEPEST or count > MANY + MOST_PARTS * self._size:
+        self._given += count
+        most = MANY + MOST_PARTS * self._size
+        if depth > DEEPEST or count > most or self._given > MOST_TIMES * most:
             raise UntrustedValueError("it is nested too deep, or holds the same parts too often")
         self._weights[id(made)] = depth, count
         self._alive.append(made)
