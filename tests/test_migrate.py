@@ -19,7 +19,6 @@ import zlib
 
 import diskcache
 import numpy
-import pysciqlop_cache
 import pytest
 import sqlitedict
 from hypothesis import given, settings
@@ -34,6 +33,14 @@ from fastcache.tools.cli import main
 
 from . import samples
 from .samples import same
+
+try:
+    import pysciqlop_cache
+except ImportError:
+    # Its wheels are not for every machine.
+    pysciqlop_cache = None
+
+with_sciqlop_cache = pytest.mark.skipif(pysciqlop_cache is None, reason="pysciqlop-cache is not installed")
 
 FILE = 100_000
 VALUES = {
@@ -737,6 +744,7 @@ ARRAYS = [
 ]
 
 
+@with_sciqlop_cache
 def test_what_sciqlop_cache_holds_comes_along_and_is_dropped(source, destination):
     values = {key: value for key, value in VALUES.items() if key not in (2**70, float("inf"))}
     cache = pysciqlop_cache.Cache(str(source))
@@ -766,6 +774,7 @@ def test_what_sciqlop_cache_holds_comes_along_and_is_dropped(source, destination
     assert set(cache) - {"expired"} == {"bad"}
 
 
+@with_sciqlop_cache
 @pytest.mark.parametrize("kind", ["Index", "FanoutCache", "FanoutIndex"])
 def test_each_kind_of_sciqlop_cache_comes_along(source, destination, kind):
     cache = getattr(pysciqlop_cache, kind)(str(source))
@@ -779,6 +788,7 @@ def test_each_kind_of_sciqlop_cache_comes_along(source, destination, kind):
     assert len(getattr(pysciqlop_cache, kind)(str(source))) == 0
 
 
+@with_sciqlop_cache
 @pytest.mark.parametrize("serializer", ["PickleSerializer", "PickleOOBSerializer", "MsgspecSerializer"])
 def test_arrays_of_sciqlop_cache_come_along(source, destination, serializer):
     cache = pysciqlop_cache.Cache(str(source), serializer=getattr(pysciqlop_cache, serializer)())
@@ -794,6 +804,7 @@ def test_arrays_of_sciqlop_cache_come_along(source, destination, serializer):
             assert_same_plain(found["array"], array)
 
 
+@with_sciqlop_cache
 def test_objects_in_message_pack_are_left_where_they_are(source, destination):
     cache = pysciqlop_cache.Cache(str(source), serializer=pysciqlop_cache.MsgspecSerializer())
     cache["object"] = Planted("nowhere")
@@ -804,6 +815,7 @@ def test_objects_in_message_pack_are_left_where_they_are(source, destination):
     assert "Untrusted" in result["undecoded"][0][1]
 
 
+@with_sciqlop_cache
 @pytest.mark.parametrize("serializer", ["PickleOOBSerializer", "MsgspecSerializer"])
 @settings(max_examples=150)
 @given(data=st.data())
