@@ -38,6 +38,7 @@ from fastcache.engine.memory.sieve cimport ABSENT, Budget
 from fastcache.engine.sqlite.cells cimport NEVER
 
 from fastcache.engine.database import forks, reserve
+from fastcache.engine.entries.ordered import walk_in_order
 from fastcache.engine.entries.walk import walk_items, walk_keys
 from fastcache.engine.sqlite import sql
 from fastcache.errors import CacheError, ClosedError, CorruptError, FullError, Timeout
@@ -615,6 +616,15 @@ cdef class Store:
     def items(self, bint backward=False, on_error=None):
         """Iterate over the live keys and values that there are now, in order of insertion."""
         return walk_items(self.database, self.reads, newest(self.database), backward, self, on_error)
+
+    def in_order(self, which, bint items, bint backward=False, on_error=None):
+        """Iterate over the live entries of a KeyRange that there are now, in the order of keys: (stored key, key, value)."""
+        return walk_in_order(self.database, self.reads, which, newest(self.database), items, backward, self, on_error)
+
+    def key_ends(self):
+        """The least and the greatest key as they are stored, of one moment; None and None if there is none."""
+        self.database.flush_first()
+        return self.database.read_rows(sql.FIRST_AND_LAST_KEY)[0]
 
     def take_end(self, bint last):
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""

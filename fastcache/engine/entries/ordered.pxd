@@ -1,0 +1,8 @@
+# Iteration in the order of keys.
+
+from fastcache.engine.database.database cimport Database
+from fastcache.engine.entries.reads cimport Reads
+
+
+cdef list scan_in_order(
+    Database database, bint items, bint backward, object low, object high, bint beyond, long long end, int limit)
