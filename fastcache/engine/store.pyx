@@ -28,6 +28,7 @@ from fastcache.engine.database.database cimport CLOSED, warn
 from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.trash cimport tidy, tidy_at_opening
 from fastcache.engine.entries.entry cimport VALUE, check_tag
+from fastcache.engine.entries.ordered cimport find_key_ends
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
 from fastcache.engine.entries.scan cimport scalar
 from fastcache.engine.entries.walk cimport newest, take_end
@@ -623,8 +624,7 @@ cdef class Store:
 
     def key_ends(self):
         """The least and the greatest key as they are stored, of one moment; None and None if there is none."""
-        self.database.flush_first()
-        return self.database.read_rows(sql.FIRST_AND_LAST_KEY)[0]
+        return find_key_ends(self.database)
 
     def take_end(self, bint last):
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""

@@ -175,6 +175,19 @@ class OrderedContract(StoreContract):
                 again.items("ignore", start="a")
         store.delete("b")
 
+    @pytest.mark.leaves_damage
+    def test_planted_keys_that_are_no_tuples_end_no_search(self, store, directory):
+        store.update({("a",): 1, ("a", "b"): 2, ("b",): 3})
+        database = sqlite3.connect(directory / "cache.db")
+        for end in (b"", b"\0\0", b"\x01", b"\0\0\0\x02S", b"\xff\xff\xff\xff", b"\xff\xff\xff\xff\xff"):
+            database.execute("INSERT INTO entry (key, codec, size, value) VALUES (?, 0, 1, 1)", (MARK + b"T" + end,))
+        database.commit()
+        for backward in (False, True):
+            for prefix, expected in ((("a",), [("a",), ("a", "b")]), ((), [("a",), ("b",), ("a", "b")])):
+                found = list(store.keys(prefix=prefix, reverse=backward))
+                assert found == (expected[::-1] if backward else expected)
+        database.close()
+
     def test_an_iteration_outlives_the_object_of_a_temporary_store(self):
         keys = iter(self.store_type(None).keys(start=1))
         items = self.store_type(None, memory=0)

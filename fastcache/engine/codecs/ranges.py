@@ -25,6 +25,7 @@ BYTES = KEY_MARK + b"B"
 TUPLE = KEY_MARK + b"T"
 # The number behind them: how many bytes, or parts, there are.
 COUNT_SIZE = 4
+LARGEST_COUNT = 0xFFFF_FFFF
 LAST_CODE_POINT = 0x10FFFF
 
 
@@ -145,12 +146,17 @@ def after_bytes(prefix: bytes) -> bytes | None:
 
 def tuples_of(size: int) -> bytes:
     """What the encodings of all tuples of so many elements begin with, and those of longer ones come after."""
-    return TUPLE + min(size, 0xFFFF_FFFF).to_bytes(COUNT_SIZE, "big")
+    return TUPLE + size.to_bytes(COUNT_SIZE, "big")
 
 
 def tuples_from(size: int) -> tuple[bytes, bytes | None]:
     """The ends of the range in which all tuples of so many elements and more lie."""
     return tuples_of(size), after_bytes(TUPLE)
+
+
+def tuples_after(size: int) -> bytes | None:
+    """Where the tuples begin that have more elements; None if there can be none."""
+    return tuples_of(size + 1) if size < LARGEST_COUNT else None
 
 
 def size_of(stored: bytes) -> int:

@@ -15,7 +15,7 @@ from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW, Statement
 
 from fastcache.engine.blobs.files import MissingFileError
-from fastcache.engine.codecs.ranges import after_bytes, size_of, tuples_from, tuples_of
+from fastcache.engine.codecs.ranges import after_bytes, size_of, tuples_after, tuples_from, tuples_of
 from fastcache.engine.sqlite import sql
 from fastcache.errors import DecodeError, UntrustedValueError
 
@@ -88,7 +88,33 @@ def tuple_ranges(Database database, which, long long end, bint backward):
             # What was planted may be shorter.
             high = min(tuples_of(size), found[0])
         else:
-            low = tuples_of(size + 1)
+            low = tuples_after(size)
+            if low is None:
+                return
+
+
+cdef tuple find_key_ends(Database database):
+    """The least and the greatest key as they are stored, of one moment; None and None if there is none."""
+    cdef Session session
+    cdef Statement statement
+    cdef BusyWait wait = None
+    cdef list found
+    database.flush_first()
+    while True:
+        # Made before the step, since a list may start the garbage collector.
+        found = [None, None]
+        session = database.reading()
+        statement = session.statement(sql.FIRST_AND_LAST_KEY)
+        if statement.ready() and statement.step() == STEP_ROW:
+            begin_span(spans)
+            try:
+                found[0] = statement.column_object(0)
+                found[1] = statement.column_object(1)
+            finally:
+                statement.reset()
+                end_span(spans)
+            return tuple(found)
+        wait = database.pause(wait)
 
 
 cdef list scan_in_order(
