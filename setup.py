@@ -29,7 +29,10 @@ OLDEST_SQLITE = (3, 37, 0)
 
 ROOT = Path(__file__).parent
 CONNECTION = "fastcache.engine.sqlite.connection"
-CALLERS_OF_SQLITE = [CONNECTION, "fastcache.engine.sqlite.locks_of_files", "fastcache.engine.sqlite.row_source"]
+CALLERS_OF_SQLITE = [
+    CONNECTION,
+    *(f"fastcache.engine.sqlite.{name}" for name in ("copying", "locks_of_files", "row_source")),
+]
 MODULES = sorted(".".join(source.relative_to(ROOT).with_suffix("").parts) for source in ROOT.glob("fastcache/**/*.pyx"))
 COMPILED = "fastcache._compiled"
 # The modules in each shared object.

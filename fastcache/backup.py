@@ -34,6 +34,7 @@ from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.database.transaction import Transaction
 from fastcache.engine.sqlite import sql
 from fastcache.engine.sqlite.connection import Connection
+from fastcache.engine.sqlite.copying import copy_database
 from fastcache.errors import CacheError, OpenError, StorageError, TransactionError, system_error
 from fastcache.runtime.imports import load, warn
 
@@ -242,7 +243,7 @@ def _copy_database(reader: Connection, path: str, lost: list[int], meter: _Meter
         copied = done
 
     target = Connection(path)
-    reader.copy_to(target, follow)
+    copy_database(reader, target, follow)
     # Its journal, which it has by now, it reads when it is opened.
     del target
     target = Connection(path)

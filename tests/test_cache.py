@@ -53,7 +53,7 @@ from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.ordered import CacheOrderedContract, OrderedContract
 from tests.contract.persistence import PersistenceContract
-from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
+from tests.contract.places import GoneBehindContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.queues import CacheQueueContract, QueueContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
@@ -436,7 +436,7 @@ class TestNames(IsCache, NameContract):
     pass
 
 
-class TestGone(IsCache, GoneContract):
+class TestGone(IsCache, GoneBehindContract):
     pass
 
 

@@ -18,7 +18,7 @@ from tests.contract.memoize import MemoizeContract
 from tests.contract.opening import OpeningContract
 from tests.contract.ordered import CacheOrderedContract, OrderedContract
 from tests.contract.persistence import PersistenceContract
-from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
+from tests.contract.places import GoneShardContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.store import StoreContract
 from tests.contract.undecodable import UndecodableContract
 from tests.together import together
@@ -197,7 +197,7 @@ class TestNames(IsFanoutCache, NameContract):
     pass
 
 
-class TestGone(IsFanoutCache, GoneContract):
+class TestGone(IsFanoutCache, GoneShardContract):
     pass
 
 
@@ -213,7 +213,7 @@ class TestNamesOfAnIndex(IsFanoutIndex, NameContract):
     pass
 
 
-class TestGoneOfAnIndex(IsFanoutIndex, GoneContract):
+class TestGoneOfAnIndex(IsFanoutIndex, GoneShardContract):
     pass
 
 

@@ -200,8 +200,8 @@ class TestIndexAlone(IsIndex, StoreContract):
     def test_it_can_be_filled_as_it_is_made(self, directory):
         with fastcache.Index(directory, {"a": 1}, b=2) as index:
             assert in_order(index) == [("a", 1), ("b", 2)]
-        with fastcache.Index(directory, [("c", 3), ("a", 4)], directory=5) as index:
-            assert in_order(index) == [("a", 4), ("b", 2), ("c", 3), ("directory", 5)]
+        with fastcache.Index(directory, [("c", 3), ("a", 4), ("directory", 5)], tag=6) as index:
+            assert in_order(index) == [("a", 4), ("b", 2), ("c", 3), ("directory", 5), ("tag", 6)]
         with fastcache.Index(None, {"a": 1}) as index:
             assert in_order(index) == [("a", 1)]
         with fastcache.Index(a=1) as index:

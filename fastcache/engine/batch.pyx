@@ -12,7 +12,8 @@ from fastcache.engine.entries.pending cimport Generation, WriteBuffer
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.entries.entry cimport check_tag
 from fastcache.engine.entries.expiry cimport expiry
-from fastcache.engine.store cimport Store, begin_row
+from fastcache.engine.entries.pending cimport begin_row
+from fastcache.engine.store cimport Store
 
 from fastcache.errors import ClosedError, TransactionError
 
@@ -33,7 +34,7 @@ cdef class Part:
         begin_row(&row, expire)
         key_keepalive = encode_key(key, self.store.serializer, &row.key)
         self.store.reads.name_of(key, key_keepalive, &row.key)
-        value_keepalive = self.store.encode_whole(value, &row)
+        value_keepalive = self.store.changes.encode_whole(self.store.database, value, &row)
         tag_keepalive = check_tag(tag, &row.tag)
         self.store.flusher.raise_failure(self.queue)
         return self.queue.put(&row, key_keepalive, value_keepalive, tag_keepalive)

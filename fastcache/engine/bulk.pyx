@@ -196,7 +196,7 @@ cdef Py_ssize_t put_many(Shards shards, object given, long long expire, object t
             try:
                 key, value = pair
                 part = parts.of(key)
-                part.store.add_row(part.rows, key, value, expire, tag_keepalive, &tag_cell)
+                part.store.changes.add_row(part.store.database, part.rows, key, value, expire, tag_keepalive, &tag_cell)
             except (TypeError, ValueError) as error:
                 name_item(position, error)
                 raise
@@ -218,7 +218,7 @@ cdef Py_ssize_t delete_many(Shards shards, object keys) except -1:
         for key in keys:
             try:
                 part = parts.of(key)
-                part.store.add_deletion(part.rows, key)
+                part.store.changes.add_deletion(part.store.database, part.rows, key)
             except (TypeError, ValueError) as error:
                 name_item(position, error)
                 raise

@@ -3,19 +3,17 @@
 # Part of the public API: `from fastcache.engine.store cimport Store` in a Cython module of one's own, then
 # `cdef Store store = cache.store`, and call these without Python overhead. The GIL is needed.
 
-from libc.string cimport memset
-
 from fastcache.engine.codecs.values cimport ValueFormat
 from fastcache.engine.database.checkpoints cimport Checkpoints
 from fastcache.engine.database.database cimport Database
+from fastcache.engine.entries.changes cimport Changes
 from fastcache.engine.entries.content cimport Content
-from fastcache.engine.entries.entry cimport VALUE, Entry, ReadMode
+from fastcache.engine.entries.entry cimport Entry, ReadMode
 from fastcache.engine.entries.expiry cimport Expiry
 from fastcache.engine.entries.file_writes cimport FileWrites
 from fastcache.engine.entries.flusher cimport Flusher
 from fastcache.engine.entries.group_commit cimport GroupCommit
 from fastcache.engine.entries.lookup cimport Lookup
-from fastcache.engine.entries.pending cimport WriteBuffer, Rows
 from fastcache.engine.entries.reads cimport Reads
 from fastcache.engine.entries.row_writes cimport RowWrites
 from fastcache.engine.entries.scan cimport Count
@@ -23,19 +21,9 @@ from fastcache.engine.entries.writes cimport Writes
 from fastcache.engine.eviction.evict cimport Evictor
 from fastcache.engine.eviction.leftovers cimport Leftovers
 from fastcache.engine.eviction.limit cimport Limit
-from fastcache.engine.eviction.room cimport Room
 from fastcache.engine.eviction.space cimport Space
 from fastcache.engine.memory.tier cimport Memory
-from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_SET, Cell, Row
-
-
-cdef inline void begin_row(Row* row, long long expire) noexcept:
-    """An entry that is to be set, without its key, value and tag yet."""
-    memset(row, 0, sizeof(Row))
-    row.value.kind = CELL_NULL
-    row.tag.kind = CELL_NULL
-    row.expire = expire
-    row.kind = ROW_SET
+from fastcache.engine.sqlite.cells cimport NEVER
 
 
 cdef class Store:
@@ -53,6 +41,7 @@ cdef class Store:
     cdef Reads reads
     cdef Count counter
     # Writing.
+    cdef Changes changes
     cdef Writes writes
     cdef FileWrites filed
     cdef RowWrites rows
@@ -75,15 +64,9 @@ cdef class Store:
     cdef Entry fetch_entry(self, object key, ReadMode mode=*)
     cdef bint contains(self, object key) except -1
     cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1
-    cdef int add_row(
-        self, Rows rows, object key, object value, long long expire, object tag_keepalive, const Cell* tag) except -1
-    cdef object encode_whole(self, object value, Row* row)
-    cdef int add_deletion(self, Rows rows, object key) except -1
     cdef bint remove(self, object key) except -1
     cdef bint set_expiry(self, object key, long long expire) except -1
-    cdef bint change_keyed(self, str text, object key, long long expire) except -1
     cdef Entry take_entry(self, object key)
-    cdef Entry take_once(self, object key)
     cdef object where_full(self, object work, tuple arguments)
     cdef object increment(self, object key, object delta, object default)
 

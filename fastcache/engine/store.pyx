@@ -4,8 +4,9 @@
 A `Store` is a database (database/) and parts, each with a state of its own, that are given the database with each call:
 
 - reading: `lookup` (where an entry is looked for, entries/lookup.pyx), `reads` (entries/reads.pyx), `content` (its value);
-- writing: `writes` (one entry), `filed` (one whose value goes into a file), `rows` (many, and what a transaction defers),
-  `flusher` (what write-behind and batches put off), `group` (threads that commit together);
+- writing: `changes` (what is done to one entry, entries/changes.pyx), `writes` (its row), `filed` (a value that goes into a file),
+  `rows` (many, and what a transaction defers), `flusher` (what write-behind and batches put off), `group` (threads that commit
+  together);
 - keeping within a limit: `limit`, `room`, `evictor`, `leftovers`, `space` (eviction/);
 - time: `expiry`; and the WAL: `checkpoints` (database/checkpoints.pyx).
 
@@ -16,33 +17,33 @@ database/database.pyx), and are called in the order in which `__init__` lists th
 from _weakref import ref
 
 cimport cython
-from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.closing cimport close, close_if_idle, finish
 from fastcache.engine.database.forking cimport after_fork_in_child, drop_inherited, hold, quiesce, resume
-from fastcache.engine.codecs.keys cimport decode_key, encode_key
-from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
+from fastcache.engine.codecs.keys cimport decode_key
 from fastcache.engine.database.database cimport CLOSED, warn
 from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.trash cimport tidy, tidy_at_opening
 from fastcache.engine.entries.entry cimport VALUE, check_tag
 from fastcache.engine.entries.ordered cimport find_key_ends
+from fastcache.engine.entries.pending cimport WriteBuffer
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
 from fastcache.engine.entries.scan cimport scalar
 from fastcache.engine.entries.walk cimport newest, take_end
 from fastcache.engine.eviction.limit cimport check_limit, check_policy
+from fastcache.engine.eviction.room cimport Room
 from fastcache.engine.eviction.vacuum cimport vacuum
 from fastcache.engine.upkeep cimport maintain
-from fastcache.engine.memory.sieve cimport ABSENT, Budget
-from fastcache.engine.sqlite.cells cimport NEVER
+from fastcache.engine.memory.sieve cimport Budget
+from fastcache.engine.sqlite.cells cimport Cell
 
 from fastcache.engine.database import forks, reserve
 from fastcache.engine.entries.ordered import walk_in_order
 from fastcache.engine.entries.walk import walk_items, walk_keys
 from fastcache.engine.sqlite import sql
-from fastcache.errors import CacheError, ClosedError, CorruptError, FullError, Timeout
+from fastcache.errors import ClosedError, CorruptError, FullError, Timeout
 
 
 cdef class Store:
@@ -107,6 +108,7 @@ cdef class Store:
         self.filed = FileWrites(self.writes, self.leftovers)
         self.rows = RowWrites(self.filed)
         self.flusher = Flusher(self.rows, behind)
+        self.changes = Changes(self.reads, self.rows, self.flusher, self.checkpoints, self.format)
         participants = (
             # What is pending comes before a transaction, and what is deferred into it.
             self.flusher, self.rows,
@@ -118,6 +120,7 @@ cdef class Store:
             self.checkpoints)
         if self.database.syncs:
             self.group = GroupCommit(self.flusher)
+            self.changes.group = self.group
             participants += (self.group,)
         self.database.participants = participants
         self.open(settings or {})
@@ -328,222 +331,23 @@ cdef class Store:
 
     cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1:
         """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored."""
-        cdef Row row
-        cdef bint expired
-        if self.database.read_only:
-            self.database.refuse_writing()
-        begin_row(&row, expire)
-        key_keepalive = encode_key(key, self.serializer, &row.key)
-        name = self.reads.name_of(key, key_keepalive, &row.key)
-        value_keepalive = self.format.encode(value, &row.key, &row.value, &row.codec)
-        self.limit.refuse_too_large(self.database, &row.key, row.value.size)
-        tag_keepalive = check_tag(tag, &row.tag)
-        cdef bint large = self.rows.is_large(&row.value)
-        # What stays in the tier: what will be read, or what it is decoded from.
-        cached = value
-        cdef int cached_codec = CODEC_NATIVE
-        parts = None
-        if type(value_keepalive) is EncodedValue:
-            # What waits must not change any more.
-            if not large or self.flusher.behind is not None or self.group is not None:
-                (<EncodedValue>value_keepalive).join(&row.value)
-            parts = (<EncodedValue>value_keepalive).parts
-            cached = (<EncodedValue>value_keepalive).cached
-            cached_codec = (<EncodedValue>value_keepalive).cached_codec
-        row.size = row.value.size
-        if not only_if_absent:
-            while self.flusher.can_wait(self.database):
-                expired = self.flusher.has_expired_waiting(self.database, name)
-                if self.flusher.wait_for_space(self.database):
-                    self.flusher.behind.put(&row, key_keepalive, value_keepalive, tag_keepalive, name, cached, cached_codec, expired)
-                    self.flusher.on_enqueued(self.database, row.key.hashed)
-                    return True
-            if self.group is not None and self.database.writer_lock.owner != 0 and not self.database.writer_lock.held_by_me():
-                return self.group.put(self.database, &row, key_keepalive, value_keepalive, tag_keepalive)
-            if not large and self.database.depth != 0 and self.database.writer_lock.held_by_me():
-                return self.rows.defer(self.database, &row, key_keepalive, value_keepalive, tag_keepalive)
-            if large:
-                return self.filed.put_file(self.database, &row, False, parts, name, cached, cached_codec)
-            return self.writes.put_row(self.database, &row, False, name, cached, cached_codec)
-        # A row in the way may be one whose file is lost, which reads as absent: looking at it removes it.
-        while True:
-            if large:
-                if self.reads.contains(self.database, key):
-                    return False
-                if self.filed.put_file(self.database, &row, True, parts, name, cached, cached_codec):
-                    return True
-            elif self.writes.put_row(self.database, &row, True, name, cached, cached_codec):
-                return True
-            elif self.reads.contains(self.database, key):
-                return False
-
-    cdef int add_row(
-            self, Rows rows, object key, object value, long long expire, object tag_keepalive, const Cell* tag) except -1:
-        """Append an entry to be set to what waits to be written."""
-        cdef Row row
-        begin_row(&row, expire)
-        row.tag = tag[0]
-        key_keepalive = encode_key(key, self.serializer, &row.key)
-        self.reads.name_of(key, key_keepalive, &row.key)
-        value_keepalive = self.encode_whole(value, &row)
-        return rows.add(&row, key_keepalive, value_keepalive, tag_keepalive)
-
-    cdef object encode_whole(self, object value, Row* row):
-        """Encode a value that has to wait, in one piece: what was given may change meanwhile. The row has its key."""
-        keepalive = self.format.encode(value, &row.key, &row.value, &row.codec)
-        self.limit.refuse_too_large(self.database, &row.key, row.value.size)
-        if type(keepalive) is EncodedValue:
-            (<EncodedValue>keepalive).join(&row.value)
-        row.size = row.value.size
-        return keepalive
-
-    cdef int add_deletion(self, Rows rows, object key) except -1:
-        """Append a key to be deleted to what waits to be written."""
-        cdef Cell cell
-        keepalive = encode_key(key, self.serializer, &cell)
-        self.reads.name_of(key, keepalive, &cell)
-        return rows.add_deletion(&cell, keepalive)
+        return self.changes.put(self.database, key, value, expire, tag, only_if_absent)
 
     cdef bint remove(self, object key) except -1:
         """Delete the live entry of a key. Returns whether there was one."""
-        try:
-            return self.change_keyed(sql.DELETE, key, NEVER)
-        except FullError:
-            if not make_way(self.database, self.checkpoints):
-                raise
-        try:
-            return self.change_keyed(sql.DELETE, key, NEVER)
-        finally:
-            end_way(self.database, self.checkpoints)
+        return self.changes.remove(self.database, key)
 
     cdef bint set_expiry(self, object key, long long expire) except -1:
         """Give the live entry of a key another expiry. Returns whether there was one."""
-        return self.change_keyed(sql.TOUCH, key, expire)
-
-    cdef bint change_keyed(self, str text, object key, long long expire) except -1:
-        cdef Cell cell
-        cdef bint changed
-        cdef long long entered
-        cdef unsigned int commit
-        if self.database.read_only:
-            self.database.refuse_writing()
-        keepalive = encode_key(key, self.serializer, &cell)
-        name = self.reads.name_of(key, keepalive, &cell)
-        cdef long long now = self.database.now()
-        while text is sql.DELETE and self.flusher.can_wait(self.database):
-            entered = self.flusher.behind.entered
-            commit = self.database.commit.number
-            if not self.reads.contains(self.database, key):
-                return False
-            # Looking may have let other threads in, one of which may have removed it: then look anew.
-            if (self.flusher.wait_for_space(self.database) and self.flusher.behind.entered == entered
-                    and self.database.commit.number == commit):
-                self.flusher.behind.remove(name, &cell, keepalive)
-                self.flusher.on_enqueued(self.database, cell.hashed)
-                return True
-        self.database.acquire_writer_lock()
-        try:
-            changed = self.writes.run_keyed(self.database, text, &cell, expire, now) > 0
-            if self.database.depth == 0:
-                if changed and text is sql.DELETE:
-                    self.lookup.fill(self.database.own_era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
-                self.database.settle()
-        finally:
-            self.database.writer_lock.release()
-        return changed
+        return self.changes.set_expiry(self.database, key, expire)
 
     cdef Entry take_entry(self, object key):
-        """Remove the live entry of a key and return it with its value decoded, or None.
-
-        What cannot be decoded is not removed."""
-        try:
-            return self.take_once(key)
-        except FullError:
-            if not make_way(self.database, self.checkpoints):
-                raise
-        try:
-            return self.take_once(key)
-        finally:
-            end_way(self.database, self.checkpoints)
-
-    cdef Entry take_once(self, object key):
-        cdef Cell cell
-        cdef Entry entry
-        keepalive = encode_key(key, self.serializer, &cell)
-        name = self.reads.name_of(key, keepalive, &cell)
-        cdef long long now = self.database.now()
-        self.database.acquire_writer_lock()
-        try:
-            entry = self.writes.pop_native(self.database, &cell, now)
-            if entry is not None:
-                self.reads.hits += 1
-                if self.database.depth == 0:
-                    self.database.follow_commit()
-                    self.lookup.fill(self.database.own_era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
-                    self.database.settle()
-                return entry
-            if not self.reads.contains(self.database, key):
-                self.reads.misses += 1
-                return None
-            enter(self.database)
-            try:
-                entry = self.reads.fetch_entry(self.database, key)
-                if entry is not None:
-                    self.database.will_change(&cell)
-                    self.database.writing().connection.query(sql.DELETE_ROW, (entry.id,))
-                    self.database.has_trash = self.database.has_trash or entry.file is not None
-            except BaseException:
-                leave(self.database, False)
-                raise
-            leave(self.database, True)
-            return entry
-        finally:
-            self.database.writer_lock.release()
+        """Remove the live entry of a key and return it with its value decoded, or None."""
+        return self.changes.take_entry(self.database, key)
 
     cdef object increment(self, object key, object delta, object default):
-        """Add to the number of a key, an int as one statement; returns the sum.
-
-        With the default None, raises KeyError if there is none."""
-        cdef Cell cell
-        cdef Entry entry
-        cdef long long total = 0
-        delta = check_number(delta, "delta")
-        start = None if default is None else check_number(default, "default") + delta
-        keepalive = encode_key(key, self.serializer, &cell)
-        self.reads.name_of(key, keepalive, &cell)
-        self.limit.refuse_too_large(self.database, &cell, 8)
-        cdef long long now = self.database.now()
-        self.database.acquire_writer_lock()
-        try:
-            if self.limit.max_size:
-                self.writes.make_room_for_number(self.database, &cell)
-            if (type(delta) is int and type(start) is int and -(1 << 63) <= delta < 1 << 63 and -(1 << 63) <= start < 1 << 63
-                    and self.writes.increment_native(self.database, &cell, delta, start, now, &total)):
-                if self.database.depth == 0:
-                    self.database.follow_commit()
-                    self.database.settle()
-                return total
-            # An expired entry is in the way, an int beyond 64 bits, or no int at all; or there has to be one.
-            enter(self.database)
-            try:
-                entry = self.reads.fetch_entry(self.database, key)
-                if entry is None:
-                    if start is None:
-                        raise KeyError(key)
-                    value = start
-                    self.put(key, value, NEVER, None, False)
-                elif isinstance(entry.stored, (int, float)):
-                    value = entry.stored + delta
-                    self.put(key, value, entry.expire, entry.tag, False)
-                else:
-                    raise TypeError(f"incr needs a number, and the stored value is of type {type(entry.stored).__name__}")
-            except BaseException:
-                leave(self.database, False)
-                raise
-            leave(self.database, True)
-            return value
-        finally:
-            self.database.writer_lock.release()
+        """Add to the number of a key; returns the sum."""
+        return self.changes.increment(self.database, key, delta, default)
 
     cdef object where_full(self, object work, tuple arguments):
         """Do something that gives room, also where the disk is full."""
@@ -782,16 +586,6 @@ cdef class Store:
         """Replace the whole database, however damaged, by another's content, which ``fill()`` completes under the
         write lock."""
         self.database.replace_content(source, fill)
-
-
-cdef object check_number(object number, str name):
-    """The int or float that something is, or stands for."""
-    if isinstance(number, float):
-        return float(number)
-    try:
-        return PyNumber_Index(number)
-    except TypeError:
-        raise TypeError(f"{name} must be a number (int or float), not {type(number).__name__}") from None
 
 
 cdef unsigned long long check_memory(object memory) except? 0:

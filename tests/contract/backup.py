@@ -215,8 +215,11 @@ class BackupContract(StoreContract):
                     assert dict(copy.items()) == content
                     assert copy.check()
                 break
-            # What is left has no database that anybody could take for a cache.
-            assert not list(place.parent.rglob("cache.db"))
+            # What is left is no cache, unless all of it is there but for its name.
+            for left in place.parent.glob(".*"):
+                if (left / "cache.db").exists():
+                    with self.store_type(left) as copy:
+                        assert dict(copy.items()) == content
         for path in place.parent.glob(".*"):
             os.utime(path, (0, 0))
         if not place.exists():
@@ -232,9 +235,8 @@ class BackupContract(StoreContract):
         store = open_store()
         store.update(dict.fromkeys(range(10), LARGE))
         place = tmp_path / "copies" / "copy"
-        process = start("back_up_and_say", self.kind, str(directory), str(place))
-        for _ in range(4):
-            process.hear()
+        process = start("back_up_to_the_first_step", self.kind, str(directory), str(place))
+        process.hear()
         os.kill(process.popen.pid, signal.SIGKILL)
         process.popen.wait()
         (left,) = place.parent.iterdir()

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import stat
 import subprocess
+import tempfile
 import time
 import warnings
 
@@ -374,9 +375,33 @@ class GoneContract(StoreContract):
         assert dict(open_store()) == expected
         assert stores[0].check()
 
+    def test_a_temporary_one_that_is_removed_says_so(self):
+        store = self.store_type()
+        store["a"] = 1
+        shutil.rmtree(store.directory)
+        time.sleep(A_MOMENT)
+        with pytest.raises(fastcache.DirectoryGoneError):
+            store["a"] = 2
+        store.close()
+
+    def test_after_a_fork_it_is_still_the_one_that_was_opened(self, directory):
+        store = self.store_type(directory)
+        store["a"] = 1
+        self.replace(directory)
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(fastcache.DirectoryGoneError):
+                store["a"] = 2
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        store.close()
+
+
+class GoneBehindContract(GoneContract):
+    """What write-behind has put off in a directory that goes."""
+
     def test_what_is_rewritten_by_write_behind_goes_nowhere_without_a_word(self, directory):
-        if self.store_type is not fastcache.Cache:
-            pytest.skip("one that has write_behind is enough")
         store = self.store_type(directory, write_behind=3600)
         store["a"] = 1
         self.remove(directory)
@@ -390,8 +415,6 @@ class GoneContract(StoreContract):
         store.close()
 
     def test_a_fork_closes_all_others_where_the_directory_of_one_has_gone(self, directory, tmp_path):
-        if self.store_type is not fastcache.Cache:
-            pytest.skip("one that has write_behind is enough")
         store = self.store_type(directory, write_behind=3600)
         others = [self.store_type(tmp_path / f"other {number}") for number in range(3)]
         for other in others:
@@ -415,8 +438,6 @@ class GoneContract(StoreContract):
             other.close()
 
     def test_of_what_waits_for_write_behind_nothing_is_lost_where_it_begins_anew(self, directory, open_store):
-        if self.store_type is not fastcache.Cache:
-            pytest.skip("one that has write_behind is enough")
         store = open_store(write_behind=3600, recreate=True)
         store["a"] = 1
         self.remove(directory)
@@ -424,9 +445,11 @@ class GoneContract(StoreContract):
         store.flush()
         assert dict(open_store()) == {"a": 1}
 
+
+class GoneShardContract(GoneContract):
+    """Of several shards, one may go alone."""
+
     def test_a_shard_alone_may_go(self, directory, open_store):
-        if "Fanout" not in self.kind:
-            pytest.skip("it has no shards")
         store = self.store_type(directory)
         store.update({number: number for number in range(100)})
         shutil.rmtree(directory / "shard-003")
@@ -447,28 +470,6 @@ class GoneContract(StoreContract):
             store.update({number: -number for number in range(100)})
             assert dict(store) == {number: -number for number in range(100)}
             assert store.check()
-
-    def test_a_temporary_one_that_is_removed_says_so(self):
-        store = self.store_type()
-        store["a"] = 1
-        shutil.rmtree(store.directory)
-        time.sleep(A_MOMENT)
-        with pytest.raises(fastcache.DirectoryGoneError):
-            store["a"] = 2
-        store.close()
-
-    def test_after_a_fork_it_is_still_the_one_that_was_opened(self, directory):
-        store = self.store_type(directory)
-        store["a"] = 1
-        self.replace(directory)
-        child = os.fork()
-        if child == 0:
-            with contextlib.suppress(fastcache.DirectoryGoneError):
-                store["a"] = 2
-                os._exit(1)
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        store.close()
 
 
 def mounts():
@@ -636,14 +637,20 @@ class ReadOnlyContract(StoreContract):
         store.close()
 
     @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
-    def test_what_an_account_cannot_write_to_it_reads_with_a_warning(self, directory, open_store, start):
+    def test_what_an_account_cannot_write_to_it_reads_with_a_warning(self, start):
+        with in_reach() as directory:
+            self.read_as_another_account(directory, start)
+
+    def read_as_another_account(self, directory, start):
+        def open_store():
+            return self.store_type(directory)
+
         with open_store() as store:
             # So many that there is something in each shard.
             store.update({f"a{number:02}": number for number in range(50)})
             expected = sorted(store)
         for path in (directory, *directory.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        reach(directory)
         reader = start("read_as", self.kind, str(directory), 65534, 65534, None)
         answer = reader.hear()
         assert answer[0] == "", answer
@@ -719,11 +726,12 @@ class ReadOnlyContract(StoreContract):
             subprocess.run(["umount", str(place)], check=True)
 
 
-def reach(directory):
-    """Open the way to a test's directory: the temporary directories of pytest are private."""
-    for parent in list(directory.parents)[:-2]:
-        if parent.stat().st_uid == os.getuid() and parent != pathlib.Path("/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o055)
+@contextlib.contextmanager
+def in_reach():
+    """A directory that all accounts can get to: those of pytest are private, and get so anew whenever it starts."""
+    with tempfile.TemporaryDirectory(prefix="fastcache-tests-") as folder:
+        os.chmod(folder, 0o755)
+        yield pathlib.Path(folder) / "store"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
@@ -733,11 +741,15 @@ class SharingContract(StoreContract):
     GROUP = 54321
 
     @pytest.fixture
+    def directory(self):
+        with in_reach() as directory:
+            yield directory
+
+    @pytest.fixture
     def shared(self, directory):
         directory.mkdir()
         os.chown(directory, 0, self.GROUP)
         directory.chmod(0o2770)
-        reach(directory)
         return directory
 
     @pytest.mark.parametrize("umask", [0o002, 0o077])

@@ -45,6 +45,13 @@ def write_pairs(kind, directory, name):
 
 
 @command
+def back_up_to_the_first_step(kind, directory, path):
+    """Begin a backup, say so, and wait."""
+    with open_store(kind, directory) as store:
+        store.backup(path, progress=lambda done, total: (say("begun"), hear()))
+
+
+@command
 def back_up_and_say(kind, directory, path):
     """Make a backup, and say each step."""
     with open_store(kind, directory) as store:

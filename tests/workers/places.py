@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import pathlib
 import shutil
 import warnings
 
@@ -174,9 +173,6 @@ def command_without_writing(directory, name):
         for path in (folder, *(os.path.join(folder, each) for each in names)):
             os.chmod(path, 0o555 if os.path.isdir(path) else 0o444)
     if os.getuid() == 0:
-        for parent in pathlib.Path(directory).parents:
-            if parent.stat().st_uid == 0 and len(parent.parts) > 2:
-                parent.chmod(parent.stat().st_mode | 0o055)
         become(65534, 65534, 0o022)
     with contextlib.redirect_stdout(io.StringIO()):
         code = main([name, directory])

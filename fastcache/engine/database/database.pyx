@@ -39,6 +39,7 @@ from fastcache.engine.shm.change_log cimport (
     settings_version, withdraw_priority)
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
+from fastcache.engine.sqlite.copying cimport overwrite
 from fastcache.engine.sqlite.fork_safety cimport end_free_call, try_begin_free_call, wait_for_fork
 
 from fastcache.engine.database import forks, reading, reserve
@@ -866,7 +867,7 @@ cdef class Database:
             if self.depth or self.writer_lock.depth > 1:
                 raise TransactionError("the database cannot be replaced inside a transaction")
             connection = self.connect(True)
-            connection.overwrite_with(source, fill)
+            overwrite(connection, source, fill)
             connection.close()
             # What is cached of the old content goes.
             self.drop_sessions(True)

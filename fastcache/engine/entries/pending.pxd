@@ -1,7 +1,9 @@
 # What waits to be written.
 
+from libc.string cimport memset
+
 from fastcache.engine.shm.change_log cimport Commit
-from fastcache.engine.sqlite.cells cimport Cell, Row
+from fastcache.engine.sqlite.cells cimport CELL_NULL, ROW_SET, Cell, Row
 
 
 cdef class Rows:
@@ -74,3 +76,12 @@ cdef class WriteBuffer:
     cdef Generation next_to_write(self)
     cdef int discard(self) except -1
     cdef double due_in(self, double now) noexcept
+
+
+cdef inline void begin_row(Row* row, long long expire) noexcept:
+    """An entry that is to be set, without its key, value and tag yet."""
+    memset(row, 0, sizeof(Row))
+    row.value.kind = CELL_NULL
+    row.tag.kind = CELL_NULL
+    row.expire = expire
+    row.kind = ROW_SET

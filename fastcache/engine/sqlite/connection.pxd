@@ -83,7 +83,6 @@ cdef class Connection:
     cdef int execute(self, str text) except -1
     cpdef list query(self, str text, tuple parameters=*, bint release_gil=*)
     cdef list rows_of(self, str text, tuple parameters, bint release_gil)
-    cdef int overwrite_with(self, Connection source, object fill) except -1
 
 
 cdef class Statement:

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from typing import Any, Final, final
 
 from typing_extensions import Self
@@ -26,7 +25,6 @@ class Connection:
     def query(
         self, text: str, parameters: tuple[object, ...] = (), release_gil: bool = False
     ) -> list[tuple[Any, ...]]: ...
-    def copy_to(self, target: Connection, progress: Callable[[int, int], object]) -> None: ...
 
 @final
 class Statement:

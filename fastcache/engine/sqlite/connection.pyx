@@ -81,8 +81,6 @@ if not sqlite3_threadsafe():
 # microseconds.
 cdef int RESTART_TRIES = 50
 cdef int RESTART_NAP = 100
-# How many pages of a database are copied in one go: two megabytes.
-cdef int PAGES_AT_ONCE = 512
 
 # Of the wal-index: its format.
 cdef unsigned int WAL_INDEX_VERSION = 3007000
@@ -568,73 +566,6 @@ cdef class Connection:
             if wait is None:
                 wait = BusyWait(self.timeout, "waiting to use the database")
             wait.pause()
-
-    cdef int overwrite_with(self, Connection source, object fill) except -1:
-        """Replace the whole content by that of ``source``, as one transaction (sqlite.org/backup.html).
-
-        ``fill()`` is called to complete the source while this database is locked against other writers: the first
-        step takes the lock, and a source that has changed since makes the next step start over.
-        """
-        cdef sqlite3_backup* backup
-        cdef int code
-        cdef BusyWait wait = BusyWait(self.timeout, "waiting to replace the database")
-        cdef bint filled = False
-        backup = sqlite3_backup_init(self.db, "main", source.db, "main")
-        if backup == NULL:
-            self.busy_or_raise(sqlite3_extended_errcode(self.db), "replace the database")
-            raise StorageError(f"cannot replace the content of {self.path!r}: it is in use")
-        try:
-            while True:
-                with nogil:
-                    code = sqlite3_backup_step(backup, -1 if filled else 1)
-                if code == SQLITE_OK or code == SQLITE_DONE:
-                    if filled:
-                        return 0
-                    fill()
-                    filled = True
-                else:
-                    self.busy_or_raise(code, "replace the database")
-                    wait.pause()
-        finally:
-            code = sqlite3_backup_finish(backup)
-            if code != SQLITE_OK:
-                self.busy_or_raise(code, "replace the database")
-
-
-    def copy_to(self, Connection target not None, progress):
-        """Copy the whole database into another one, which is the caller's alone, a piece at a time (sqlite.org/backup.html).
-
-        What is copied is the snapshot of the transaction that is open, however long it takes; nobody else has to wait.
-        ``progress`` is called after each piece with the bytes that are copied, and those that there are.
-        """
-        cdef sqlite3_backup* backup
-        cdef int code
-        cdef long long left, pages
-        cdef BusyWait wait = BusyWait(self.timeout, "waiting to copy the database")
-        cdef long long page_size = self.query(sql.PAGE_SIZE)[0][0]
-        backup = sqlite3_backup_init(target.db, "main", self.db, "main")
-        if backup == NULL:
-            target.busy_or_raise(sqlite3_extended_errcode(target.db), "begin a copy of the database")
-            raise StorageError(f"cannot copy the database to {target.path!r}: it is in use")
-        try:
-            while True:
-                begin_free_call()
-                with nogil:
-                    code = sqlite3_backup_step(backup, PAGES_AT_ONCE)
-                end_free_call()
-                if code == SQLITE_OK or code == SQLITE_DONE:
-                    left, pages = sqlite3_backup_remaining(backup), sqlite3_backup_pagecount(backup)
-                    progress((pages - left) * page_size, pages * page_size)
-                    if code == SQLITE_DONE:
-                        break
-                else:
-                    target.busy_or_raise(code, "copy the database")
-                    wait.pause()
-        finally:
-            code = sqlite3_backup_finish(backup)
-        if code != SQLITE_OK:
-            target.busy_or_raise(code, "copy the database")
-            raise StorageError(f"cannot copy the database to {target.path!r}: it is in use")
 
 
 @cython.no_gc
