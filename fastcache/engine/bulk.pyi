@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import Any, final
 
 from typing_extensions import Self, disjoint_base
@@ -20,3 +21,5 @@ class Writings(Parts):
 @final
 class Reading:
     def __new__(cls, store: Store, keys: list[Any]) -> Self: ...
+
+def add_entries(shards: Shards, entries: Iterable[tuple[Any, Any, int | None, Any]]) -> int: ...

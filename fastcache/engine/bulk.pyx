@@ -209,6 +209,39 @@ cdef Py_ssize_t put_many(Shards shards, object given, long long expire, object t
     return changed if only_if_absent else position
 
 
+def add_entries(Shards shards, object entries):
+    """Add entries that each have an expiry and a tag of their own, in one transaction for each shard.
+
+    Args:
+        shards: those of a cache (Shards).
+        entries: an iterable of (key, value, the absolute time in ms at which it expires or None, tag).
+
+    Returns:
+        How many that has stored (int): what a key has already, it keeps.
+    """
+    cdef Writings parts = Writings(shards, True)
+    cdef Writing part
+    cdef Py_ssize_t position = 0, changed
+    cdef Cell tag_cell
+    try:
+        for key, value, expire, tag in entries:
+            try:
+                tag_keepalive = check_tag(tag, &tag_cell)
+                part = parts.of(key)
+                part.store.changes.add_row(
+                    part.store.database, part.rows, key, value, NEVER if expire is None else expire, tag_keepalive, &tag_cell)
+            except (TypeError, ValueError) as error:
+                name_item(position, error)
+                raise
+            position += 1
+            parts.came_in(part)
+        changed = parts.finish()
+    except BaseException:
+        parts.undo()
+        raise
+    return changed
+
+
 cdef Py_ssize_t delete_many(Shards shards, object keys) except -1:
     """Delete the live entries of all keys; returns how many there were."""
     cdef Writings parts = Writings(shards, False)

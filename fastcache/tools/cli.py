@@ -1,4 +1,4 @@
-"""The command `fastcache`: try the demo, look at a cache, check one."""
+"""The command `fastcache`: try the demo, look at a cache, check one, bring what others have stored."""
 
 import argparse
 import os
@@ -10,6 +10,7 @@ from typing import TextIO
 
 import fastcache
 from fastcache.check.check import journal_mode_of
+from fastcache.tools import migrating
 from fastcache.tools.inspect import open_as_stored, open_undecoded
 from fastcache.tools.reshard import reshard
 from fastcache.tools.resign import sign
@@ -129,6 +130,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     reshard_command.set_defaults(run=_reshard)
 
+    migrate_command = commands.add_parser(
+        "migrate",
+        help="bring what another library has stored",
+        description="Copy what diskcache, sciqlop-cache, sqlitedict, shelve or dbm has stored into a cache, which is "
+        "made if absent. The source may be in use; nothing in it can run code, and what is not plain data stays there "
+        "and is listed. If it is interrupted, run it again. The exit code is 1 if something could not be migrated.",
+    )
+    migrating.add_arguments(migrate_command)
+    migrate_command.set_defaults(run=_migrate)
+
     info = commands.add_parser("info", help="show what a cache holds and occupies")
     info.add_argument("directory", type=Path, metavar="DIR")
     info.set_defaults(run=_info)
@@ -193,6 +204,13 @@ def _reshard(arguments: argparse.Namespace) -> int:
     moved = reshard(arguments.directory, arguments.shards, timeout=arguments.timeout)
     _say(f"{moved:,} entries were moved; there are {arguments.shards} shards")
     return 0
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    result = migrating.run(arguments)
+    for line, is_complaint in migrating.report(result):
+        (_complain if is_complaint else _say)(line)
+    return 1 if result["errors"] else 0
 
 
 def _info(arguments: argparse.Namespace) -> int:
