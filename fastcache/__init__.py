@@ -34,6 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fastcache.averager import Averager
     from fastcache.check.check import CheckResult
+    from fastcache.deque import Deque
     from fastcache.engine.views import Stats
     from fastcache.fanout import FanoutCache, FanoutIndex
     from fastcache.index import Index
@@ -54,6 +55,7 @@ __all__ = [
     "ClosedError",
     "CorruptError",
     "DecodeError",
+    "Deque",
     "DirectoryGoneError",
     "DirectoryNameError",
     "EncodeError",
@@ -90,6 +92,7 @@ _LAZY = {
     "Averager": "fastcache.averager",
     "BoundedSemaphore": "fastcache.sync.locks",
     "CheckResult": "fastcache.check.check",
+    "Deque": "fastcache.deque",
     "FanoutCache": "fastcache.fanout",
     "FanoutIndex": "fastcache.fanout",
     "Index": "fastcache.index",

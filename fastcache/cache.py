@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastcache.engine.cache_mapping import CacheMapping
 from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
+from fastcache.queues import CacheQueues
 from fastcache.recipes import CacheRecipes
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Cache"]
 
 
-class Cache(CacheRecipes, CacheMapping):
+class Cache(CacheRecipes, CacheQueues, CacheMapping):
     """A dict on disk, shared by any number of threads and processes, whose entries may expire and carry tags.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastcache.engine.index_mapping import IndexMapping
 from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
+from fastcache.queues import IndexQueues
 from fastcache.recipes import Recipes
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Index"]
 
 
-class Index(Recipes, IndexMapping):
+class Index(Recipes, IndexQueues, IndexMapping):
     """A dict on disk, shared by any number of threads and processes. Nothing in it ever goes away by itself.
 
     Args:

@@ -51,8 +51,10 @@ from tests.contract.mapping import MappingContract
 from tests.contract.memoize import CacheMemoizeContract, CallKeyContract, MemoizeContract
 from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
+from tests.contract.ordered import CacheOrderedContract, OrderedContract
 from tests.contract.persistence import PersistenceContract
 from tests.contract.places import GoneBehindContract, NameContract, ReadOnlyContract, SharingContract
+from tests.contract.queues import CacheQueueContract, QueueContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
 from tests.contract.transactions import TransactionContract
@@ -443,4 +445,20 @@ class TestReadOnly(IsCache, ReadOnlyContract):
 
 
 class TestSharing(IsCache, SharingContract):
+    pass
+
+
+class TestOrdered(IsCache, OrderedContract):
+    pass
+
+
+class TestOrderedByCache(IsCache, CacheOrderedContract):
+    pass
+
+
+class TestQueues(IsCache, QueueContract):
+    pass
+
+
+class TestQueuesOfACache(IsCache, CacheQueueContract):
     pass

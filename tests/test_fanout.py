@@ -16,6 +16,7 @@ from tests.contract.lives import LivesContract
 from tests.contract.mapping import MappingContract
 from tests.contract.memoize import MemoizeContract
 from tests.contract.opening import OpeningContract
+from tests.contract.ordered import CacheOrderedContract, OrderedContract
 from tests.contract.persistence import PersistenceContract
 from tests.contract.places import GoneShardContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.store import StoreContract
@@ -221,4 +222,16 @@ class TestReadOnlyOfAnIndex(IsFanoutIndex, ReadOnlyContract):
 
 
 class TestSharingOfAnIndex(IsFanoutIndex, SharingContract):
+    pass
+
+
+class TestOrdered(IsFanoutCache, OrderedContract):
+    pass
+
+
+class TestOrderedByFanoutCache(IsFanoutCache, CacheOrderedContract):
+    pass
+
+
+class TestOrderedOfAnIndex(IsFanoutIndex, OrderedContract):
     pass

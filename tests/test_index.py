@@ -27,8 +27,10 @@ from tests.contract.mapping import MappingContract
 from tests.contract.memoize import MemoizeContract
 from tests.contract.memory import MemoryContract
 from tests.contract.opening import OpeningContract
+from tests.contract.ordered import OrderedContract
 from tests.contract.persistence import PersistenceContract
 from tests.contract.places import GoneContract, NameContract, ReadOnlyContract, SharingContract
+from tests.contract.queues import QueueContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract, in_order
 from tests.contract.transactions import TransactionContract
@@ -264,4 +266,12 @@ class TestReadOnly(IsIndex, ReadOnlyContract):
 
 
 class TestSharing(IsIndex, SharingContract):
+    pass
+
+
+class TestOrdered(IsIndex, OrderedContract):
+    pass
+
+
+class TestQueues(IsIndex, QueueContract):
     pass

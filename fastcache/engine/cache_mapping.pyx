@@ -3,6 +3,7 @@
 
 from fastcache.engine.bulk cimport put_many
 from fastcache.engine.computing cimport get_or_make, get_or_put
+from fastcache.engine.entries.entry cimport Entry
 from fastcache.engine.entries.expiry cimport expiry
 from fastcache.engine.mapping cimport StoreMapping, wanted, with_extras
 from fastcache.engine.store cimport Store
@@ -106,6 +107,24 @@ cdef class CacheMapping(StoreMapping):
     def pop(self, key, default=None, *, bint expire_time=False, bint tag=False):
         """Remove a key and return its value, or ``default``; each value is handed out once. Extras as in ``get``."""
         return with_extras(self.store_of(key).take_entry(key), default, expire_time, tag)
+
+    def peekitem(self, bint last=True, *, bint expire_time=False, bint tag=False):
+        """The newest (key, value) pair, or the oldest with ``last=False``: what ``popitem`` would remove. Extras as in
+        ``get``.
+
+        Raises:
+            KeyError: there is none.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     cache["a"], cache["b"] = 1, 2
+        ...     cache.peekitem(), cache.peekitem(last=False), cache.peekitem(tag=True), len(cache)
+        (('b', 2), ('a', 1), (('b', 2), None), 2)
+        """
+        cdef Entry entry
+        key, entry = self.end_of(last)
+        found = with_extras(entry, None, expire_time, tag)
+        return ((key, found[0]), *found[1:]) if expire_time or tag else (key, found)
 
     def setdefault(self, key, default=None, expire=None, *, tag=None):
         """The value of a key; if it is absent, ``default`` is stored first.

@@ -49,6 +49,16 @@ cdef class IndexMapping(StoreMapping):
             raise KeyError(key)
         return default
 
+    def peekitem(self, bint last=True):
+        """The newest (key, value) pair, or the oldest with ``last=False``: what ``popitem`` would remove.
+
+        Raises:
+            KeyError: there is none.
+        """
+        cdef Entry entry
+        key, entry = self.end_of(last)
+        return key, entry.stored
+
     def setdefault(self, key, default=None):
         """The value of a key; if it is absent, ``default`` is stored first."""
         return get_or_put(self.store_of(key), key, default, None, None)

@@ -15,6 +15,7 @@ cdef class StoreMapping:
 
     cdef Store store_of(self, object key)
     cdef object walk(self, bint items, bint backward, object on_error)
+    cdef tuple end_of(self, bint last)
     cdef object fetch(self, object key, object missing)
     cdef object fetch_shared(self, object key, object missing)
 

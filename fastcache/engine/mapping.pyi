@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 from _typeshed import SupportsKeysAndGetItem
 from typing_extensions import Self, disjoint_base
@@ -12,9 +12,11 @@ from fastcache.engine.database.transaction import Transaction
 from fastcache.engine.shards import Shards
 from fastcache.engine.store import Store
 from fastcache.engine.undecodable import _OnError
-from fastcache.engine.views import ItemsOfStore, KeysOfStore, ValuesOfStore
+from fastcache.engine.views import InOrder, ItemsOfStore, KeysOfStore, ValuesOfStore
 
 _Expire: TypeAlias = float | timedelta | None
+_Prefix: TypeAlias = str | bytes | tuple[Any, ...] | None
+_End: TypeAlias = float | str | bytes | None
 _Items: TypeAlias = SupportsKeysAndGetItem[Any, Any] | Iterable[tuple[Any, Any]]
 
 @disjoint_base
@@ -56,9 +58,36 @@ class StoreMapping(MutableMapping[Any, Any]):
     def __reversed__(self) -> Iterator[Any]: ...
     def _pairs(self, backward: bool, on_error: _OnError = "raise") -> Iterator[tuple[Any, Any]]: ...
     def __eq__(self, other: object, /) -> bool: ...
+    @overload
     def keys(self) -> KeysOfStore: ...
+    @overload
+    def keys(
+        self, *, prefix: _Prefix = None, start: _End = None, stop: _End = None, reverse: bool | None = None
+    ) -> InOrder: ...
+    @overload
     def values(self, on_error: _OnError = "warn") -> ValuesOfStore: ...
+    @overload
+    def values(
+        self,
+        on_error: _OnError = "warn",
+        *,
+        prefix: _Prefix = None,
+        start: _End = None,
+        stop: _End = None,
+        reverse: bool | None = None,
+    ) -> InOrder: ...
+    @overload
     def items(self, on_error: _OnError = "warn") -> ItemsOfStore: ...
+    @overload
+    def items(
+        self,
+        on_error: _OnError = "warn",
+        *,
+        prefix: _Prefix = None,
+        start: _End = None,
+        stop: _End = None,
+        reverse: bool | None = None,
+    ) -> InOrder: ...
     def popitem(self, last: bool = True) -> tuple[Any, Any]: ...
     def clear(self) -> int: ...  # type: ignore[override]
     def delete(self, key: Any) -> bool: ...

@@ -168,30 +168,60 @@ cdef class StoreMapping:
 
     __hash__ = None
 
-    def keys(self):
-        """A view of the keys in order of insertion."""
-        return load("fastcache.engine.views").KeysOfStore(self)
+    def keys(self, *, prefix=None, start=None, stop=None, reverse=None):
+        """A view of the keys in order of insertion; with any argument, of some of them in their own order.
 
-    def values(self, on_error="warn"):
-        """A view of the values in order of insertion; for ``on_error`` see ``items``."""
-        return load("fastcache.engine.views").ValuesOfStore(self, on_error)
+        That order is the database's index of keys, so that nothing is read but what is asked for: first numbers (int, float,
+        bool) by value, then str by code points, then bytes, byte by byte. All other keys (None, tuples, frozensets, ints
+        beyond 64 bits, str with lone surrogates and objects) lie among the bytes, behind ``b"\\xfcfc\\x01"``, in an order that
+        means nothing. Iterating shows what there was when it began, as it is when its turn comes.
 
-    def items(self, on_error="warn"):
-        """A view of the (key, value) pairs in order of insertion.
+        Args:
+            prefix: a str, bytes or tuple that the keys begin with. Of tuples, the shorter ones come first.
+            start: the first key (int, float, str or bytes), whether it is there or not.
+            stop: the key before which to end, likewise.
+            reverse: whether backwards (bool). To have all keys in order, say ``reverse=False``.
+        Raises:
+            TypeError: the prefix is of another type; start or stop has no order, or stands beside a tuple as prefix.
+
+        >>> from fastcache import Cache
+        >>> with Cache() as cache:
+        ...     cache.update({"user:2": "b", "user:1": "a", "page:1": "c", ("x", 1): "d", 7: "e"})
+        ...     list(cache.keys(prefix="user:")), list(cache.keys(start="page", stop="user:2"))
+        ...     list(cache.keys(prefix=("x",))), list(cache.keys(reverse=True, stop=b""))
+        (['user:1', 'user:2'], ['page:1', 'user:1'])
+        ([('x', 1)], ['user:2', 'user:1', 'page:1', 7])
+        """
+        if prefix is None and start is None and stop is None and reverse is None:
+            return load("fastcache.engine.views").KeysOfStore(self)
+        return load("fastcache.engine.views").InOrder(self, "keys", (prefix, start, stop), reverse, "warn")
+
+    def values(self, on_error="warn", *, prefix=None, start=None, stop=None, reverse=None):
+        """A view of the values in order of insertion, or in the order of their keys as in ``keys``; for ``on_error`` see
+        ``items``."""
+        if prefix is None and start is None and stop is None and reverse is None:
+            return load("fastcache.engine.views").ValuesOfStore(self, on_error)
+        return load("fastcache.engine.views").InOrder(self, "values", (prefix, start, stop), reverse, on_error)
+
+    def items(self, on_error="warn", *, prefix=None, start=None, stop=None, reverse=None):
+        """A view of the (key, value) pairs in order of insertion, or in the order of their keys.
 
         Args:
             on_error: what iterating does with an entry that cannot be decoded here (its class has moved, say, or it is not
                 trusted): "warn" leaves it out, and the first one is logged, as a warning of the logger "fastcache"; "skip"
                 leaves it out; "raise" raises the DecodeError or UntrustedValueError. A callable is called with the key
                 (None if that cannot be decoded) and the error; the entry is left out, unless it raises.
+            prefix, start, stop, reverse: which ones, in the order of keys; see ``keys``.
 
         >>> from fastcache import Cache
         >>> with Cache() as cache:
-        ...     cache["a"] = 1
-        ...     list(cache.items()), list(cache.items(on_error=print))
-        ([('a', 1)], [('a', 1)])
+        ...     cache["b"], cache["a"] = 1, 2
+        ...     list(cache.items()), list(cache.items(start="a")), list(cache.items(on_error=print))
+        ([('b', 1), ('a', 2)], [('a', 2), ('b', 1)], [('b', 1), ('a', 2)])
         """
-        return load("fastcache.engine.views").ItemsOfStore(self, on_error)
+        if prefix is None and start is None and stop is None and reverse is None:
+            return load("fastcache.engine.views").ItemsOfStore(self, on_error)
+        return load("fastcache.engine.views").InOrder(self, "items", (prefix, start, stop), reverse, on_error)
 
     def update(self, other=(), /, **items):
         """Store all items of a mapping, of an iterable of pairs, and of the keywords.
@@ -225,6 +255,15 @@ cdef class StoreMapping:
             if pair is not None:
                 return pair
         raise KeyError("popitem(): the mapping is empty")
+
+    cdef tuple end_of(self, bint last):
+        """The key and the entry that ``popitem`` would remove."""
+        cdef Entry entry
+        for key in self.walk(False, last, "raise"):
+            entry = self.store_of(key).fetch_entry(key, VALUE)
+            if entry is not None:
+                return key, entry
+        raise KeyError("peekitem(): the mapping is empty")
 
     def clear(self):
         """Remove everything; returns how many entries that were (int)."""

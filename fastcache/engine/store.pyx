@@ -27,6 +27,7 @@ from fastcache.engine.database.database cimport CLOSED, warn
 from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.trash cimport tidy, tidy_at_opening
 from fastcache.engine.entries.entry cimport VALUE, check_tag
+from fastcache.engine.entries.ordered cimport find_key_ends
 from fastcache.engine.entries.pending cimport WriteBuffer
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
 from fastcache.engine.entries.scan cimport scalar
@@ -39,6 +40,7 @@ from fastcache.engine.memory.sieve cimport Budget
 from fastcache.engine.sqlite.cells cimport Cell
 
 from fastcache.engine.database import forks, reserve
+from fastcache.engine.entries.ordered import walk_in_order
 from fastcache.engine.entries.walk import walk_items, walk_keys
 from fastcache.engine.sqlite import sql
 from fastcache.errors import ClosedError, CorruptError, FullError, Timeout
@@ -419,6 +421,14 @@ cdef class Store:
     def items(self, bint backward=False, on_error=None):
         """Iterate over the live keys and values that there are now, in order of insertion."""
         return walk_items(self.database, self.reads, newest(self.database), backward, self, on_error)
+
+    def in_order(self, which, bint items, bint backward=False, on_error=None):
+        """Iterate over the live entries of a KeyRange that there are now, in the order of keys: (stored key, key, value)."""
+        return walk_in_order(self.database, self.reads, which, newest(self.database), items, backward, self, on_error)
+
+    def key_ends(self):
+        """The least and the greatest key as they are stored, of one moment; None and None if there is none."""
+        return find_key_ends(self.database)
 
     def take_end(self, bint last):
         """Remove the newest (or oldest) entry and return its key and value, or None if there is none."""

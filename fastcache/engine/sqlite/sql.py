@@ -188,6 +188,23 @@ SCAN_ITEMS_BACK = (
     f"SELECT id, key, codec, file, size, value FROM entry WHERE id < ?1 AND {LIVE} ORDER BY id DESC LIMIT ?2"
 )
 
+# The same in the order of keys, by their index: ?1 where it begins, ?2 before which it ends, ?3 the last rowid, ?4 how
+# many. For items or keys alone, backward or not, with a beginning that is met (>=) or not (>) or none, and with an end
+# or none.
+SCAN_IN_ORDER = {
+    (items, backward, low, has_high): (
+        f"SELECT key{', codec, file, size, value' if items else ''} FROM entry INDEXED BY entry_key WHERE id <= ?3"
+        f"{f' AND key {low} ?1' if low else ''}{' AND key < ?2' if has_high else ''} AND {LIVE}"
+        f" ORDER BY key{' DESC' if backward else ''} LIMIT ?4"
+    )
+    for items in (False, True)
+    for backward in (False, True)
+    for low in (None, ">=", ">")
+    for has_high in (False, True)
+}
+# The least and the greatest key, as of one moment; expired ones, too.
+FIRST_AND_LAST_KEY = "SELECT (SELECT min(key) FROM entry), (SELECT max(key) FROM entry)"
+
 NEWEST = "SELECT max(id) FROM entry"
 
 # The whole table.
