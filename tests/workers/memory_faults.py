@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import gc
+import sys
 
 from .commands import command, open_store, run_threads, say
 
@@ -51,6 +52,12 @@ WITHOUT_MEMORY = {
 TOGETHER = ("set_many", "kept inside", "batch")
 
 
+def tell_unless_pythons(unraisable):
+    """Complain of what could not be raised, but for Python 3.13's own look into ``sys`` while it imports something."""
+    if "PySys_GetObject" not in (unraisable.err_msg or ""):
+        sys.__unraisablehook__(unraisable)
+
+
 @command
 def fail_for_want_of_memory(kind, directory, name, most):
     """Have each allocation of an operation fail, one after the other; say what was wrong afterwards."""
@@ -58,6 +65,7 @@ def fail_for_want_of_memory(kind, directory, name, most):
 
     faulthandler.enable()
     gc.disable()
+    sys.unraisablehook = tell_unless_pythons
     operate = WITHOUT_MEMORY[name]
     store, other = (open_store(kind, directory, timeout=2) for _ in range(2))
     before = {"a": 1, "b": 2, "list": [1, 2], "text": "t" * 100}
