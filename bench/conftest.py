@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contenders import CONTENDERS, FASTCACHE, Contender
+from contenders import CONTENDERS, FASTCACHE, Contender, FloorContender
 from entries import NAMES, VALUE
 from loops import Loops
 from table import Operation, Table
@@ -82,7 +82,8 @@ def filled(workshop: Path) -> Filled:
     made: dict[tuple[Contender, int], Path] = {}
 
     def make(contender: Contender, names: Sequence[str]) -> Path:
-        maker = contender if contender.peer or contender.kind != FASTCACHE.kind else FASTCACHE
+        is_sharded = contender.kind != FASTCACHE.kind and not isinstance(contender, FloorContender)
+        maker = contender if contender.peer or is_sharded else FASTCACHE
         if (maker, len(names)) not in made:
             directory = workshop / f"{maker.name}-{len(names)}"
             loops = maker.open(str(directory))

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stdint.h>
 #include <time.h>
 
 enum { UNEXPECTED = -1, BUSY_TIMEOUT_MS = 60000 };
@@ -311,6 +312,7 @@ int floor_iterate(Floor *floor, int batch, int *found)
     do {
         if ((code = bind_integer(floor, floor->scan_keys, 1, last)) != SQLITE_OK ||
             (code = bind_integer(floor, floor->scan_keys, 2, batch)) != SQLITE_OK ||
+            (code = bind_integer(floor, floor->scan_keys, 3, INT64_MAX)) != SQLITE_OK ||
             (code = bind_integer(floor, floor->scan_keys, 8, now_ms())) != SQLITE_OK)
             return code;
         rows = 0;
