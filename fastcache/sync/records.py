@@ -292,8 +292,7 @@ class Records:
         """Change a record in a transaction: ``work(record, now)`` returns its result, and the bits of whom to wake."""
 
         def run() -> tuple[_Result, int]:
-            # In a folder that is gone, somebody else may hold the same.
-            self.index.store.look()
+            # In a folder that is gone, somebody else may hold the same: it is looked for before the commit.
             with self.index.transact():
                 stored = self.stored(key)
                 record = self.decode(key, stored)
@@ -395,10 +394,13 @@ def holds_of(cache: StoreMapping) -> Holds:
     cache.__enter__()
     if cache.read_only:
         raise ReadOnlyError(f"{cache.directory!r} is open for reading alone, and to lock is to write")
-    cache.store.look()
     holder = cast("_Holding", cache)
     holds = holder._lock_holds
-    if holds is not None and not holds.records.is_there():
+    is_gone = holds is not None and not holds.records.is_there()
+    if holds is None or is_gone:
+        # Where the records are still there, so is the directory that they lie in.
+        cache.store.look()
+    if holds is not None and is_gone:
         if not cache.recreate:
             raise DirectoryGoneError(
                 f"{holds.records.folder!r} was removed or replaced while it was open; what was held there is free for "
