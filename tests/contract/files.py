@@ -133,6 +133,16 @@ class ShardLinkContract(LinkContract):
 class FolderContract(StoreContract):
     """A folder that is elsewhere, or nowhere, is no lost value."""
 
+    def test_a_directory_can_be_removed_as_soon_as_it_is_closed(self, directory):
+        """Nobody unlinks what was replaced any more."""
+        for moment in range(20):
+            store = self.store_type(directory)
+            for _ in range(200):
+                store["a"] = LARGE
+            time.sleep(moment / 1000)
+            store.close()
+            shutil.rmtree(directory)
+
     def test_a_directory_that_is_renamed_is_gone_and_keeps_its_large_values(self, open_store, directory, tmp_path):
         store = open_store(memory=0)
         store["first"] = LARGE

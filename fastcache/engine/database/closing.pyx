@@ -92,6 +92,9 @@ cdef bint has_waiting(Database database) noexcept:
 cdef int shut(Database database) except -1:
     """Be closed from now on. The writer lock is held, and nothing waits to be written."""
     database.life = CLOSED
+    unlinking = database.unlinking
+    unlinking.acquire()
+    unlinking.release()
     try:
         database.drop_sessions(True)
     finally:

@@ -64,6 +64,8 @@ cdef class Database:
     cdef Session reader
     cdef Connection checkpoint_connection
     cdef object opening
+    # Held by whoever unlinks value files.
+    cdef object unlinking
     cdef object checkpoint_lock
 
     # Who is called for maintenance, and what for: a weak reference.

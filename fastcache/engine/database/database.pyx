@@ -190,6 +190,7 @@ cdef class Database:
         self.writer_lock = WriterLock()
         self.born = fork_count()
         self.opening = imports.new_lock(_thread.RLock)
+        self.unlinking = imports.new_lock(_thread.RLock)
         self.checkpoint_lock = imports.new_lock()
         self.participants = ()
         self.created = []

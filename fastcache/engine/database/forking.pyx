@@ -86,6 +86,7 @@ cdef int after_fork_in_child(Database database) except -1:
     database.born = fork_count()
     database.writer_lock = WriterLock()
     database.opening = imports.new_lock(_thread.RLock)
+    database.unlinking = imports.new_lock(_thread.RLock)
     database.checkpoint_lock = imports.new_lock()
     for session in (database.writer, database.reader):
         if session is not None:

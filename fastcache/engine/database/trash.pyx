@@ -2,7 +2,7 @@
 """The trash: names of value files that no row has any more, put there by triggers and yet to be unlinked."""
 
 from fastcache.engine.database.blocks cimport enter, leave
-from fastcache.engine.database.database cimport warn
+from fastcache.engine.database.database cimport CLOSED, warn
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
 
@@ -28,7 +28,6 @@ cdef int empty_trash(Database database, double patience) except -1:
     """Unlink the files in the trash, then forget them; no transaction is open. The writer lock is not needed to unlink."""
     cdef list names, gone
     cdef int changed = 1
-    database.files.remove_left()
     try:
         while changed:
             database.writer_lock.acquire(patience)
@@ -37,7 +36,7 @@ cdef int empty_trash(Database database, double patience) except -1:
                 names = [row[0] for row in database.writing().connection.query(sql.LIST_TRASH, ())]
             finally:
                 database.writer_lock.release()
-            gone = [name for name in names if database.files.unlink(name)]
+            gone = unlink_all(database, names)
             changed = forget_trash(database, gone, patience) if gone else 0
             if len(gone) < len(names):
                 return 0
@@ -45,6 +44,25 @@ cdef int empty_trash(Database database, double patience) except -1:
         database.has_trash = True
         raise
     return 0
+
+
+cdef list unlink_all(Database database, list names):
+    """Unlink files, and what could not be removed before; returns the names of those that are gone. Closing waits for the one that
+    is under way, and then ends it: whoever has closed may remove the whole directory."""
+    cdef list gone = []
+    unlinking = database.unlinking
+    unlinking.acquire()
+    try:
+        if database.life != CLOSED:
+            database.files.remove_left()
+        for name in names:
+            if database.life == CLOSED:
+                break
+            if database.files.unlink(name):
+                gone.append(name)
+    finally:
+        unlinking.release()
+    return gone
 
 
 cdef int forget_trash(Database database, list names, double patience) except -1:
