@@ -712,7 +712,8 @@ def assert_same_plain(found, value):
         for one, other in zip(found, value, strict=True):
             assert_same_plain(one, other)
     else:
-        assert repr(found) == repr(value)
+        # The order of a set is its own affair; what cannot be told by ==, such as a fold, its repr tells.
+        assert repr(found) == repr(value) or ("{" in repr(value) and same(found, value))
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
