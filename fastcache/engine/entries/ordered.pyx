@@ -9,12 +9,10 @@ the first or the last alone pays for no more. What the order is, and what a rang
 from fastcache.engine.codecs.keys cimport decode_key
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.entries.content cimport name_key
-from fastcache.engine.entries.entry cimport Entry
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW, Statement
 
-from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.codecs.ranges import after_bytes, size_of, tuples_after, tuples_from, tuples_of
 from fastcache.engine.sqlite import sql
 from fastcache.errors import DecodeError, UntrustedValueError
@@ -22,6 +20,8 @@ from fastcache.errors import DecodeError, UntrustedValueError
 # Rows that are read at a time, after the first, and at most.
 cdef int SMALLEST_PORTION = 16
 cdef int LARGEST_PORTION = 256
+
+cdef object MISSING = object()
 
 
 def walk_in_order(
@@ -31,7 +31,6 @@ def walk_in_order(
     cdef Py_ssize_t columns = 5 if items else 1
     cdef int limit = 1
     cdef list portion
-    cdef Entry entry
     ranges = [(which.low, which.high)] if which.parts is None else tuple_ranges(database, which, end, backward)
     keeps = which.keeps
     value = None
@@ -47,15 +46,9 @@ def walk_in_order(
                 try:
                     key = decode_key(stored, reads.serializer)
                     if items:
-                        try:
-                            value = reads.content.of_scanned(
-                                stored, portion[index + 1], portion[index + 2], portion[index + 3], portion[index + 4])
-                        except MissingFileError:
-                            # Replaced or deleted since the scan.
-                            entry = reads.fetch_entry(database, key)
-                            if entry is None:
-                                continue
-                            value = entry.stored
+                        value = reads.fetch_scanned(database, key, portion, index, MISSING)
+                        if value is MISSING:
+                            continue
                 except (DecodeError, UntrustedValueError) as error:
                     if key is not None:
                         name_key(key, error)

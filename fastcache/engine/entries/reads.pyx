@@ -17,6 +17,7 @@ from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.sqlite.connection cimport STEP_DONE, Statement
 
+from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.sqlite import sql
 from fastcache.errors import DecodeError, UntrustedValueError
 
@@ -214,6 +215,17 @@ cdef class Reads:
                 self.repair_dangling(database, entry, &cell)
                 return None
             lost = entry.file
+
+    cdef object fetch_scanned(self, Database database, object key, list portion, Py_ssize_t index, object missing):
+        """The value of a row that lies in a scanned portion from ``index`` on, or ``missing``."""
+        cdef Entry entry
+        try:
+            return self.content.of_scanned(
+                portion[index], portion[index + 1], portion[index + 2], portion[index + 3], portion[index + 4])
+        except MissingFileError:
+            # Replaced or deleted since the scan.
+            entry = self.fetch_entry(database, key)
+            return missing if entry is None else entry.stored
 
     cdef bint contains(self, Database database, object key) except -1:
         cdef unsigned long long hashed = 0

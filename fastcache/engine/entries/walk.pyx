@@ -13,7 +13,6 @@ no such function, the error is raised.
 from fastcache.engine.codecs.keys cimport decode_key
 from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.entries.content cimport name_key
-from fastcache.engine.entries.entry cimport Entry
 from fastcache.engine.entries.scan cimport scan
 from fastcache.engine.sqlite.cells cimport Cell
 
@@ -27,6 +26,8 @@ cdef extern from "<limits.h>":
 # Rows that are read at a time, at first and at most.
 cdef int SMALLEST_PORTION = 16
 cdef int LARGEST_PORTION = 256
+
+cdef object MISSING = object()
 
 
 cdef long long newest(Database database) except? 0:
@@ -63,22 +64,15 @@ def walk_items(Database database not None, Reads reads not None, long long end, 
     cdef int limit = SMALLEST_PORTION
     cdef Py_ssize_t index
     cdef list portion
-    cdef Entry entry
     while True:
         portion = scan(database, True, backward, &last, end, limit)
         for index in range(0, len(portion), 5):
             key = None
             try:
                 key = decode_key(portion[index], reads.serializer)
-                try:
-                    value = reads.content.of_scanned(
-                        portion[index], portion[index + 1], portion[index + 2], portion[index + 3], portion[index + 4])
-                except MissingFileError:
-                    # Replaced or deleted since the scan.
-                    entry = reads.fetch_entry(database, key)
-                    if entry is None:
-                        continue
-                    value = entry.stored
+                value = reads.fetch_scanned(database, key, portion, index, MISSING)
+                if value is MISSING:
+                    continue
             except (DecodeError, UntrustedValueError) as error:
                 if key is not None:
                     name_key(key, error)
