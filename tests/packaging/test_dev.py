@@ -175,7 +175,7 @@ def test_what_the_demo_has_built_is_not_built_again_for_the_tests(dev, monkeypat
     assert built[-2:] == ["--editable", str(tmp_path)]
     assert "--editable" not in added
     assert any(each.startswith("pytest>=") for each in added)
-    assert not any(each.startswith(("msgspec", "diskcache")) for each in added)
+    assert not any(each.startswith(("msgspec", "diskcache_rs")) for each in added)
 
     seal.write_text("of other sources")
     dev.install(python, dev.TESTING)
