@@ -30,6 +30,7 @@ class Cache(CacheRecipes, CacheQueues, CacheMapping):
         eviction: what goes first when the cache is full; stored with it, too. None for what is stored, "lru" at first.
 
             - "lru": what was used least recently; exactly, whoever used it.
+            - "lrs": what was stored longest ago; reading it does not count.
             - "lfu": what was used least often, where use long ago counts less.
             - "sieve": what was not used since a hand last passed it. Much that is asked for once does no harm.
             - "fifo": what is oldest.
@@ -78,7 +79,7 @@ class Cache(CacheRecipes, CacheQueues, CacheMapping):
         directory: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
         *,
         max_size: int | None = None,
-        eviction: Literal["lru", "lfu", "sieve", "fifo", "ttl", "none"] | None = None,
+        eviction: Literal["lru", "lrs", "lfu", "sieve", "fifo", "ttl", "none"] | None = None,
         on_evict: Callable[[Any, Literal["evicted", "expired", "tag"]], object] | None = None,
         serializer: Serializer | None = None,
         timeout: float = 60.0,

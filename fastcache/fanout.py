@@ -77,7 +77,7 @@ class FanoutCache(CacheRecipes, _Fanout, CacheMapping):
         shards: int = 8,
         shard_count: int | None = None,
         max_size: int | None = None,
-        eviction: Literal["lru", "lfu", "sieve", "fifo", "ttl", "none"] | None = None,
+        eviction: Literal["lru", "lrs", "lfu", "sieve", "fifo", "ttl", "none"] | None = None,
         on_evict: Callable[[Any, Literal["evicted", "expired", "tag"]], object] | None = None,
         serializer: Serializer | None = None,
         timeout: float = 60.0,

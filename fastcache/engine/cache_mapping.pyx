@@ -236,5 +236,5 @@ cdef class CacheMapping(StoreMapping):
 
     @property
     def eviction(self):
-        """What goes first when the cache is full: "lru", "lfu", "sieve", "fifo", "ttl", or "none"."""
+        """What goes first when the cache is full: "lru", "lrs", "lfu", "sieve", "fifo", "ttl", or "none"."""
         return self.store.eviction

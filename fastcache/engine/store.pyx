@@ -26,7 +26,9 @@ from fastcache.engine.codecs.keys cimport decode_key
 from fastcache.engine.database.database cimport CLOSED, warn
 from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.trash cimport tidy, tidy_at_opening
+from fastcache.engine.entries.culling cimport cull
 from fastcache.engine.entries.entry cimport VALUE, check_tag
+from fastcache.engine.entries.expiry cimport expiry
 from fastcache.engine.entries.ordered cimport find_key_ends
 from fastcache.engine.entries.pending cimport WriteBuffer
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
@@ -69,6 +71,8 @@ cdef class Store:
         recreate: whether to begin anew where the directory was removed or replaced while it was open.
         read_only: whether nothing is to be written; None for if nothing can be.
         nothing: whether it is empty, and is read alone; ``directory`` is not even looked at.
+        culls: whether entries go only when their removal is asked for (`cull`, `expire`), whatever the limit. Those that have
+            expired are counted and iterated over until then.
     Raises:
         OpenError: (FormatError, NotACacheError) the directory cannot be opened as asked.
     """
@@ -76,7 +80,7 @@ cdef class Store:
     def __init__(
             self, directory, *, serializer, timeout=60.0, timer=None, memory=0, scheduler=None, write_behind=None,
             durability="normal", compression=None, on_evict=None, keeps_limit=True, settings=None, shards=1, inherited=None,
-            recreate=False, read_only=None, nothing=False):
+            recreate=False, read_only=None, nothing=False, culls=False):
         cdef WriteBuffer behind = None
         self.serializer = check_serializer(serializer)
         self.write_behind = check_delay(write_behind)
@@ -87,7 +91,7 @@ cdef class Store:
             settings={
                 "format": sql.FORMAT, "serializer": serializer.name, "shards": shards, "max_size": 0, "eviction": "lru",
                 **(inherited or {})},
-            recreate=recreate, read_only=read_only, nothing=nothing)
+            recreate=recreate, read_only=read_only, nothing=nothing, keeps_expired=culls)
         if self.write_behind:
             # Half of it is for the writing.
             behind = WriteBuffer(self.write_behind / 2)
@@ -97,7 +101,7 @@ cdef class Store:
         self.lookup = Lookup(self.memory, behind, serializer)
         self.content = Content(self.format, self.database.files)
         self.counter = Count()
-        self.limit = Limit(keeps_limit)
+        self.limit = Limit(keeps_limit, culls)
         self.evictor = Evictor(self.limit, serializer, on_evict)
         self.expiry = Expiry(self.evictor)
         self.leftovers = Leftovers(self.evictor)
@@ -297,6 +301,11 @@ cdef class Store:
         self.evictor.expirations = value
 
     @property
+    def written(self):
+        """About how many bytes of entries were set through this object."""
+        return self.changes.written
+
+    @property
     def inline_limit(self):
         """A value of more bytes than this goes into a file."""
         return self.rows.inline_limit
@@ -348,6 +357,15 @@ cdef class Store:
     cdef object increment(self, object key, object delta, object default):
         """Add to the number of a key; returns the sum."""
         return self.changes.increment(self.database, key, delta, default)
+
+    def put_in_file(self, key, bytes data not None, expire, tag, bint only_if_absent):
+        """Store bytes in a file, however few they are; returns whether they were stored. ``expire`` as users say it."""
+        return self.changes.put_in_file(self.database, key, data, expiry(self.database, expire), tag, only_if_absent)
+
+    def open_value(self, key):
+        """The value of a key, or None if it has no live entry: bytes that lie in a file as that, open for reading (binary); else
+        the value in a tuple."""
+        return self.reads.open_value(self.database, key)
 
     cdef object where_full(self, object work, tuple arguments):
         """Do something that gives room, also where the disk is full."""
@@ -408,11 +426,15 @@ cdef class Store:
 
     def size(self):
         """Bytes of all live values."""
-        return scalar(self.database, sql.SIZE, (self.database.now(),))
+        return scalar(self.database, sql.SIZE, (self.database.counted_from(),))
 
     def volume(self):
         """Bytes of the database file and of the value files, the WAL aside."""
         return scalar(self.database, sql.VOLUME, ())
+
+    def used(self):
+        """The same of what is in use: without free pages, and files that are yet to be unlinked."""
+        return scalar(self.database, sql.USED, ())
 
     def keys(self, bint backward=False, on_error=None):
         """Iterate over the live keys that there are now, in order of insertion."""
@@ -452,6 +474,10 @@ cdef class Store:
         """The same where there is room."""
         self.space.set_limit(self.database, max_size)
 
+    def stored_settings(self):
+        """All that is stored with the format, as it is now: dict."""
+        return dict(self.database.read_rows(sql.GET_META))
+
     def stored_limit(self):
         """The limit and the policy as they are stored now: dict."""
         return self.space.stored_limit(self.database)
@@ -467,6 +493,19 @@ cdef class Store:
     def evict_once(self):
         """The same where there is room."""
         return self.space.evict(self.database)
+
+    def has_expired(self):
+        """Whether something has expired that this process knows of (bool); costs next to nothing."""
+        return self.expiry.next <= self.database.now()
+
+    def cull(self, Py_ssize_t most, now=None, bint by_policy=True, bint values=False):
+        """Remove up to ``most`` entries: first what has expired by ``now`` (ms since the epoch; None for nothing), then, unless
+        told otherwise, what the policy names. Returns a list of their values, or of as many Nones."""
+        return self.where_full(self.cull_once, (most, now, by_policy, values))
+
+    def cull_once(self, Py_ssize_t most, now, bint by_policy, bint values):
+        """The same where there is room."""
+        return cull(self.database, self.evictor, self.expiry, self.reads, most, now, by_policy, values)
 
     def vacuum(self):
         """Give the free pages back to the file system; returns how many bytes that were.
@@ -558,9 +597,10 @@ cdef class Store:
 
     # -- for the check ------------------------------------------------------------------------------------------
 
-    def let_go(self):
-        """Close the connections for now, unless somebody is inside of it; returns whether none is left (bool)."""
-        return self.database.let_go()
+    def let_go(self, bint checkpoint=False):
+        """Close the connections for now, unless somebody is inside of it; returns whether none is left (bool). With ``checkpoint``
+        as the last use does."""
+        return self.database.let_go(checkpoint)
 
     def look(self):
         """See to it that its directory is the one that was opened; raises DirectoryGoneError."""

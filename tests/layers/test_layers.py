@@ -50,6 +50,8 @@ ROOMS = {
     "fanout": {"fanout"},
     "deque": {"deque"},
     "importers": {"importers"},
+    # The face for programs that were written for diskcache.
+    "diskcache": {"diskcache"},
     "package": {""},
     "tools": {"__main__", "migrate", "tools"},
     "demo": {"tools.demo"},
@@ -95,6 +97,7 @@ ALLOWED = {
     "deque": ENGINE | {"serializers", "options", "recipes", "check"},
     "package": ENGINE | ABOVE_ENGINE | CONTAINERS | {"finder", "recipes", "serializers"},
     "importers": ENGINE | CONTAINERS | {"serializers", "options"},
+    "diskcache": ENGINE | CONTAINERS | {"serializers", "options", "recipes", "check", "importers"},
     # What shows how a program uses the package names what such a program may.
     "demo": {"package"},
     "tools": ENGINE | ABOVE_ENGINE | CONTAINERS | {"serializers", "options", "importers", "package", "demo"},
@@ -106,6 +109,7 @@ ACCEPTED: dict[str, str] = {}
 # What names no module in a literal.
 UNKNOWN = {
     "engine.codecs.compression": "one of three libraries, each named in its class",
+    "diskcache": "its own modules, and that of Django's backend",
     "tools.migrating": "where the classes lie that a user has listed",
 }
 

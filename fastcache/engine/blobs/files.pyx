@@ -249,6 +249,11 @@ cdef class ValueFiles:
         """A committed file, open for reading (an io.FileIO); raises what ``read`` raises."""
         return os.fdopen(self.open(name, size), "rb", 0)
 
+    def open_named(self, object name, object size):
+        """The same, buffered (an io.BufferedReader), and with the file's path as its name."""
+        cdef int fd = self.open(name, size)
+        return open(os.path.join(self.folder, name), "rb", opener=lambda path, flags: fd)
+
     def size(self, object name):
         """The size in bytes of a committed file; None if it is not there or no plain file.
 

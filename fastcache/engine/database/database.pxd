@@ -54,6 +54,8 @@ cdef class Database:
     cdef readonly bint read_only
     cdef object asked_read_only
     cdef readonly bint is_nothing
+    # Whether what has expired stays until somebody asks for its removal.
+    cdef bint keeps_expired
     # Whether each commit waits for the disk.
     cdef bint syncs
     # The number of forks (writer_lock.pyx) in which its connections are.
@@ -151,6 +153,7 @@ cdef class Database:
     cdef bint is_hurried(self) noexcept
     cdef int yield_to_waiter(self) except -1
     cdef void clear_priority(self) noexcept
+    cdef long long counted_from(self) except? -1
     cdef long long now(self) except? -1
     cdef int will_change(self, const Cell* key) except -1
     cdef int will_change_all(self) except -1

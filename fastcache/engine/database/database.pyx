@@ -150,6 +150,10 @@ cdef class Participant:
 
 
 @cython.final
+# Before anything that expires.
+cdef long long LONG_AGO = -(1LL << 62)
+
+
 cdef class Database:
     """The database of one directory.
 
@@ -164,11 +168,12 @@ cdef class Database:
         recreate: whether to begin anew where the directory was removed or replaced while it was open.
         read_only: whether nothing is to be written; None for if nothing can be.
         nothing: whether there is nothing, and is not to be: a shard that is read before it was written.
+        keeps_expired: whether what has expired is counted and iterated over until somebody asks for its removal.
     """
 
     def __init__(
             self, directory, keepalive, *, timeout, timer, scheduler, durability, settings, bint recreate=False, read_only=None,
-            bint nothing=False):
+            bint nothing=False, bint keeps_expired=False):
         self.directory = os.path.abspath(os.fspath(directory))
         self.keepalive = keepalive
         self.timeout = check_timeout(timeout)
@@ -186,6 +191,7 @@ cdef class Database:
         self.asked_read_only = check_read_only(read_only)
         self.read_only = self.asked_read_only is True
         self.is_nothing = nothing
+        self.keeps_expired = keeps_expired
         self.watch = Watch(self.path)
         self.writer_lock = WriterLock()
         self.born = fork_count()
@@ -274,14 +280,15 @@ cdef class Database:
             self.writer_lock.release()
         return 0
 
-    def let_go(self):
-        """Close the connections for now, unless somebody is inside of it; returns whether none is left (bool)."""
+    def let_go(self, bint checkpoint=False):
+        """Close the connections for now, unless somebody is inside of it; returns whether none is left (bool). With ``checkpoint``
+        as the last use does."""
         if not self.writer_lock.try_acquire():
             return False
         try:
             if self.depth or self.writer_lock.depth > 1:
                 return False
-            self.drop_sessions(False)
+            self.drop_sessions(checkpoint)
         finally:
             self.writer_lock.release()
         return True
@@ -703,6 +710,10 @@ cdef class Database:
             self.has_priority_request = False
             if self.commit.ring != NULL:
                 withdraw_priority(self.commit.ring, self.token)
+
+    cdef long long counted_from(self) except? -1:
+        """What expires later than this, in ms, is counted and iterated over: as a rule, what has not expired."""
+        return LONG_AGO if self.keeps_expired else self.now()
 
     cdef long long now(self) except? -1:
         """Milliseconds since the epoch."""

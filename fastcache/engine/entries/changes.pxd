@@ -27,10 +27,14 @@ cdef class Changes:
     cdef Flusher flusher
     cdef Checkpoints checkpoints
     cdef ValueFormat format
+    # About how many bytes of entries were set.
+    cdef long long written
     # None but for durability "full".
     cdef GroupCommit group
 
     cdef bint put(self, Database database, object key, object value, long long expire, object tag, bint only_if_absent) except -1
+    cdef bint put_in_file(
+        self, Database database, object key, bytes data, long long expire, object tag, bint only_if_absent) except -1
     cdef int add_row(
         self, Database database, Rows rows, object key, object value, long long expire, object tag_keepalive,
         const Cell* tag) except -1

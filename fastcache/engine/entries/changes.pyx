@@ -15,10 +15,13 @@ from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.entries.entry cimport check_tag
 from fastcache.engine.entries.pending cimport begin_row
 from fastcache.engine.memory.sieve cimport ABSENT
-from fastcache.engine.sqlite.cells cimport NEVER
+from fastcache.engine.sqlite.cells cimport NEVER, cell_of_plain
 
 from fastcache.engine.sqlite import sql
 from fastcache.errors import FullError
+
+# What a row takes beside its value, about, in bytes.
+cdef long long ROW_COST = 128
 
 
 @cython.final
@@ -68,6 +71,7 @@ cdef class Changes:
             cached = (<EncodedValue>value_keepalive).cached
             cached_codec = (<EncodedValue>value_keepalive).cached_codec
         row.size = row.value.size
+        self.written += row.size + ROW_COST
         if not only_if_absent:
             while self.flusher.can_wait(database):
                 expired = self.flusher.has_expired_waiting(database, name)
@@ -93,6 +97,26 @@ cdef class Changes:
                 return True
             elif self.reads.contains(database, key):
                 return False
+
+    cdef bint put_in_file(
+            self, Database database, object key, bytes data, long long expire, object tag, bint only_if_absent) except -1:
+        """Store bytes in a file of their own, however few they are. What is pending is written first."""
+        cdef Row row
+        database.flush_first()
+        begin_row(&row, expire)
+        key_keepalive = encode_key(key, self.serializer, &row.key)
+        self.reads.name_of(key, key_keepalive, &row.key)
+        tag_keepalive = check_tag(tag, &row.tag)
+        cell_of_plain(data, &row.value)
+        row.codec = CODEC_NATIVE
+        row.size = row.value.size
+        self.written += row.size + ROW_COST
+        self.limit.refuse_too_large(database, &row.key, row.size)
+        while True:
+            if only_if_absent and self.reads.contains(database, key):
+                return False
+            if self.filed.put_file(database, &row, only_if_absent, None, None, None, 0):
+                return True
 
     cdef int add_row(
             self, Database database, Rows rows, object key, object value, long long expire, object tag_keepalive, const Cell* tag) except -1:

@@ -31,7 +31,7 @@ cdef class Expiry:
     cdef int begin(self, Database database) except -1:
         """A store was opened: look when the first entry expires, and have it removed then."""
         self.look(database)
-        if self.next != NEVER:
+        if self.next != NEVER and not database.keeps_expired:
             database.schedule(max(0.0, (self.next - database.now()) / 1000.0))
         return 0
 
@@ -39,14 +39,15 @@ cdef class Expiry:
         """An entry was stored that expires at this time."""
         if expire < self.next and database.timer is None:
             self.next = expire
-            database.schedule(max(0.0, (expire - database.now()) / 1000.0))
+            if not database.keeps_expired:
+                database.schedule(max(0.0, (expire - database.now()) / 1000.0))
         return 0
 
     cdef double maintain(self, Database database) except? -1.0:
         """Delete what has expired, if it is time; returns in how many seconds there will be more."""
         cdef double wait
         cdef int changed = EXPIRED_AT_ONCE
-        if database.timer is not None or self.next == NEVER:
+        if database.timer is not None or database.keeps_expired or self.next == NEVER:
             return INFINITY
         wait = max((self.next - database.now()) / 1000.0, self.removed_at + EXPIRY_PERIOD - monotonic())
         if wait > 0.0:

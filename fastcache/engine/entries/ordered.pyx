@@ -121,7 +121,7 @@ cdef list scan_in_order(
     cdef list found
     cdef str text = sql.SCAN_IN_ORDER[items, backward, None if low is None else ">" if beyond else ">=", high is not None]
     cdef tuple parameters = (low, high, end, limit)
-    cdef long long now = database.now()
+    cdef long long now = database.counted_from()
     database.flush_first()
     while True:
         found = []

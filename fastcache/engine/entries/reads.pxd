@@ -29,6 +29,7 @@ cdef class Reads:
     cdef object name_of(self, object key, object keepalive, Cell* cell)
     cdef Entry fetch_entry(self, Database database, object key, ReadMode mode=*)
     cdef Entry find_entry(self, Database database, object key, ReadMode mode=*)
+    cdef object open_value(self, Database database, object key)
     cdef object fetch_scanned(self, Database database, object key, list portion, Py_ssize_t index, object missing)
     cdef bint contains(self, Database database, object key) except -1
     cdef bint recall_presence(self, Database database, const Node* node) except -1

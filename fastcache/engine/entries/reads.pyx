@@ -8,7 +8,7 @@ inside a transaction. What a read fills in was read from a snapshot that was cho
 cimport cython
 
 from fastcache.engine.codecs.keys cimport canonical_key, encode_key, hash_plain
-from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
+from fastcache.engine.codecs.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_SERIALIZED
 from fastcache.engine.entries.content cimport name_key
 from fastcache.engine.entries.entry cimport VALUE, entry_of, read_entry
 from fastcache.engine.entries.lookup cimport CONTENT, NOWHERE, PENDING, PRESENCE, REMEMBERED, WHOLE, Finding
@@ -20,6 +20,9 @@ from fastcache.engine.sqlite.connection cimport STEP_DONE, Statement
 from fastcache.engine.blobs.files import MissingFileError
 from fastcache.engine.sqlite import sql
 from fastcache.errors import DecodeError, UntrustedValueError
+
+# How often the file of an entry that somebody replaces is looked for.
+cdef int MOST_TRIES = 10
 
 
 @cython.final
@@ -215,6 +218,38 @@ cdef class Reads:
                 self.repair_dangling(database, entry, &cell)
                 return None
             lost = entry.file
+
+    cdef object open_value(self, Database database, object key):
+        """Bytes that lie in a file, open for reading; else the live value in a tuple, or None. Counts a hit or a miss."""
+        cdef Cell cell
+        cdef Finding found
+        cdef Statement statement
+        cdef Entry entry
+        cdef int tries
+        keepalive = encode_key(key, self.serializer, &cell)
+        # A file that is replaced meanwhile is looked for again.
+        for tries in range(MOST_TRIES):
+            self.lookup.find(database, key, keepalive, &cell, WHOLE, &found)
+            if found.source == NOWHERE or found.source == PENDING:
+                break
+            statement = <Statement>found.statement
+            begin_span(spans)
+            try:
+                entry = read_entry(statement)
+            finally:
+                statement.reset()
+                end_span(spans)
+            if entry.file is None or entry.codec != CODEC_BYTES or (entry.expire != NEVER and entry.expire <= database.now()):
+                break
+            try:
+                opened = self.content.files.open_named(entry.file, entry.size)
+            except MissingFileError:
+                continue
+            self.hits += 1
+            self.limit.note_use_of_row(entry.id)
+            return opened
+        entry = self.fetch_entry(database, key)
+        return None if entry is None else (entry.stored,)
 
     cdef object fetch_scanned(self, Database database, object key, list portion, Py_ssize_t index, object missing):
         """The value of a row that lies in a scanned portion from ``index`` on, or ``missing``."""

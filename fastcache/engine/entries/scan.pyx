@@ -27,7 +27,7 @@ cdef list scan(Database database, bint items, bint backward, long long* last, lo
     cdef int column, step
     cdef long long seen
     cdef list found
-    cdef long long now = database.now()
+    cdef long long now = database.counted_from()
     database.flush_first()
     while True:
         found = []
@@ -112,7 +112,7 @@ cdef class Count(Participant):
     cdef object of(self, Database database):
         cdef Tick before
         cdef Session session
-        cdef long long now = database.now()
+        cdef long long now = database.counted_from()
         cdef bint lasting
         database.flush_first()
         if database.clock == NULL or (database.depth != 0 and database.writer_lock.held_by_me()):

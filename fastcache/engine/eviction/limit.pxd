@@ -25,6 +25,10 @@ cdef class Limit(Participant):
     cdef bint evicts
     # When entries were last used; None where nobody asks for it.
     cdef AccessTable access_table
+    # Whether reads are told to it, too.
+    cdef bint notes_reads
+    # Whether entries go only when somebody asks for it.
+    cdef bint culls
 
     cdef long long page_size
     # Bytes left at which maintenance is called, until which it evicts, below which the writer does; and the largest entry.
@@ -40,12 +44,12 @@ cdef class Limit(Participant):
     cdef int refuse_too_large(self, Database database, const Cell* key, long long size) except -1
     cdef str limit_in_words(self)
 
-    # Use, which is of no interest without `access_table`.
+    # Use, which is of no interest unless it `notes_reads`.
 
     cdef inline void note_use(self, Node* node) noexcept:
         """What the tier knows is used. Runs no Python code; `follow` is for afterwards."""
         cdef unsigned int now
-        if self.access_table is not None:
+        if self.notes_reads:
             now = self.access_table.now()
             if node.row and node.used_at != now:
                 node.used_at = now
@@ -53,18 +57,18 @@ cdef class Limit(Participant):
 
     cdef inline void note_row(self, unsigned int row) noexcept:
         """The same of a row that was read with others; `follow` comes before them."""
-        if self.access_table is not None:
+        if self.notes_reads:
             use_row(self.access_table.table, row)
 
     cdef inline int follow(self) except -1:
         """Let others in, maybe, to have the table that other processes use."""
-        if self.access_table is not None:
+        if self.notes_reads:
             self.access_table.follow()
         return 0
 
     cdef inline int note_use_of_row(self, long long row) except -1:
         """A row is used; 0 for none."""
-        if self.access_table is not None and row:
+        if self.notes_reads and row:
             self.access_table.follow()
             use_row(self.access_table.table, <unsigned int>row)
         return 0
@@ -80,11 +84,11 @@ cdef class Limit(Participant):
 
     cdef inline unsigned int row_read(self, Statement statement):
         """What the tier is to know of the row that GET stands on."""
-        return <unsigned int>statement.column_integer(6) if self.access_table is not None else 0
+        return <unsigned int>statement.column_integer(6) if self.notes_reads else 0
 
     cdef inline unsigned int row_written(self, Database database) noexcept:
         """What the tier is to know of the row that our last statement has written."""
-        return <unsigned int>database.writer.connection.hooks.last_row if self.access_table is not None else 0
+        return <unsigned int>database.writer.connection.hooks.last_row if self.notes_reads else 0
 
 
 

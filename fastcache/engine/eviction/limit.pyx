@@ -14,7 +14,7 @@ from fastcache.engine.sqlite import sql
 from fastcache.errors import LimitWarning, TooLargeError
 from fastcache.runtime import imports
 
-POLICIES = ("lru", "lfu", "sieve", "fifo", "ttl", "none")
+POLICIES = ("lru", "lrs", "lfu", "sieve", "fifo", "ttl", "none")
 
 # The parts of the limit at which maintenance is called, until which it evicts, and that stay free for what several
 # processes write at the same time.
@@ -27,6 +27,8 @@ cdef long long MOST_LOW = 16 << 20
 cdef long long EMPTY_PAGES = 13
 # A limit that leaves room for something, in bytes: smaller ones are kept as if they were this.
 cdef long long SMALLEST_LIMIT = 131072
+# What an access table is made for where nobody says how much is stored, in bytes.
+cdef long long UNKNOWN_LIMIT = 1 << 30
 # SQLite's pages, and what they have room for.
 PAGE = 4096
 cdef long long USABLE = 4080
@@ -41,10 +43,12 @@ cdef class Limit(Participant):
 
     Args:
         keeps: whether the ``max_size`` that is stored holds for this object.
+        culls: whether entries go only when `cull` is called, whatever the limit.
     """
 
-    def __cinit__(self, bint keeps):
+    def __cinit__(self, bint keeps, bint culls):
         self.keeps_limit = keeps
+        self.culls = culls
         self.eviction = "lru"
         self.policy = policy_of("none", None)
         self.page_size = PAGE
@@ -59,12 +63,13 @@ cdef class Limit(Participant):
         if self.access_table is not None:
             self.policy = no_policy
             self.access_table = None
+            self.notes_reads = False
 
     cdef int take_over(self, Database database) except -1:
         """Keep to the limit and the policy that are stored."""
         cdef long long limit
         usable = usable_settings(database.settings)
-        self.total_size = usable["max_size"] if self.keeps_limit else 0
+        self.total_size = usable["max_size"] if self.keeps_limit and not self.culls else 0
         limit = self.total_size // <long long>database.settings["shards"]
         if self.total_size:
             limit = max(limit, SMALLEST_LIMIT)
@@ -76,8 +81,8 @@ cdef class Limit(Participant):
         self.low = min(max(limit // LOW_SHARE, self.reserve + PAGE), MOST_LOW)
         self.high = min(max(limit // HIGH_SHARE, self.reserve + 2 * PAGE), 2 * MOST_LOW)
         self.page_size = 4096
-        self.use_access_table(database, self.eviction if limit and not database.read_only else "none")
-        if database.writer is not None and limit:
+        self.use_access_table(database, self.eviction if (limit or self.culls) and not database.read_only else "none")
+        if database.writer is not None and (limit or self.culls):
             self.page_size = database.integer(database.writer, sql.PAGE_SIZE)
             if self.access_table is not None:
                 self.access_table.begin_at(database.integer(database.writer, sql.NEWEST_ROW))
@@ -100,6 +105,7 @@ cdef class Limit(Participant):
         policy = policy_of(name, access_table)
         # Nothing fails from here on, so that the table that is told of rows does not go while it is.
         self.access_table = access_table
+        self.notes_reads = access_table is not None and name != "lrs"
         self.policy = policy
         self.evicts = name != "none"
         if database.writer is not None and access_table is not before:
@@ -111,10 +117,10 @@ cdef class Limit(Participant):
         """The access table; one that is damaged is replaced. None if there is none to be had."""
         try:
             try:
-                return AccessTable(path, meaning, self.max_size)
+                return AccessTable(path, meaning, self.max_size or UNKNOWN_LIMIT)
             except ValueError:
                 os.unlink(path)
-                return AccessTable(path, meaning, self.max_size)
+                return AccessTable(path, meaning, self.max_size or UNKNOWN_LIMIT)
         except (OSError, ValueError) as error:
             warn("%r has no access table, and evicts what is oldest: %s", database.directory, error)
             return None

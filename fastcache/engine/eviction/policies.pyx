@@ -8,6 +8,7 @@ the order of insertion, and what was used in the access table (access_table.pyx)
   oldest slots, made in one pass over them (a nanosecond for each) and good for hundreds of evictions: whatever is used
   meanwhile becomes younger than its *horizon*. A row that lost its slot is behind the hand, where nobody looks for it:
   therefore a slow *sweep* goes over those rows again, and what it finds without a slot goes next.
+- **lrs** is the same, told of writes alone (Limit.notes_reads): what was stored longest ago goes first.
 - **lfu** takes the slots in the order of their priorities; every row has one. What has none, because the table is newer, or
   lost it, the sweep finds; until that has been over all rows once, what it finds goes before everything else.
 - **sieve** walks the rows from the oldest to the newest, takes the slot away where there is one, and names the first row
@@ -291,13 +292,13 @@ cdef class SievePolicy(Used):
 
 cdef int meaning_of(str name) noexcept:
     """What a policy wants to know of the use of entries; 0 for nothing."""
-    return USED_AT if name in ("lru", "sieve") else USED_OFTEN if name == "lfu" else 0
+    return USED_AT if name in ("lru", "lrs", "sieve") else USED_OFTEN if name == "lfu" else 0
 
 
 cdef Policy policy_of(str name, AccessTable access_table):
     """The policy of this name."""
     cdef Used used
-    kinds = {"lru": LeastRecentlyUsed, "lfu": LeastFrequentlyUsed, "sieve": SievePolicy}
+    kinds = {"lru": LeastRecentlyUsed, "lrs": LeastRecentlyUsed, "lfu": LeastFrequentlyUsed, "sieve": SievePolicy}
     if name in kinds:
         used = kinds[name]()
         used.access_table = access_table

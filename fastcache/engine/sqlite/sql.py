@@ -217,6 +217,13 @@ VOLUME = """
     SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)
          + coalesce((SELECT value FROM meta WHERE name = 'file_bytes'), 0)
 """
+# The same of what is in use: without free pages, and without files that are yet to be unlinked.
+USED = """
+    SELECT ((SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count))
+         * (SELECT page_size FROM pragma_page_size)
+         + coalesce((SELECT value FROM meta WHERE name = 'file_bytes'), 0)
+         - (SELECT coalesce(sum(size), 0) FROM trash)
+"""
 CLEAR = "DELETE FROM entry"
 EXPIRE = "DELETE FROM entry WHERE expire IS NOT NULL AND expire <= ?1"
 KEYS_EXPIRED = "SELECT key FROM entry WHERE expire IS NOT NULL AND expire <= ?1 LIMIT ?2"
@@ -234,6 +241,7 @@ ROWS_THAT_EXPIRE = "SELECT id FROM entry WHERE expire > ?1 AND expire < ?2 ORDER
 NEWEST_ROW = "SELECT max(id) FROM entry"
 EXPIRED_ROW = "SELECT id FROM entry WHERE expire IS NOT NULL AND expire <= ?1 ORDER BY expire LIMIT 1"
 ROW_TO_EVICT = "SELECT key, size, file FROM entry WHERE id = ?1"
+ITEM_TO_EVICT = "SELECT key, codec, file, size, value FROM entry WHERE id = ?1"
 PAGE_COUNT = "PRAGMA page_count"
 FREE_PAGES = "PRAGMA freelist_count"
 PAGE_SIZE = "PRAGMA page_size"

@@ -1,0 +1,1 @@
+"""Culling: a number of entries removed when somebody asks for it."""
