@@ -25,6 +25,15 @@ LAST = 999_999_999_999_999
 DIGITS = 15
 
 _MISSING = object()
+_AT_ONCE = 16
+
+
+def _is_text(prefix: str) -> bool:
+    try:
+        prefix.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Queue:
@@ -33,6 +42,8 @@ class _Queue:
     def __init__(self, mapping: Any, prefix: str | None, side: _Side) -> None:
         if prefix is not None and not isinstance(prefix, str):
             raise TypeError(f"prefix must be a str or None, not {type(prefix).__name__}")
+        if prefix is not None and not _is_text(prefix):
+            raise ValueError("prefix must be text that has an encoding, without surrogates")
         if side not in ("front", "back"):
             raise ValueError(f"side must be 'front' or 'back', not {side!r}")
         self.mapping = mapping
@@ -53,11 +64,22 @@ class _Queue:
     def numbered(self) -> Iterator[tuple[Any, int]]:
         """The keys and their numbers, from the side on."""
         # What comes behind the last one cannot be said of numbers in text: a colon comes behind the digits.
-        start, stop = (0, LAST + 1) if self.beginning is None else (f"{self.beginning}0", f"{self.beginning}:")
-        for key in self.mapping.keys(start=start, stop=stop, reverse=self.at_back):
-            number = self.number_of(key)
-            if number is not None:
-                yield key, number
+        low, high = (0, LAST + 1) if self.beginning is None else (f"{self.beginning}0", f"{self.beginning}:")
+        beyond = False
+        limit = 1
+        while True:
+            keys = self.mapping.store.some_in_order(low, high, self.at_back, beyond, limit)
+            for key in keys:
+                number = self.number_of(key)
+                if number is not None:
+                    yield key, number
+            if len(keys) < limit:
+                return
+            if self.at_back:
+                high = keys[-1]
+            else:
+                low, beyond = keys[-1], True
+            limit = _AT_ONCE
 
     def next_key(self) -> Any:
         """The key of what is pushed next."""

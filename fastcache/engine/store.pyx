@@ -29,7 +29,7 @@ from fastcache.engine.database.trash cimport tidy, tidy_at_opening
 from fastcache.engine.entries.culling cimport cull
 from fastcache.engine.entries.entry cimport VALUE, check_tag
 from fastcache.engine.entries.expiry cimport expiry
-from fastcache.engine.entries.ordered cimport find_key_ends
+from fastcache.engine.entries.ordered cimport find_key_ends, scan_in_order
 from fastcache.engine.entries.pending cimport WriteBuffer
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
 from fastcache.engine.entries.scan cimport scalar
@@ -46,6 +46,9 @@ from fastcache.engine.entries.ordered import walk_in_order
 from fastcache.engine.entries.walk import walk_items, walk_keys
 from fastcache.engine.sqlite import sql
 from fastcache.errors import ClosedError, CorruptError, FullError, Timeout
+
+cdef extern from "<limits.h>":
+    long long LLONG_MAX
 
 
 cdef class Store:
@@ -447,6 +450,11 @@ cdef class Store:
     def in_order(self, which, bint items, bint backward=False, on_error=None):
         """Iterate over the live entries of a KeyRange that there are now, in the order of keys: (stored key, key, value)."""
         return walk_in_order(self.database, self.reads, which, newest(self.database), items, backward, self, on_error)
+
+    def some_in_order(self, low, high, bint backward, bint beyond, int limit):
+        """The next keys from ``low`` (or ``beyond`` it) to below ``high``, as they are stored, in their order: a list of up to
+        ``limit``, for who knows the ends of a range and needs no iterator."""
+        return scan_in_order(self.database, False, backward, low, high, beyond, LLONG_MAX, limit)
 
     def key_ends(self):
         """The least and the greatest key as they are stored, of one moment; None and None if there is none."""
