@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import tempfile
 
 import pytest
 
@@ -47,6 +48,8 @@ def examples():
 @pytest.mark.parametrize(("name", "text"), list(examples()))
 def test_the_example_runs(name, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # Where what nobody removes lies, too.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     names = {"fastcache": fastcache, "__name__": name} | {
         public: getattr(fastcache, public) for public in fastcache.__all__
     }

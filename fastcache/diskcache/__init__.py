@@ -102,15 +102,6 @@ def install(*, migrate: Literal["on-open"] | None = None, unsafe: bool = False) 
         unsafe: whether what is stored is loaded whatever it is, likewise.
     Raises:
         ImportError: diskcache itself was imported already, so that some hold it.
-
-    >>> import sys
-    >>> from fastcache import diskcache
-    >>> diskcache.install()
-    >>> import diskcache.core
-    >>> diskcache.core.Cache.__module__
-    'fastcache.diskcache.core'
-    >>> for name in [name for name in sys.modules if name.partition(".")[0] == "diskcache"]:
-    ...     del sys.modules[name]
     """
     if migrate not in (None, "on-open"):
         raise ValueError(f"migrate must be 'on-open' or None, not {migrate!r}")

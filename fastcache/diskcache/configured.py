@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcache.diskcache.custom import Custom
 from fastcache.diskcache.disk import Disk, is_custom
-from fastcache.diskcache.entries import Entries, make_directory, path_of
+from fastcache.diskcache.entries import NEW, Entries, make_directory, path_of
 from fastcache.diskcache.errors import RawSQLError
 from fastcache.diskcache.settings import DEFAULT_SETTINGS, ENOVAL, METADATA, check_policy, from_text, to_text
 from fastcache.errors import NotACacheError, Timeout
@@ -63,7 +63,8 @@ class Configured:
             raise ValueError("disk must be Disk, or a class that is derived from it")
         directory = path_of(tempfile.mkdtemp(prefix="fastcache-diskcache-") if directory is None else directory)
         if not os.path.lexists(directory):
-            load("fastcache.diskcache.migration").finish_conversion(directory, migrate)
+            if os.path.exists(directory + NEW):
+                load("fastcache.diskcache.migration").finish_conversion(directory)
             make_directory(directory)
 
         def enter(synchronous: int) -> Entries:

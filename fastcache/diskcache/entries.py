@@ -16,7 +16,7 @@ from fastcache.serializers.pickling import PickleSerializer
 if TYPE_CHECKING:
     from typing import Literal
 
-__all__ = ["DEFAULTS", "Entries", "make_directory", "path_of"]
+__all__ = ["DEFAULTS", "NEW", "Entries", "make_directory", "path_of"]
 
 
 class Defaults:
@@ -30,6 +30,9 @@ class Defaults:
 DEFAULTS = Defaults()
 
 _FULL = 2
+
+NEW = ".fastcache-new"
+"""What a directory is converted to has this at the end of its name, until it is done (migration.py)."""
 
 
 def path_of(given: Any) -> str:

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fastcache.diskcache.core import DEFAULT_SETTINGS, ENOVAL, Cache, Disk, Timeout, memoize
-from fastcache.diskcache.entries import path_of
+from fastcache.diskcache.entries import NEW, path_of
 from fastcache.diskcache.persistent import Deque, Index
 from fastcache.errors import NotACacheError, OpenError
 from fastcache.options import CACHE_MEMORY
@@ -82,8 +82,8 @@ class FanoutCache:
                 for number in range(shards)
             )
 
-        if not os.path.lexists(directory):
-            load("fastcache.diskcache.migration").finish_conversion(directory, migrate)
+        if not os.path.lexists(directory) and os.path.exists(directory + NEW):
+            load("fastcache.diskcache.migration").finish_conversion(directory)
         if os.path.exists(os.path.join(directory, f"{shards:03}", "cache.db")):
             raise OpenError(f"{directory!r} has more than {shards} shards: open it with as many as it was made with")
         try:

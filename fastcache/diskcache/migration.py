@@ -1,10 +1,9 @@
 """Directories of diskcache's: refused with a word on how to go on, or converted when they are opened.
 
 A conversion copies all entries into a new directory beside the old one, and then renames both: the old one keeps its
-name with ".diskcache" at its end, the new one gets its name. What is true at every moment: either name has all
-entries. A process that dies between the two leaves the directory without a name; whoever opens it next with
-``migrate="on-open"`` gives it to the new one. Of several processes that open it at the same time, one converts, and
-the others wait.
+name with ".diskcache" at its end, the new one gets its name. What is true at every moment: either name has all entries.
+A process that dies between the two leaves the directory without a name; whoever opens it next gives it to the new one.
+Of several processes that open it at the same time, one converts, and the others wait.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
-from fastcache.diskcache.entries import DEFAULTS
+from fastcache.diskcache.entries import DEFAULTS, NEW
 from fastcache.errors import NotACacheError, OpenError, StorageError, system_error
 from fastcache.importers import diskcache
 from fastcache.importers.pickles import Decoder
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["finish_conversion", "refuse_or_convert"]
 
 _OLD = ".diskcache"
-_NEW = ".fastcache-new"
 _LOCK = ".fastcache-lock"
 # In the new directory, once it has all entries.
 _DONE = "converted"
@@ -42,10 +40,10 @@ def _chosen(migrate: Literal["on-open"] | None) -> bool:
     return (migrate or DEFAULTS.migrate) == "on-open"
 
 
-def finish_conversion(directory: str, migrate: Literal["on-open"] | None) -> None:
+def finish_conversion(directory: str) -> None:
     """Before a directory is made: give its name to what was converted for it by a process that has died since."""
-    if _chosen(migrate) and not os.path.lexists(directory) and os.path.exists(os.path.join(directory + _NEW, _DONE)):
-        with _alone(directory):
+    with _alone(directory):
+        if not os.path.lexists(directory):
             _finish(directory)
 
 
@@ -99,7 +97,7 @@ def _alone(directory: str) -> Iterator[None]:
 
 
 def _convert(directory: str, make: Callable[[str], Any], unsafe: bool) -> None:
-    new = directory + _NEW
+    new = directory + NEW
     source = diskcache.open_source(directory, Decoder((), trusted=unsafe))
     try:
         shutil.rmtree(new, ignore_errors=True)
@@ -121,7 +119,7 @@ def _convert(directory: str, make: Callable[[str], Any], unsafe: bool) -> None:
 
 def _finish(directory: str) -> None:
     """Give the name to the new directory; whatever was done of that already."""
-    new, mark = directory + _NEW, os.path.join(directory + _NEW, _DONE)
+    new, mark = directory + NEW, os.path.join(directory + NEW, _DONE)
     if not os.path.exists(mark):
         return
     old = directory + _OLD
@@ -139,10 +137,10 @@ def _finish(directory: str) -> None:
         if os.path.lexists(source) and not os.path.lexists(target):
             os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
             os.rename(source, target)
-    os.unlink(mark)
     os.rename(new, directory)
+    os.unlink(os.path.join(directory, _DONE))
     _sync(os.path.dirname(directory))
-    logging.getLogger("fastcache").warning(
+    logging.getLogger("fastcache").info(
         "%r was converted from diskcache; what it was lies in %r, to be removed", directory, old
     )
 

@@ -27,7 +27,7 @@ SMALLER = 1_000_000
 # What several writers may go beyond, and what a file system gives back later.
 MOST_OCCUPIED = 1.05
 
-POLICIES = ("lru", "lfu", "sieve", "fifo", "ttl")
+POLICIES = ("lru", "lrs", "lfu", "sieve", "fifo", "ttl")
 BY_USE = ("lru", "lfu", "sieve")
 
 FILE = 150_000
@@ -442,6 +442,22 @@ class OrderContract(StoreContract):
             # The oldest go first.
             assert left == cold[-len(left) :]
 
+    @pytest.mark.parametrize("memory", [0, 1 << 25])
+    @pytest.mark.parametrize("way", USES)
+    def test_lrs_asks_when_something_was_stored_and_not_when_it_was_read(self, open_store, way, memory):
+        store = open_store(max_size=SMALLER, eviction="lrs", memory=memory)
+        store.update((key, bytes(1024)) for key in range(SOME))
+        hot = range(0, SOME, 7)
+        for key in hot:
+            USES[way](store, key)
+        flood(store, KIBIBYTES)
+        left = kept(store, range(SOME))
+        assert 0 < len(left) < SOME
+        if way in ("set", "[]=", "set_many", "touch"):
+            assert kept(store, hot) == list(hot)
+        else:
+            assert left == list(range(SOME))[-len(left) :]
+
     @pytest.mark.parametrize("policy", BY_USE)
     def test_what_was_used_in_another_process_survives(self, open_store, directory, start, policy):
         store = open_store(max_size=SMALLER, eviction=policy)
@@ -787,7 +803,7 @@ class HotSetContract(StoreContract):
         # take the same free one at the same moment.
         assert self.kept_of_hot(open_store, directory, start, policy) >= self.HOT - 2
 
-    @pytest.mark.parametrize("policy", ["fifo", "ttl"])
+    @pytest.mark.parametrize("policy", ["lrs", "fifo", "ttl"])
     def test_they_do_not_where_use_does_not_count(self, open_store, directory, start, policy):
         assert self.kept_of_hot(open_store, directory, start, policy) == 0
 
