@@ -68,7 +68,7 @@ class _Inner(InCoroutines):
 
 def fetch(folder):
     """The unpacked source distribution of the Django that is installed."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     subprocess.run([*command, "--no-binary", ":all:", f"Django=={django.__version__}", "-d", folder], check=True)
     return unpack(next(Path(folder).glob("*.tar.gz")), folder)
 

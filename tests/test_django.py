@@ -313,7 +313,8 @@ def test_what_cannot_be_decoded_is_a_miss(open_backend, caplog):
 
 def test_values_are_signed_with_the_secret_key_of_the_site(tmp_path, start_file):
     program = """
-        import json, os, sys
+        import json, logging, os, sys
+        logging.disable()
         os.environ.pop("FASTCACHE_SECRET", None)
         os.environ["XDG_CONFIG_HOME"] = {home!r}
         from django.conf import settings
