@@ -98,7 +98,7 @@ ALLOWED = {
     "deque": ENGINE | {"serializers", "options", "recipes", "check"},
     "package": ENGINE | ABOVE_ENGINE | CONTAINERS | {"finder", "recipes", "serializers"},
     "importers": ENGINE | CONTAINERS | {"serializers", "options"},
-    "diskcache": ENGINE | CONTAINERS | {"serializers", "options", "recipes", "check", "importers"},
+    "diskcache": ENGINE | CONTAINERS | {"serializers", "options", "recipes", "check", "importers", "django"},
     "django": ENGINE | CONTAINERS | {"memoize", "locks", "options"},
     # What shows how a program uses the package names what such a program may.
     "demo": {"package"},

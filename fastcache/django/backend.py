@@ -1,10 +1,10 @@
-"""FastCache: a cache backend for Django, ``BACKEND = "fastcache.django.FastCache"``.
+"""FastCache: a cache as a backend of Django's.
 
 What is always true here:
 
-- **One directory is opened once in a process**, whoever asks for it. Django makes a backend for each alias and thread
-  (or each request, under ASGI), and closes them all after every request. So opened caches are kept in ``_opened``, from
-  their first use until the process ends, a backend is no more than a face, and its ``close`` does nothing.
+- **A backend is no more than a face.** Django makes one for each alias and thread (or each request, under ASGI), and
+  closes them all after every request. So what they use is opened once in a process, whoever asks for it (opening.py),
+  and ``close`` does nothing.
 - **Keys are what ``make_key`` returns**: whatever has a key, a lock and a memoized function too, is apart from that of
   another prefix and version.
 - **What cannot be decoded is a miss.** Classes move from one release of a site to the next, and secrets are renewed:
@@ -18,31 +18,28 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
-import pickle
 import time
 from itertools import islice
 
 from asgiref.sync import sync_to_async
-from django import conf
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LENGTH, BaseCache
-from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
 
-from fastcache.cache import Cache
+from fastcache.django.errors import NotPicklableError
+from fastcache.django.opening import check_location, check_options, check_whole, open_once
 from fastcache.engine.mapping import find_known
 from fastcache.errors import DecodeError, EncodeError, TransactionError, UntrustedValueError
 from fastcache.fanout import FanoutCache
 from fastcache.memoize.names import name_of
-from fastcache.options import choose_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
     from functools import cached_property
     from typing import Any, TypeAlias
 
+    from fastcache.cache import Cache
     from fastcache.engine.database.transaction import Transaction
     from fastcache.sync.locks import Lock
 
@@ -51,23 +48,13 @@ else:
     # Python's own takes a lock until Python 3.12, which a child would inherit held.
     from django.utils.functional import cached_property
 
-__all__ = ["FastCache", "NotPicklableError"]
-
-# What this process has opened, by directory and options.
-_opened: dict[tuple[Any, ...], Cache | FanoutCache] = {}
+__all__ = ["FastCache"]
 
 _MISSING = object()
 _UNKNOWN = object()
 _UNDECODABLE = (DecodeError, UntrustedValueError)
 
-# What a serializer signs with has to be as long, in bytes.
-_SHORTEST_SECRET = 16
-
 _logger = logging.getLogger("fastcache")
-
-
-class NotPicklableError(EncodeError, pickle.PicklingError):
-    """An EncodeError that is also what Django's own backends raise of a value that cannot be stored."""
 
 
 class FastCache(BaseCache):  # type: ignore[misc]  # Django ships no types
@@ -118,21 +105,18 @@ class FastCache(BaseCache):  # type: ignore[misc]  # Django ships no types
     def __init__(self, location: str | os.PathLike[str], params: dict[str, Any]) -> None:
         super().__init__(params)
         options = dict(params.get("OPTIONS") or {})
-        self._max_entries: int | None = _whole(
-            "MAX_ENTRIES", params.get("max_entries", options.pop("MAX_ENTRIES", None))
-        )
-        frequency = _whole("CULL_FREQUENCY", params.get("cull_frequency", options.pop("CULL_FREQUENCY", 3)))
-        if frequency is None or frequency < 0:
-            raise ImproperlyConfigured(f"CULL_FREQUENCY must be 0 or more, not {frequency}")
-        self._cull_frequency = frequency
-        self._directory = _check_location(location)
-        self._options = _check_options(options)
+        limit = params.get("max_entries", options.pop("MAX_ENTRIES", None))
+        self._max_entries: int | None = None if limit is None else check_whole("MAX_ENTRIES", limit)
+        frequency = params.get("cull_frequency", options.pop("CULL_FREQUENCY", None))
+        self._cull_frequency: int = 3 if frequency is None else check_whole("CULL_FREQUENCY", frequency, least=0)
+        self._directory = check_location(location)
+        self._options = check_options(options)
 
     @cached_property
     def cache(self) -> Cache | FanoutCache:
         """The Cache, or FanoutCache, in which all this lies, for what a backend has no method for. The keys there are
         those of ``make_key``."""
-        return _open(self._directory, self._options)
+        return open_once(self._directory, self._options)
 
     # -- keys and timeouts ---------------------------------------------------------------------------------------
 
@@ -529,86 +513,3 @@ def _not_found(key: str) -> ValueError:
 
 def _tell(directory: str, error: Exception) -> None:
     _logger.warning("%r: a stored value counts as missing: %s", directory, error)
-
-
-# -- settings ----------------------------------------------------------------------------------------------------
-
-
-def _whole(name: str, given: Any) -> int | None:
-    """A number of OPTIONS, or None."""
-    try:
-        return None if given is None else int(given)
-    except (TypeError, ValueError):
-        raise ImproperlyConfigured(f"{name} must be an int, not {given!r}") from None
-
-
-def _check_location(location: Any) -> str:
-    if isinstance(location, (str, os.PathLike)) and location:
-        return choose_directory(location) or ""
-    raise ImproperlyConfigured(f"LOCATION must be the path of a directory, not {location!r}")
-
-
-def _type_of(options: dict[str, Any]) -> type[Cache | FanoutCache]:
-    return FanoutCache if {"shards", "shard_count"} & options.keys() else Cache
-
-
-def _check_options(options: dict[str, Any]) -> dict[str, Any]:
-    """What a Cache is made with."""
-    known = _type_of(options).__init__.__kwdefaults__ or {}
-    unknown = sorted(map(str, options.keys() - known.keys()))
-    if unknown:
-        raise ImproperlyConfigured(
-            f"OPTIONS has {', '.join(unknown)}: there are MAX_ENTRIES, CULL_FREQUENCY, and the arguments of "
-            f"fastcache.Cache, or with shards of FanoutCache: {', '.join(known)}"
-        )
-    return {"recreate": True, **options}
-
-
-def _open(directory: str, options: dict[str, Any]) -> Cache | FanoutCache:
-    """The cache of a directory and options, opened if this process has not done so yet."""
-    name = (directory, *sorted((option, _hashable(value)) for option, value in options.items()))
-    cache = _opened.get(name)
-    if cache is None or cache.stores.closed:
-        # Of threads that come here at the same time one keeps its own. No lock: a child would inherit it held.
-        _opened.pop(name, None)
-        made = _type_of(options)(directory, **_resolved(options))
-        cache = _opened.setdefault(name, made)
-        if cache is not made:
-            made.close()
-    return cache
-
-
-def _hashable(value: Any) -> Any:
-    """What is equal for equal options."""
-    if isinstance(value, (list, set, tuple)):
-        return tuple(value)
-    try:
-        hash(value)
-    except TypeError:
-        # The cache that has it keeps it alive.
-        return id(value)
-    return value
-
-
-def _resolved(options: dict[str, Any]) -> dict[str, Any]:
-    """The options with what their dotted paths name, and with the secret."""
-    found = dict(options)
-    for name in ("serializer", "on_evict", "timer"):
-        if isinstance(found.get(name), str):
-            found[name] = import_string(found[name])
-    if isinstance(found.get("serializer"), type):
-        found["serializer"] = found["serializer"]()
-    if found.get("safe_types"):
-        found["safe_types"] = [import_string(each) if isinstance(each, str) else each for each in found["safe_types"]]
-    if found.get("serializer") is None and found.get("secret") is None and "FASTCACHE_SECRET" not in os.environ:
-        found["secret"] = _site_secret()
-    return found
-
-
-def _site_secret() -> bytes | str | None:
-    """Django's SECRET_KEY; None if there is none that is long enough."""
-    try:
-        secret: bytes | str = conf.settings.SECRET_KEY
-    except ImproperlyConfigured:
-        return None
-    return secret if len(secret) >= _SHORTEST_SECRET else None
