@@ -89,6 +89,8 @@ def filled(workshop: Path) -> Filled:
             loops = maker.open(str(directory))
             loops.fill(names, VALUE)
             loops.close()
+            # Of a cache in memory there is none.
+            directory.mkdir(exist_ok=True)
             made[maker, len(names)] = directory
         return made[maker, len(names)]
 

@@ -10,6 +10,7 @@ diskcache_rs: `Cache` is its drop-in for diskcache's, persistent and shared betw
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import pickle
 from collections.abc import Callable, Sequence
@@ -224,6 +225,74 @@ class FloorContender(Contender):
         return super().obstacle() or obstacle()
 
 
+class DjangoLoops(Loops):
+    """A backend of Django's cache."""
+
+    def fill(self, names: Sequence[str], value: object) -> None:
+        self.set_many(names, value)
+
+    def get_many(self, keys: Sequence[str]) -> int:
+        return len(self.cache.get_many(keys))
+
+    def set_many(self, keys: Sequence[str], value: object) -> None:
+        self.cache.set_many(dict.fromkeys(keys, value))
+
+    def get_in_coroutine(self, keys: Sequence[str]) -> None:
+        async def run() -> None:
+            get = self.cache.aget
+            for key in keys:
+                await get(key)
+
+        asyncio.run(run())
+
+
+class FastcacheDjangoLoops(DjangoLoops):
+    def close(self) -> None:
+        # The backend's own close() is for the end of a request.
+        self.cache.cache.close()
+
+
+class DiskcacheDjangoLoops(DjangoLoops):
+    def close(self) -> None:
+        self.cache._cache.close()
+
+
+@dataclass(frozen=True)
+class DjangoContender(Contender):
+    """A backend of Django's cache with as many entries as it is given, which do not expire meanwhile."""
+
+    loops: Callable[..., Loops] = DjangoLoops
+    extra: str = ".[django]"
+
+    def params(self) -> dict[str, object]:
+        return {"TIMEOUT": 24 * 3600}
+
+    def open(self, directory: str) -> Loops:
+        return self.loops(getattr(import_module(self.module), self.kind)(directory, self.params()))
+
+    def obstacle(self) -> str | None:
+        return super().obstacle() if find_spec("django") else f"{self.name} needs Django: pip install {self.extra}"
+
+
+@dataclass(frozen=True)
+class CulledDjangoContender(DjangoContender):
+    """One that would else keep 300 entries."""
+
+    def params(self) -> dict[str, object]:
+        return {**super().params(), "OPTIONS": {"MAX_ENTRIES": 1_000_000}}
+
+
+@dataclass(frozen=True)
+class LocMemContender(CulledDjangoContender):
+    """One in this process, with the entries that a directory starts with."""
+
+    def open(self, directory: str) -> Loops:
+        loops = super().open(directory)
+        loops.cache.clear()
+        loops.fill(NAMES, VALUE)
+        return loops
+
+
 FASTCACHE = Contender("fastcache", "fastcache", FastcacheLoops, peer=False, extra=".")
 NO_MEMORY = LimitedContender("fastcache memory=0", "fastcache", FastcacheLoops, peer=False, extra=".")
 LITTLE_MEMORY = LimitedContender(
@@ -249,13 +318,27 @@ UNBOUNDED_NO_MEMORY = LimitedContender("memory=0, no limit", "fastcache", Fastca
 SCIQLOP_CACHE = Contender("sciqlop-cache", "pysciqlop_cache")
 DISKCACHE = Contender("diskcache", "diskcache", limit="size_limit", policy="least-recently-used")
 DISKCACHE_RS = Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops, limit="size_limit")
+PEERS = (SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS)
+# Of bench_django.py.
+FASTCACHE_IN_DJANGO = DjangoContender(
+    "FastCache", "fastcache.django", FastcacheDjangoLoops, peer=False, kind="FastCache"
+)
+LOCMEM = LocMemContender("LocMemCache", "django.core.cache.backends.locmem", peer=False, kind="LocMemCache")
+FILE_BASED = CulledDjangoContender("FileBasedCache", "django.core.cache.backends.filebased", kind="FileBasedCache")
+DISKCACHE_IN_DJANGO = DjangoContender("diskcache's DjangoCache", "diskcache", DiskcacheDjangoLoops, kind="DjangoCache")
+FACE_IN_DJANGO = DjangoContender(
+    "fastcache.diskcache's DjangoCache", "fastcache.diskcache", DiskcacheDjangoLoops, kind="DjangoCache"
+)
+DJANGO_PEERS = (FILE_BASED, DISKCACHE_IN_DJANGO, FACE_IN_DJANGO)
 CONTENDERS = (
     *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY, WRITE_BEHIND, SHARDED, SHARDED_NO_MEMORY),
     *(FLOOR, SNAPSHOT, DICT, DECODING),
     *(LRU_CACHE, SETTING),
     *(FILE, UNSIGNED, ONE_THREAD),
     *(UNBOUNDED, UNBOUNDED_NO_MEMORY),
-    *(SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS),
+    *(FASTCACHE_IN_DJANGO, LOCMEM),
+    *PEERS,
+    *DJANGO_PEERS,
 )
 BY_NAME = {contender.name: contender for contender in CONTENDERS}
 BY_NAME |= {peer.sharded().name: peer.sharded() for peer in (SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS)}

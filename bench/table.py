@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from contenders import FASTCACHE, FLOOR, Contender
+from contenders import FASTCACHE, FLOOR, PEERS, Contender
 
 LEGEND = (
     "reference: what stands beside the number, see bench/README.md.",
@@ -34,6 +34,7 @@ class Operation:
         ours: the contender that stands in fastcache's column.
         reference: the contender that fastcache is held against.
         without: the peers that do not take part.
+        peers: those who would.
         average: of rounds, and then of turns. The median forgets what is slow now and then; the mean does not.
     """
 
@@ -43,10 +44,11 @@ class Operation:
     reference: Contender | None = FLOOR
     without: tuple[Contender, ...] = ()
     average: str = "median"
+    peers: tuple[Contender, ...] = PEERS
 
     def takes(self, contender: Contender) -> bool:
         if contender.peer:
-            return contender not in self.without
+            return contender in self.peers and contender not in self.without
         return contender in (self.ours, self.reference)
 
     def averaged(self, times: Sequence[float]) -> float:
@@ -56,13 +58,20 @@ class Operation:
 class Table:
     def __init__(self, contenders: list[Contender], notes: list[str]) -> None:
         self.contenders = contenders
-        self.peers = [contender for contender in contenders if contender.peer]
         self.notes = [*LEGEND, *notes]
         self.seconds: dict[Operation, dict[Contender, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
 
     def record(self, operation: Operation, contender: Contender, turn: int, seconds: float) -> None:
         """Keep one turn's average of seconds per operation."""
         self.seconds[operation][contender][turn] = seconds
+
+    @property
+    def peers(self) -> list[Contender]:
+        """Who takes part in any row that there is."""
+        return [each for each in self.contenders if each.peer and each in self.measured()]
+
+    def measured(self) -> set[Contender]:
+        return {contender for row in self.seconds.values() for contender in row}
 
     def header(self) -> list[str]:
         peers = [peer.name for peer in self.peers]

@@ -521,6 +521,15 @@ def is_inside(StoreMapping mapping not None, key):
     return mapping.store_of(key).held_by_me()
 
 
+def find_known(StoreMapping mapping not None, key, missing, unknown):
+    """The value of a key if this process remembers it, or ``missing`` if it remembers that there is none; else ``unknown``.
+
+    For an event loop: nothing is read from a file, and nobody is waited for. Raises what ``get`` does of a value that cannot
+    be decoded."""
+    cdef Store store = mapping.store_of(key)
+    return store.reads.fetch_known(store.database, key, missing, unknown)
+
+
 def now_of(StoreMapping mapping not None, key):
     """The time by the clock of a key's store: seconds since the epoch (float)."""
     return mapping.store_of(key).database.now() / 1000.0

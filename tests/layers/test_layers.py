@@ -52,6 +52,7 @@ ROOMS = {
     "importers": {"importers"},
     # The face for programs that were written for diskcache.
     "diskcache": {"diskcache"},
+    "django": {"django"},
     "package": {""},
     "tools": {"__main__", "migrate", "tools"},
     "demo": {"tools.demo"},
@@ -97,7 +98,8 @@ ALLOWED = {
     "deque": ENGINE | {"serializers", "options", "recipes", "check"},
     "package": ENGINE | ABOVE_ENGINE | CONTAINERS | {"finder", "recipes", "serializers"},
     "importers": ENGINE | CONTAINERS | {"serializers", "options"},
-    "diskcache": ENGINE | CONTAINERS | {"serializers", "options", "recipes", "check", "importers"},
+    "diskcache": ENGINE | CONTAINERS | {"serializers", "options", "recipes", "check", "importers", "django"},
+    "django": ENGINE | CONTAINERS | {"memoize", "locks", "options"},
     # What shows how a program uses the package names what such a program may.
     "demo": {"package"},
     "tools": ENGINE | ABOVE_ENGINE | CONTAINERS | {"serializers", "options", "importers", "package", "demo"},

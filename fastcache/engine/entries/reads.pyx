@@ -52,6 +52,15 @@ cdef class Reads:
             return value
         return self.recall(database, key, hashed, node, missing)
 
+    cdef object fetch_known(self, Database database, object key, object missing, object unknown):
+        """The live value of a plain key if the tier knows it, or ``missing`` if it knows that there is none; else ``unknown``.
+        Nothing is read from anywhere, and nobody is waited for."""
+        cdef unsigned long long hashed = 0
+        cdef Node* node = self.in_memory(database, key, &hashed)
+        if node == NULL or node.kind == PRESENT:
+            return unknown
+        return self.recall(database, key, hashed, node, missing)
+
     cdef Node* in_memory(self, Database database, object key, unsigned long long* hashed) except? NULL:
         """What the tier knows of a plain key, if it can be used as it is; NULL if that has to be found out."""
         cdef Node* node = NULL
