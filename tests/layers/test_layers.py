@@ -53,6 +53,7 @@ ROOMS = {
     # The face for programs that were written for diskcache.
     "diskcache": {"diskcache"},
     "django": {"django"},
+    "metrics": {"metrics"},
     "package": {""},
     "tools": {"__main__", "migrate", "tools"},
     "demo": {"tools.demo"},
@@ -96,6 +97,7 @@ ALLOWED = {
     "fanout": ENGINE | {"serializers", "options", "recipes"},
     # No mapping, so that it offers what a recipe returns by a method of its own.
     "deque": ENGINE | {"serializers", "options", "recipes", "check"},
+    "metrics": ENGINE,
     "package": ENGINE | ABOVE_ENGINE | CONTAINERS | {"finder", "recipes", "serializers"},
     "importers": ENGINE | CONTAINERS | {"serializers", "options"},
     "diskcache": ENGINE | CONTAINERS | {"serializers", "options", "recipes", "check", "importers", "django"},

@@ -33,10 +33,12 @@ from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.opening cimport (
     connect, connect_to_read, initialize, make_directory, open_log, refuse_uninitialized, take_settings, use_wal)
 from fastcache.engine.database.watch cimport Watch
+from fastcache.engine.database.timings cimport Timings
 from fastcache.engine.database.writer_lock cimport fork_count, knows_greenlets
 from fastcache.engine.shm.change_log cimport (
     after_commit, announce, announce_nothing, before_commit, is_priority_requested, request_priority, settings_changed,
     settings_version, withdraw_priority)
+from fastcache.engine.shm.wal_clock cimport seconds
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
 from fastcache.engine.sqlite.copying cimport overwrite
@@ -331,6 +333,12 @@ cdef class Database:
             self.leave_directory()
             if self.writer is None:
                 self.open_writer()
+
+    def time_writes(self):
+        """From now on, keep how long writes take; returns the Timings, the same ones each time."""
+        if self.writer_lock.timings is None:
+            self.writer_lock.timings = Timings()
+        return self.writer_lock.timings
 
     def is_there(self):
         """Whether its directory is the one that was opened (bool)."""
@@ -662,16 +670,21 @@ cdef class Database:
 
     cdef BusyWait pause(self, BusyWait wait):
         """Wait a little for another connection's lock. Signal handlers run here, and may use this store."""
+        cdef double before
         if wait is None:
             # What was waited for the writer lock counts.
             wait = BusyWait(
                 self.patience(),
                 "waiting to use the cache", self.writer_lock.began if self.writer_lock.held_by_me() else 0.0)
+        before = seconds()
         try:
             wait.pause(knows_greenlets())
         except BaseException:
             self.clear_priority()
             raise
+        finally:
+            if self.writer_lock.timings is not None:
+                self.writer_lock.timings.others += seconds() - before
         if not self.checkpoint_lock.locked():
             self.contended = True
         if wait.waited > PATIENT_SECONDS and self.writer_lock.held_by_me() and self.commit.ring != NULL:

@@ -2,6 +2,8 @@
 
 from cpython.object cimport PyObject
 
+from fastcache.engine.database.timings cimport Timings
+
 
 cdef class Block:
     # Whether the transaction is open, and the context in which it was begun.
@@ -16,6 +18,9 @@ cdef class WriterLock:
     # When its owner began to wait for it, by time.monotonic; 0 if it did not have to.
     cdef double began
     cdef list waiters
+    # How long it is held and waited for, if somebody wants to know; and when it was taken, by the system's clock.
+    cdef Timings timings
+    cdef double taken
     # The number of forks (fork_count) in which this was true.
     cdef unsigned long born
 

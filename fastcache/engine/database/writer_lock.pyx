@@ -158,6 +158,8 @@ cdef class WriterLock:
         if self.owner == 0:
             self.owner = me
             self.began = 0.0
+            if self.timings is not None:
+                self.taken = seconds()
         elif self.owner != me:
             return self.wait(me, timeout)
         elif self.is_elsewhere():
@@ -175,6 +177,8 @@ cdef class WriterLock:
         if self.owner == 0:
             self.owner = me
             self.began = 0.0
+            if self.timings is not None:
+                self.taken = seconds()
         self.depth += 1
         return True
 
@@ -191,6 +195,8 @@ cdef class WriterLock:
     cdef void release(self):
         self.depth -= 1
         if self.depth == 0:
+            if self.timings is not None:
+                self.timings.held.add(seconds() - self.taken)
             self.unbind()
             if self.waiters:
                 self.pass_on(FAIR)
@@ -201,6 +207,8 @@ cdef class WriterLock:
         """Give it back to whoever waits, for however long: what is done in the background comes in small pieces."""
         self.depth -= 1
         if self.depth == 0:
+            if self.timings is not None:
+                self.timings.held.add(seconds() - self.taken)
             self.unbind()
             if self.waiters:
                 self.pass_on(0.0)
@@ -257,6 +265,9 @@ cdef class WriterLock:
             self.owner = me
             self.depth += 1
             self.began = waiter.since
+            if self.timings is not None:
+                self.taken = seconds()
+                self.timings.waited.add(self.taken - waiter.came)
         except BaseException:
             self.waiters.remove(waiter)
             if self.owner == me and self.depth == 0:
