@@ -356,7 +356,7 @@ class Cache(Configured):
         retry: bool = False,
     ) -> Any:
         """Remove and return the (key, value) pair at the front of a queue, or the default; with extras, a tuple of
-        that pair and these."""
+        that and these."""
         return self._at_end("pull", prefix, default, side, expire_time, tag, retry)
 
     def peek(
@@ -385,7 +385,7 @@ class Cache(Configured):
             pair, *extras = self._try(retry, lambda: call(prefix, None, side, expire_time=True, tag=True))
         self._leave_out(hits, misses)
         if pair is None:
-            return default
+            pair, extras = default, (None, None)
         if not (expire_time or tag):
             return pair
         return (pair, *(extra for extra, wanted in zip(extras, (expire_time, tag), strict=True) if wanted))

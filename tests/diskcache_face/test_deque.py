@@ -105,7 +105,7 @@ def test_it_shows_its_directory(deque, directory):
         lambda deque: deque.index("absent"),
         lambda deque: "a" in deque,
         lambda deque: "absent" in deque,
-        lambda deque: len(deque),
+        len,
         lambda deque: list(reversed(deque)),
     ],
 )
@@ -168,7 +168,7 @@ def test_it_is_compared_with_another(library, deque):
 def test_what_is_no_sequence_is_another(deque, other):
     deque.append("a")
     assert deque != other
-    assert not (deque == other)
+    assert (deque == other) is False
     with pytest.raises(TypeError):
         deque < other  # noqa: B015
 
@@ -219,7 +219,7 @@ def test_it_can_be_of_a_cache(library, cache):
     assert deque.cache is cache
     assert list(deque) == ["b", "c", "d"]
     assert deque.maxlen == 3
-    assert [value for _, value in map(lambda key: (key, cache[key]), cache.iterkeys())] == ["b", "c", "d"]
+    assert [cache[key] for key in cache.iterkeys()] == ["b", "c", "d"]
     assert cache.pull()[1] == "b"
     assert library.Deque.fromcache(cache).maxlen == ENDLESS
 
@@ -230,10 +230,15 @@ def test_a_transaction_is_all_or_nothing(deque):
         deque.appendleft(deque.pop())
         deque.append("d")
     assert list(deque) == ["c", "a", "b", "d"]
-    with pytest.raises(ValueError, match="wrong"), deque.transact():
-        deque.popleft()
-        deque.clear()
-        raise ValueError("wrong")
+
+    def fail():
+        with deque.transact():
+            deque.popleft()
+            deque.clear()
+            raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        fail()
     assert list(deque) == ["c", "a", "b", "d"]
 
 

@@ -48,7 +48,7 @@ def test_what_is_absent_is_the_default(cache):
     ],
 )
 @pytest.mark.parametrize("method", ["get", "pop"])
-def test_time_and_tag_can_be_asked_for(cache, method, expire_time, tag, found, missing):
+def test_time_and_tag_can_be_asked_for(cache, method, expire_time, tag, found, missing):  # noqa: PLR0917
     cache.set("key", 1, tag="red")
     assert getattr(cache, method)("key", "none", expire_time=expire_time, tag=tag) == found
     assert getattr(cache, method)("absent", "none", expire_time=expire_time, tag=tag) == missing

@@ -1,4 +1,4 @@
-"""What is the face's alone: to be found as diskcache, to trust nothing that it has not written, to say what it is not."""
+"""What is the face's alone: to be found as diskcache, to trust only what it has signed, and to say what it is not."""
 
 import pytest
 

@@ -206,10 +206,15 @@ def test_a_transaction_is_all_or_nothing(abc):
         abc["a"] += 1
         abc["d"] = 4
     assert (abc["a"], abc["d"]) == (3, 4)
-    with pytest.raises(ValueError, match="wrong"), abc.transact():
-        abc.popitem()
-        abc["a"] = 0
-        raise ValueError("wrong")
+
+    def fail():
+        with abc.transact():
+            abc.popitem()
+            abc["a"] = 0
+            raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        fail()
     assert (abc["a"], abc["d"]) == (3, 4)
 
 

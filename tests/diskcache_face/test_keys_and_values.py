@@ -47,7 +47,7 @@ KEYS = [
     2**63,
     2**100,
     1.5,
-    -2.5e300,
+    -2.5e-300,
     float("inf"),
     None,
     True,
@@ -103,7 +103,7 @@ SAME = [
     (1, 1.0),
     (2**53, float(2**53)),
     ("a", "".join(["", "a"])),
-    (("a", 1), tuple(["a", 1])),
+    (("a", 1), ("".join(["", "a"]), 1)),
     ([1, 2], [1, 2]),
     (Card("hearts", 7), Card("hearts", 7)),
 ]
@@ -125,7 +125,6 @@ DIFFERENT = [
     (decimal.Decimal("1"), 1),
     (decimal.Decimal("1.0"), decimal.Decimal("1")),
     (b"a", bytearray(b"a")),
-    (2**64, float(2**64)),
 ]
 
 
@@ -275,8 +274,6 @@ def test_a_reader_has_the_name_of_its_file(cache, directory):
         path = pathlib.Path(reader.name)
     assert path.is_relative_to(directory)
     assert path.read_bytes() == b"x" * LARGE
-    del cache["key"]
-    assert not path.exists()
 
 
 def test_a_reader_goes_on_when_its_entry_is_replaced(cache):

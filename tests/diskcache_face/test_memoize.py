@@ -209,7 +209,7 @@ def test_results_are_found_by_who_opens_the_directory_next(library, directory):
         ((1, 2), {"a": 1}, True, {0, "a"}, ("base", 2, None, int)),
     ],
 )
-def test_the_key_of_arguments(library, args, kwargs, typed, ignore, key):
+def test_the_key_of_arguments(library, args, kwargs, typed, ignore, key):  # noqa: PLR0917
     assert library.core.args_to_key(("base",), args, kwargs, typed, ignore) == key
 
 

@@ -64,7 +64,7 @@ def test_an_empty_queue_begins_anew(cache, prefix, key):
         (True, True, (1, None, "red"), ("none", None, None)),
     ],
 )
-def test_time_and_tag_can_be_asked_for(cache, method, prefix, key, expire_time, tag, found, missing):
+def test_time_and_tag_can_be_asked_for(cache, method, prefix, key, expire_time, tag, found, missing):  # noqa: PLR0917
     ask = getattr(cache, method)
     assert ask(prefix, "none", expire_time=expire_time, tag=tag) == missing
     cache.push(1, prefix, tag="red")

@@ -174,13 +174,6 @@ def test_what_has_expired_is_a_miss(library, directory):
         assert cache.stats() == (0, 1)
 
 
-def test_statistics_are_kept(library, directory):
-    with library.Cache(directory, statistics=1) as cache:
-        cache.get("absent")
-    with library.Cache(directory) as again:
-        assert again.stats() == (0, 1)
-
-
 def test_volume_grows_with_what_is_stored(cache):
     before = cache.volume()
     assert isinstance(before, int)
@@ -231,13 +224,15 @@ def test_a_lost_file_is_told_and_its_entry_removed(cache):
     assert list(cache) == [0, 2]
 
 
-def test_an_entry_whose_file_is_lost_is_absent(cache):
-    cache["key"] = b"x" * LARGE
-    with cache.read("key") as reader:
-        pathlib.Path(reader.name).unlink()
-    assert cache.get("key", "none") == "none"
-    with pytest.raises(KeyError):
-        cache["key"]
+def test_an_entry_whose_file_is_lost_is_absent(library, directory):
+    with library.Cache(directory) as cache:
+        cache["key"] = b"x" * LARGE
+        with cache.read("key") as reader:
+            pathlib.Path(reader.name).unlink()
+    with library.Cache(directory) as again:
+        assert again.get("key", "none") == "none"
+        with pytest.raises(KeyError):
+            again["key"]
 
 
 def test_check_can_be_asked_as_a_question(cache):

@@ -12,9 +12,10 @@ CLASSES = {
         create_tag_index drop_tag_index evict expire cull clear iterkeys stats volume close reset""",
     "FanoutCache": """__init__ transact set touch add incr decr get read pop delete check expire create_tag_index
         drop_tag_index evict cull clear stats volume close reset cache deque index memoize""",
-    "Deque": """__init__ fromcache append appendleft clear copy count extend extendleft peek peekleft pop popleft remove
-        reverse rotate transact""",
-    "Index": """__init__ fromcache setdefault peekitem pop popitem push pull clear keys values items memoize transact""",
+    "Deque": """__init__ fromcache append appendleft clear copy count extend extendleft peek peekleft pop popleft
+        remove reverse rotate transact""",
+    "Index": """__init__ fromcache setdefault peekitem pop popitem push pull clear keys values items memoize
+        transact""",
     "Disk": "__init__ hash put get store fetch filename remove",
     "JSONDisk": "__init__ put get store fetch",
     "Averager": "__init__ add get pop",
@@ -25,8 +26,8 @@ CLASSES = {
 FUNCTIONS = ["throttle", "barrier", "memoize_stampede", "core.args_to_key", "core.full_name"]
 METHODS = [f"{name}.{method}" for name, methods in CLASSES.items() for method in methods.split()]
 MODULES = {
-    "": """Averager BoundedSemaphore Cache DEFAULT_SETTINGS Deque Disk ENOVAL EVICTION_POLICY EmptyDirWarning FanoutCache
-        Index JSONDisk Lock RLock Timeout UNKNOWN UnknownFileWarning barrier memoize_stampede throttle""",
+    "": """Averager BoundedSemaphore Cache DEFAULT_SETTINGS Deque Disk ENOVAL EVICTION_POLICY EmptyDirWarning
+        FanoutCache Index JSONDisk Lock RLock Timeout UNKNOWN UnknownFileWarning barrier memoize_stampede throttle""",
     "core": """Cache Disk JSONDisk Timeout UnknownFileWarning EmptyDirWarning Constant DBNAME ENOVAL UNKNOWN MODE_NONE
         MODE_RAW MODE_BINARY MODE_TEXT MODE_PICKLE DEFAULT_SETTINGS METADATA EVICTION_POLICY args_to_key full_name""",
     "fanout": "FanoutCache",

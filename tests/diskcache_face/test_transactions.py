@@ -1,13 +1,13 @@
 """Transactions, and what waits for them; threads and processes that share a directory."""
 
 import contextlib
+import itertools
 import threading
 import time
 
 import pytest
 
 from ..together import together
-from . import LARGE
 
 PROGRAM = """\
 import importlib
@@ -63,12 +63,17 @@ def held(library, cache, impatient, directory):
             end.wait()
 
     cache["held"] = "old"
+    cache.push("item")
     thread = threading.Thread(target=hold)
     thread.start()
     assert begun.wait(60)
     yield end
     end.set()
     thread.join()
+
+
+def flat(lists):
+    return list(itertools.chain.from_iterable(lists))
 
 
 def test_what_is_done_together_is_there_together(cache):
@@ -82,13 +87,17 @@ def test_what_is_done_together_is_there_together(cache):
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_what_raises_leaves_nothing(cache, error):
     cache["old"], cache["count"] = "old", 1
-    with pytest.raises(error), cache.transact(True):
-        cache["new"] = 1
-        cache["large"] = b"y" * LARGE
-        cache["old"] = "new"
-        cache.incr("count")
-        cache.push("item")
-        raise error
+
+    def fail():
+        with cache.transact(True):
+            cache["new"] = 1
+            cache["old"] = "new"
+            cache.incr("count")
+            cache.push("item")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert list(cache) == ["old", "count"]
     assert cache["old"] == "old"
     assert cache["count"] == 1
@@ -112,10 +121,15 @@ def test_transactions_can_be_nested(cache):
             cache["two"] = 2
         assert cache["two"] == 2
     assert len(cache) == 2
-    with pytest.raises(ValueError, match="wrong"), cache.transact():
+
+    def fail():
         with cache.transact():
-            cache["three"] = 3
-        raise ValueError("wrong")
+            with cache.transact():
+                cache["three"] = 3
+            raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        fail()
     assert len(cache) == 2
 
 
@@ -132,8 +146,7 @@ def test_readers_do_not_wait(cache, impatient):
     assert cache["held"] == "old"
     assert impatient.get("held") == "old"
     assert "held" in impatient
-    assert list(impatient) == ["held"]
-    assert len(impatient) == 1
+    assert len(list(impatient)) == len(impatient) == 2
 
 
 @pytest.mark.parametrize(
@@ -189,7 +202,7 @@ def test_threads_share_a_cache(cache):
     def count():
         return [cache.incr("total", retry=True) for _ in range(100)]
 
-    counts = sum(together(count, count, count), [])
+    counts = flat(together(count, count, count))
     assert sorted(counts) == list(range(1, 301))
 
 
@@ -206,19 +219,19 @@ def test_a_transaction_is_of_its_thread(cache):
 
 
 def test_processes_count_together(run):
-    counts = sum(run("count", 300), [])
+    counts = flat(run("count", 300))
     assert sorted(counts) == list(range(1, 601))
 
 
 def test_of_processes_that_add_a_key_one_succeeds(run):
-    added = sum(run("add", 300), [])
+    added = flat(run("add", 300))
     assert sorted(added) == list(range(300))
 
 
 def test_processes_push_and_pull_each_item_once(cache, run):
-    pushed = sum(run("push", 200), [])
+    pushed = flat(run("push", 200))
     assert len(set(pushed)) == len(cache) == 400
-    pulled = sum(run("pull", 0), [])
+    pulled = flat(run("pull", 0))
     assert sorted(pulled) == sorted(pushed)
     assert len(cache) == 0
 
