@@ -222,6 +222,20 @@ def test_a_disk_of_ones_own_removes_its_files(library, directory, remove):
         assert not pathlib.Path(directory, disk.removed[0]).exists()
 
 
+def test_a_lost_file_of_a_disk_of_ones_own_is_told_and_its_entry_removed(library, directory):
+    with library.Cache(directory, disk=library.JSONDisk) as cache:
+        cache["key"], cache["other"] = list(range(LARGE)), 1
+        with cache.read("key") as reader:
+            pathlib.Path(reader.name).unlink()
+        assert "key" in cache
+        assert cache.get("key") is None
+        assert cache.check()
+        cache.check(fix=True)
+        cache.check(fix=True)
+        assert cache.check() == []
+        assert list(cache) == ["other"]
+
+
 def test_a_disk_of_ones_own_has_settings(library, directory):
     class SaltedDisk(library.Disk):
         def __init__(self, directory, salt="", **kwargs):
