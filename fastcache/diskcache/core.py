@@ -7,7 +7,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fastcache.diskcache.checking import warnings_of
+from fastcache.diskcache.checking import strangers, warnings_of
 from fastcache.diskcache.configured import Configured
 from fastcache.diskcache.disk import Disk, JSONDisk, chunks, pickled_key
 from fastcache.diskcache.errors import EmptyDirWarning, Timeout, UnknownFileWarning
@@ -356,7 +356,7 @@ class Cache(Configured):
         retry: bool = False,
     ) -> Any:
         """Remove and return the (key, value) pair at the front of a queue, or the default; with extras, a tuple of
-        that pair and these."""
+        that and these."""
         return self._at_end("pull", prefix, default, side, expire_time, tag, retry)
 
     def peek(
@@ -385,7 +385,7 @@ class Cache(Configured):
             pair, *extras = self._try(retry, lambda: call(prefix, None, side, expire_time=True, tag=True))
         self._leave_out(hits, misses)
         if pair is None:
-            return default
+            pair, extras = default, (None, None)
         if not (expire_time or tag):
             return pair
         return (pair, *(extra for extra, wanted in zip(extras, (expire_time, tag), strict=True) if wanted))
@@ -524,9 +524,23 @@ class Cache(Configured):
         return used if self._custom is None else used + self._custom.file_bytes()
 
     def check(self, fix: bool = False, retry: bool = False) -> list[warnings.WarningMessage]:
-        """Look for damage, and repair it with ``fix``; returns a list of warnings, which is empty if all is well."""
-        missing = [] if self._custom is None else list(self._custom.missing_files())
-        return warnings_of(self._try(retry, self._entries.check, fix), missing)
+        """Look for damage, and repair it with ``fix``; returns a list of warnings, which is empty if all is well.
+
+        Files and folders in the directory that are not the cache's are told, and stay.
+        """
+        found: list[warnings.WarningMessage] = self._try(retry, self._check, fix)
+        return found
+
+    def _check(self, fix: bool) -> list[warnings.WarningMessage]:
+        result = self._entries.check(fix)
+        named: set[str] = set()
+        lost: list[str] = []
+        # Whose Disk writes files does so in a transaction.
+        with self._block():
+            if self._custom is not None:
+                named, lost = self._custom.files(fix)
+            more = [*(f"file not found: {name}" for name in lost), *strangers(self.directory, named)]
+        return warnings_of(result, more)
 
     memoize = memoize
 

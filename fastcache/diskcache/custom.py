@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from fastcache.diskcache.settings import ENOVAL, MODE_RAW
+from fastcache.diskcache.settings import ENOVAL
 from fastcache.engine.mapping import now_of
 from fastcache.engine.sqlite import sql
 
@@ -249,12 +249,18 @@ class Custom:
                 return self.decode(key), value, expires, label
             self.delete(key)
 
-    def missing_files(self) -> Iterator[str]:
-        """Names of files that entries name, and that are not there."""
-        for key in self._entries:
+    def files(self, fix: bool) -> tuple[set[str], list[str]]:
+        """The names of the files of entries, and those among them that are not there; a fix removes their entries."""
+        names, missing = set(), []
+        for key in list(self._entries):
             stored = self._entries.get(key)
-            if stored is not None and stored[1] != MODE_RAW and self._fetch(stored, False) is ENOVAL:
-                yield stored[2]
+            if stored is not None and stored[2] is not None:
+                names.add(stored[2])
+                if self._fetch(stored, False) is ENOVAL:
+                    missing.append(stored[2])
+                    if fix:
+                        self.delete(key)
+        return names, missing
 
 
 def _with_extras(value: Any, expires: Any, label: Any, expire_time: bool, tag: bool) -> Any:

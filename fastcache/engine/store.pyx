@@ -410,14 +410,14 @@ cdef class Store:
         return remove_many(self.database, self.evictor, sql.KEYS_EXPIRED, which, sql.EXPIRE, (now,), "expired")
 
     def evict_tag(self, tag):
-        """Delete what carries the tag; returns how many live entries that were."""
+        """Delete what carries the tag and is counted; returns how many that were."""
         return self.where_full(self.evict_tag_once, (tag,))
 
     def evict_tag_once(self, tag):
         """The same where there is room."""
         cdef Cell cell
         check_tag(tag, &cell)
-        now = self.database.now()
+        now = self.database.counted_from()
         which = (tag, now, most_asked(self.evictor))
         return remove_many(self.database, self.evictor, sql.KEYS_TAGGED, which, sql.EVICT_TAG, (tag, now), "tag")
 
