@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from fastcache.diskcache.alias import Alias
 from fastcache.diskcache.core import (
     DEFAULT_SETTINGS,
     ENOVAL,
@@ -57,7 +58,6 @@ __all__ = [
     "Cache",
     "Deque",
     "Disk",
-    "DjangoCache",
     "EmptyDirWarning",
     "FanoutCache",
     "Index",
@@ -88,6 +88,8 @@ def __getattr__(name: str) -> Any:
             if (error.name or "").partition(".")[0] != "django":
                 raise
             raise AttributeError("DjangoCache needs Django, which is not installed") from error
+    if name in _MODULES:
+        return load(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -105,16 +107,11 @@ def install(*, migrate: Literal["on-open"] | None = None, unsafe: bool = False) 
     """
     if migrate not in (None, "on-open"):
         raise ValueError(f"migrate must be 'on-open' or None, not {migrate!r}")
-    ours = sys.modules[__name__]
-    if sys.modules.get("diskcache", ours) is not ours:
+    if not isinstance(sys.modules.get("diskcache"), (Alias, type(None))):
         raise ImportError("diskcache was imported before install() was called; call it first", name="diskcache")
     DEFAULTS.migrate = migrate
     DEFAULTS.unsafe = bool(unsafe)
-    sys.modules["diskcache"] = ours
-    for name in _MODULES:
-        try:
-            sys.modules[f"diskcache.{name}"] = load(f"{__name__}.{name}")
-        except ImportError as error:
-            # Without Django, who asks for it is told so.
-            if (error.name or "").partition(".")[0] != "django":
-                raise
+    if "diskcache" not in sys.modules:
+        sys.modules["diskcache"] = Alias("diskcache", __name__, True)
+        for name in _MODULES:
+            sys.modules[f"diskcache.{name}"] = Alias(f"diskcache.{name}", f"{__name__}.{name}", False)

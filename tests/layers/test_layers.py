@@ -113,7 +113,8 @@ ACCEPTED: dict[str, str] = {}
 # What names no module in a literal.
 UNKNOWN = {
     "engine.codecs.compression": "one of three libraries, each named in its class",
-    "diskcache": "its own modules, and that of Django's backend",
+    "diskcache": "its own modules",
+    "diskcache.alias": "the module that it stands for",
     "tools.migrating": "where the classes lie that a user has listed",
 }
 
