@@ -47,6 +47,27 @@ cdef class StoreMapping:
         cdef Entry entry = self.store_of(key).fetch_entry(key, SHARED)
         return missing if entry is None else entry.stored
 
+    cdef Store opened_store_of(self, object key):
+        """The store of a key; None if that would have to be opened first."""
+        cdef unsigned long long hashed = 0
+        cdef Store store
+        if self.stores.count == 1:
+            return self.store
+        store = self.stores.stores[self.stores.index_of(key, &hashed)]
+        return None if store is None or store.database.is_nothing else store
+
+    # -- at once, for event loops (fastcache.aio) ------------------------------------------------------------
+
+    def _find_at_once(self, key, missing, elsewhere):
+        """What ``get`` returns, if that waits for nothing and does not take long; else ``elsewhere``, and nothing is counted."""
+        cdef Store store = self.opened_store_of(key)
+        return elsewhere if store is None else store.find_in_memory(key, missing, elsewhere)
+
+    def _has_at_once(self, key, elsewhere):
+        """The same of ``exists``."""
+        cdef Store store = self.opened_store_of(key)
+        return elsewhere if store is None else store.has_in_memory(key, elsewhere)
+
     # -- opening and closing ---------------------------------------------------------------------------------
 
     def _open(self, directory, shards=1, **options):
