@@ -18,12 +18,19 @@ _R = TypeVar("_R")
 
 def constructor(sync: Callable[_P, Any]) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, _P], None]]:
     """A decorator of ``__init__``: it has the parameters of a synchronous class."""
+    signature = inspect.signature(sync)
 
     def decorate(made: Callable[..., None]) -> Callable[Concatenate[Any, _P], None]:
+        def __init__(self: Any, /, *arguments: _P.args, **options: _P.kwargs) -> None:  # noqa: N807
+            # What it cannot be made with is said at once, and not when it is opened.
+            signature.bind(*arguments, **options)
+            made(self, *arguments, **options)
+
         first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-        signature = inspect.signature(sync)
-        made.__signature__ = signature.replace(parameters=[first, *signature.parameters.values()])  # type: ignore[attr-defined]
-        return made
+        __init__.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[first, *signature.parameters.values()]
+        )
+        return __init__
 
     return decorate
 
