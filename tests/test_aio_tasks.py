@@ -74,7 +74,7 @@ async def cut_at_each(make, after):
     raise AssertionError
 
 
-# -- order, and what is given up ---------------------------------------------------------------------------------------
+# -- order, and what is given up --------------------------------------------------------------------------------------
 
 
 def test_calls_are_carried_out_in_the_order_in_which_they_were_made(tmp_path):
@@ -158,7 +158,7 @@ def test_what_it_raises_is_that_of_the_call(tmp_path):
             # As from any coroutine.
             with pytest.raises(RuntimeError, match="StopIteration"):
                 await cache.get_or_set("k", stop)
-            with pytest.raises(TypeError, match="lambda"):
+            with pytest.raises(TypeError, match="cannot store a function"):
                 await cache.set("k", lambda: 0)
 
     asyncio.run(main())
@@ -191,7 +191,7 @@ def test_a_call_can_be_cancelled_wherever_it_awaits(tmp_path, call):
     asyncio.run(main())
 
 
-# -- transactions -------------------------------------------------------------------------------------------------------
+# -- transactions -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["Cache", "Index", "FanoutCache", "FanoutIndex"])
@@ -232,6 +232,8 @@ def test_what_waits_for_a_transaction_is_done_in_order_and_can_be_given_up(tmp_p
                 tasks = await spawn(cache)
                 await cache.set("k", "inside")
                 tasks[2].cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await tasks[2]
             done = await asyncio.gather(*tasks, return_exceptions=True)
             assert [type(each) for each in done].count(asyncio.CancelledError) == 1
             assert [value async for value in cache.values()] == ["inside", 0, 1, 3, 4]
@@ -260,7 +262,7 @@ def test_what_waits_for_a_transaction_is_done_in_order_and_can_be_given_up(tmp_p
 def test_what_a_task_starts_inside_is_inside(tmp_path):
     async def main():
         async with aio.Cache(tmp_path) as cache:
-            with pytest.raises(ZeroDivisionError):
+            with pytest.raises(ZeroDivisionError):  # noqa: PT012
                 async with cache.transact():
                     await asyncio.gather(*(cache.incr("n") for _ in range(10)))
                     assert await cache["n"] == 10
@@ -275,7 +277,7 @@ def test_transactions_nest_and_each_keeps_or_loses_its_own(tmp_path):
         async with aio.Cache(tmp_path) as cache:
             async with cache.transact():
                 await cache.set("a", 1)
-                with pytest.raises(ZeroDivisionError):
+                with pytest.raises(ZeroDivisionError):  # noqa: PT012
                     async with cache.transact():
                         await cache.set("b", 1)
                         raise ZeroDivisionError
@@ -314,7 +316,7 @@ def test_a_transaction_needs_a_key_where_there_are_shards(tmp_path):
 def test_two_caches_have_a_transaction_each(tmp_path):
     async def main():
         async with aio.Cache(tmp_path / "a") as first, aio.Cache(tmp_path / "b") as second:
-            with pytest.raises(ZeroDivisionError):
+            with pytest.raises(ZeroDivisionError):  # noqa: PT012
                 async with first.transact(), second.transact():
                     await first.set("k", 1)
                     await second.set("k", 2)
@@ -409,7 +411,7 @@ def test_a_transaction_whose_task_is_thrown_away_is_undone(tmp_path):
 def test_a_batch_belongs_to_the_transaction_that_it_is_used_in(tmp_path):
     async def main():
         async with aio.Cache(tmp_path) as cache:
-            with pytest.raises(ZeroDivisionError):
+            with pytest.raises(ZeroDivisionError):  # noqa: PT012
                 async with cache.transact(), cache.batch(max_items=10) as batch:
                     for number in range(25):
                         await batch.set(number, number)
@@ -426,7 +428,7 @@ def test_a_batch_belongs_to_the_transaction_that_it_is_used_in(tmp_path):
     asyncio.run(main())
 
 
-# -- the loop is never held up -------------------------------------------------------------------------------------------
+# -- the loop is never held up ----------------------------------------------------------------------------------------
 
 
 class Ticks:

@@ -2,8 +2,8 @@
 
 The classes have the methods of those of their names in fastcache, as coroutines. What is in memory is answered at once,
 and so is a ``set`` with ``write_behind``, so that a hit costs no more than a coroutine. All else is done in a thread of
-the cache's own, in the order in which it was called, and the loop goes on. A call that is cancelled is left out, or done
-as a whole, and its result dropped.
+the cache's own, in the order in which it was called, and the loop goes on. A call that is cancelled is left out, or
+done as a whole, and its result dropped.
 
 >>> import asyncio
 >>> from fastcache import aio
@@ -24,8 +24,8 @@ as a whole, and its result dropped.
 ['answer', 'visits', 'page'] 3
 
 Operators that cannot be awaited have names: ``len(cache)`` is ``await cache.count()``, ``key in cache`` is ``await
-cache.exists(key)``, ``cache[key] = value`` and ``del cache[key]`` are ``set`` and ``delete``. ``async for`` iterates over the
-cache, over ``reversed(cache)``, and over what ``keys``, ``values`` and ``items`` return.
+cache.exists(key)``, ``cache[key] = value`` and ``del cache[key]`` are ``set`` and ``delete``. ``async for`` iterates
+over the cache, over ``reversed(cache)``, and over what ``keys``, ``values`` and ``items`` return.
 
 What a call is given (an iterable of pairs, a factory that is no coroutine function, a ``progress``) is called in that
 thread, and must not wait for another call of the same cache there. ``cache.sync`` is the synchronous cache itself.

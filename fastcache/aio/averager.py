@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Any
 
-    from fastcache.aio.mapping import Mapping
+    from fastcache.aio.opened import Opened
 
 __all__ = ["Averager"]
 
@@ -23,7 +23,7 @@ class Averager:
         expire, tag: of the entry, as in ``Cache.set``, counted from the last ``add``; not for an Index.
     """
 
-    def __init__(self, cache: Mapping, key: Any, expire: float | timedelta | None = None, tag: Any = None) -> None:
+    def __init__(self, cache: Opened, key: Any, expire: float | timedelta | None = None, tag: Any = None) -> None:
         self._cache = cache
         self._arguments = (key, expire, tag)
 

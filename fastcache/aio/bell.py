@@ -1,9 +1,9 @@
 """The thread that waits for locks, for all tasks of a process that wait in one directory.
 
-It sleeps on the event count of the records, as a thread that waits for a lock does (sync/locks.py), and looks at the records
-of all names that are waited for whenever there was a notification, and now and then. A task for which there may be
-something to do is woken, and looks for itself, in the thread of its cache. It begins with the first task that waits, and ends
-soon after the last.
+It sleeps on the event count of the records, as a thread that waits for a lock does (sync/locks.py), and looks at the
+records of all names that are waited for whenever there was a notification, and now and then. A task for which there may
+be something to do is woken, and looks for itself, in the thread of its cache. It begins with the first task that waits,
+and ends soon after the last.
 """
 
 from __future__ import annotations

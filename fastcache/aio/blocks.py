@@ -114,9 +114,9 @@ class Transaction:
 class Batch:
     """The context manager of ``batch()``; see fastcache.Cache.batch.
 
-    ``set`` and ``delete`` return at once while less than a thousand operations wait for the thread, unless what they are
-    given may be changed by others meanwhile: a list, say, is waited for until it is encoded. What goes wrong then is
-    raised by a later call, or by the end of the block.
+    ``set`` and ``delete`` return at once while less than a thousand operations wait for the thread, unless what they
+    are given may be changed by others meanwhile: a list, say, is waited for until it is encoded. What goes wrong then
+    is raised by a later call, or by the end of the block.
 
     Attributes:
         committed: how many operations are committed (int).

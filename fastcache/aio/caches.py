@@ -48,9 +48,7 @@ class _Index(Mapping):
                 return found
         return await self._run(IndexMapping.get, (key, default), {"copy": copy, "buffer": buffer}, False)
 
-    async def get_or_set(
-        self, key: Any, factory: _Factory, *, timeout: float | None = None, copy: bool = True
-    ) -> Any:
+    async def get_or_set(self, key: Any, factory: _Factory, *, timeout: float | None = None, copy: bool = True) -> Any:
         """The value of a key; if it is absent, what ``factory()`` returns is stored first; see aio.Cache.get_or_set."""
         return await load("fastcache.aio.once").get_or_set(self, key, factory, {}, timeout, copy)
 
@@ -121,11 +119,15 @@ class _Cache(Mapping):
     ) -> Literal[True]:
         """Store a value, whatever was there; see Cache.set.
 
-        With ``write_behind``, what is little (a few hundred parts of Python's own types, 16 KiB) is put off at once, unless
-        something that writes is still in the thread: writes happen in the order in which they were called.
+        With ``write_behind``, what is little (a few hundred parts of Python's own types, 16 KiB) is put off at once,
+        unless something that writes is still in the thread: writes happen in the order in which they were called.
         """
         # After what was called before, also where nobody waits for that any more.
-        if self._set_at_once is not None and not self._worker.writing and self._set_at_once(key, value, expire, tag=tag):
+        if (
+            self._set_at_once is not None
+            and not self._worker.writing
+            and self._set_at_once(key, value, expire, tag=tag)
+        ):
             return True
         await self._run(CacheMapping.set, (key, value, expire), {"tag": tag}, True)
         return True
@@ -145,8 +147,8 @@ class _Cache(Mapping):
         Of all tasks, threads and processes that ask for an absent key at the same time, one calls its factory.
 
         Args:
-            factory: a coroutine function, awaited by this task; or a function, which is called in the thread of the cache,
-                so that it should be quick.
+            factory: a coroutine function, awaited by this task; or a function, which is called in the thread of the
+                cache, so that it should be quick.
             expire, tag, timeout, copy: as in Cache.get_or_set.
         """
         how = {"expire": expire, "tag": tag}
@@ -168,8 +170,9 @@ class _Cache(Mapping):
     ) -> Any:
         """Decorate a function, so that its results are kept in the cache; see Cache.memoize, whose arguments these are.
 
-        What is called returns a coroutine, also ``cache_key``, ``invalidate``, ``cache_clear`` and ``explain``. A coroutine
-        function is awaited by its caller; a function is called in the thread of the cache, so that it should be quick.
+        What is called returns a coroutine, also ``cache_key``, ``invalidate``, ``cache_clear`` and ``explain``. A
+        coroutine function is awaited by its caller; a function is called in the thread of the cache, so that it should
+        be quick.
         """
         how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
         how |= {"timeout": timeout, "copy": copy, "expire": expire, "tag": tag}
@@ -188,8 +191,8 @@ class _Cache(Mapping):
         timeout: float | None = None,
         copy: bool = True,
     ) -> _Decorate:
-        """Decorate a coroutine function as ``memoize`` does, and renew results in a task shortly before they expire; see
-        Cache.memoize_stampede, whose arguments these are."""
+        """Decorate a coroutine function as ``memoize`` does, and renew results in a task shortly before they expire;
+        see Cache.memoize_stampede, whose arguments these are."""
         how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
         how |= {"timeout": timeout, "copy": copy, "expire": expire, "beta": beta, "tag": tag}
         decorate: _Decorate = load("fastcache.aio.memoize").memoize_stampede(self, how)

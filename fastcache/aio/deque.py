@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastcache.aio.mapping import Opened
 from fastcache.aio.methods import constructor, reading, writing
+from fastcache.aio.opened import Opened
 from fastcache.deque import Deque as SyncDeque
 
 TYPE_CHECKING = False
@@ -19,7 +19,8 @@ __all__ = ["Deque"]
 class Deque(Opened):
     """A Deque for event loops; its arguments are those of fastcache.Deque.
 
-    What are operators there are coroutines here: ``await deque[index]``, ``set``, ``delete``, ``length`` and ``contains``.
+    What are operators there are coroutines here: ``await deque[index]``, ``set``, ``delete``, ``length`` and
+    ``contains``.
     """
 
     @constructor(SyncDeque)

@@ -1,13 +1,13 @@
 """Locks for tasks: Lock, RLock and BoundedSemaphore, and what is built on them.
 
-They are those of fastcache (sync/locks.py), in the same records: tasks, threads and processes exclude one another, and come
-first, get first. What is always true, and who keeps it so:
+They are those of fastcache (sync/locks.py), in the same records: tasks, threads and processes exclude one another, and
+come first, get first. What is always true, and who keeps it so:
 
-- **A hold belongs to the task that acquired it.** Which task that is, is known here; the records know a token, as of any
-  other holder, whose byte is locked for as long as this process holds it.
+- **A hold belongs to the task that acquired it.** Which task that is, is known here; the records know a token, as of
+  any other holder, whose byte is locked for as long as this process holds it.
 - **No task waits in a thread of its own**: all wait in one (bell.py), which wakes them.
-- **Who is cancelled gives up its place, exactly**: what it has begun in the thread of the cache is done, and behind it, in the
-  same thread, undone.
+- **Who is cancelled gives up its place, exactly**: what it has begun in the thread of the cache is done, and behind it,
+  in the same thread, undone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from fastcache.aio.mapping import Mapping
+    from fastcache.aio.opened import Opened
     from fastcache.sync.holds import Hold, Holds
 
     _Seconds: TypeAlias = float | timedelta | None
@@ -124,7 +124,7 @@ class _Handle:
     _kind: Any
 
     def __init__(
-        self, cache: Mapping, name: Any, expire: _Seconds = None, *, timeout: float | None = None, **slots: int
+        self, cache: Opened, name: Any, expire: _Seconds = None, *, timeout: float | None = None, **slots: int
     ) -> None:
         self._cache = cache
         self._name = name
@@ -196,9 +196,7 @@ class _Handle:
     async def __aenter__(self) -> Self:
         acquired = await self._take(True, self._timeout)
         if acquired is None:
-            raise Timeout(
-                f"the {self._kind._kind} was not free within the {self._timeout:g} s that it was waited for"
-            )
+            raise Timeout(f"the {self._kind._kind} was not free within the {self._timeout:g} s that it was waited for")
         self._entered.append(acquired)
         return self
 
@@ -364,7 +362,7 @@ class BoundedSemaphore(_Handle):
     _kind = sync.BoundedSemaphore
 
     def __init__(
-        self, cache: Mapping, name: Any, value: int = 1, expire: _Seconds = None, *, timeout: float | None = None
+        self, cache: Opened, name: Any, value: int = 1, expire: _Seconds = None, *, timeout: float | None = None
     ) -> None:
         sync.check_positive("value", value, int)
         super().__init__(cache, name, expire, timeout=timeout, value=int(value))
@@ -376,7 +374,7 @@ class BoundedSemaphore(_Handle):
 
 
 def barrier(
-    cache: Mapping,
+    cache: Opened,
     lock_type: Callable[..., Any] = Lock,
     *,
     name: Any = None,
@@ -411,10 +409,10 @@ def barrier(
 
 
 def throttle(
-    cache: Mapping, count: int, seconds: float, *, name: Any = None, timeout: float | None = None
+    cache: Opened, count: int, seconds: float, *, name: Any = None, timeout: float | None = None
 ) -> Callable[[_Function], _Function]:
-    """A decorator of coroutine functions: calls wait until they may start, so that all tasks and processes together keep
-    to a rate.
+    """A decorator of coroutine functions: calls wait until they may start, so that all tasks and processes together
+    keep to a rate.
 
     Args:
         cache: any cache of fastcache.aio.

@@ -1,168 +1,25 @@
-"""What asynchronous caches share: they are opened in their thread, answer at once what is in memory, and hand over the rest."""
+"""What asynchronous caches share: they answer at once what is in memory, and hand over the rest to their thread."""
 
 from __future__ import annotations
 
-from itertools import islice
-from time import monotonic
-from weakref import finalize
-
 from fastcache.aio.blocks import Batch, Transaction
 from fastcache.aio.methods import reading, writing
-from fastcache.aio.worker import Call, Worker
+from fastcache.aio.opened import ABSENT, Opened, View
 from fastcache.engine.mapping import StoreMapping
-from fastcache.errors import ClosedError
 from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
-    from types import TracebackType
-    from typing import Any, Literal, TypeVar
-
-    from typing_extensions import Self
+    from collections.abc import AsyncIterator, Callable
+    from typing import Any, Literal
 
     from fastcache.aio.averager import Averager
     from fastcache.aio.locks import BoundedSemaphore, Lock, RLock, _Decorator, _Seconds
 
-    _Value = TypeVar("_Value")
+__all__ = ["ELSEWHERE", "Mapping"]
 
-__all__ = ["Mapping", "Opened", "View"]
-
-# Of an iteration, so many entries are read at a time, and for so many seconds.
-_PORTION = 256
-_PORTION_SECONDS = 0.001
-
-ABSENT: Any = object()
 ELSEWHERE: Any = object()
-
-
-class Opened:
-    """What is opened in a thread of its own, when it is first used, and closed there.
-
-    Args:
-        kind: what opens it: called in the thread with the other arguments.
-    """
-
-    def __init__(self, kind: Callable[..., Any], *arguments: Any, **options: Any) -> None:
-        self._kind = kind
-        self._arguments: Any = (arguments, options)
-        self._opened: Any = None
-        self._closed = False
-        self._worker = Worker()
-        finalize(self, self._worker.end).atexit = False
-
-    @property
-    def sync(self) -> Any:
-        """The synchronous cache, which is opened if it is not yet: that may wait for the disk."""
-        return self._open()
-
-    async def __aenter__(self) -> Self:
-        opened = await self._run(_identity, (), {}, True)
-        if self._closed:
-            raise ClosedError(f"the cache in {opened.directory!r} is closed")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        call = Call(self._close, keep=True, block=self._worker.block())
-        if kind is not None and issubclass(kind, GeneratorExit):
-            # The task is being collected, and must not wait.
-            self._worker.post(call)
-        else:
-            await call.over(self._worker)
-
-    async def close(self) -> None:
-        """Close it, when all that was asked for before is done; what was stored stays. May be called again. Every other use
-        then raises ClosedError. What it raises is what ``close`` of the synchronous one does."""
-        await Call(self._close, keep=True, block=self._worker.block()).over(self._worker)
-
-    def __repr__(self) -> str:
-        if self._opened is not None:
-            return f"aio.{self._opened!r}"
-        directory = next(iter(self._arguments[0]), None)
-        return f"<aio.{type(self).__name__}({directory!r}), not opened yet>"
-
-    def _run(
-        self, method: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any], writes: bool
-    ) -> Coroutine[Any, Any, Any]:
-        """Call a method of what is opened in the thread, with it as the first argument; a coroutine."""
-        worker = self._worker
-        return Call(self._carry_out, (method, arguments, options), writes, block=worker.block()).over(worker)
-
-    def _carry_out(self, method: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        return method(self._open() if self._opened is None else self._opened, *arguments, **options)
-
-    def _open(self) -> Any:
-        if self._opened is None:
-            if self._closed:
-                raise ClosedError("this cache was closed before it was ever used")
-            arguments, options = self._arguments
-            opened = self._kind(*arguments, **options)
-            # Two threads may come here at once.
-            if self._opened is None:
-                self._opened = opened
-                self._was_opened(opened)
-            else:
-                opened.close()
-        return self._opened
-
-    def _was_opened(self, opened: Any) -> None:
-        """It was just opened."""
-
-    def _close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-        self._closed = True
-        self._worker.end()
-
-    async def _walk(self, make: Callable[[Any], Iterator[_Value]]) -> AsyncGenerator[_Value, None]:
-        """Iterate over what an iterator gives that is made, and asked, in the thread."""
-        iterator = await self._run(make, (), {}, False)
-        end = None
-        while end is None:
-            found, end = await self._run(_portion_of, (iterator,), {}, False)
-            for each in found:
-                yield each
-        if end is not ABSENT:
-            raise end
-
-    def _transact(self, make: Callable[[], Any]) -> Transaction:
-        return Transaction(self._worker, make)
-
-
-def _identity(opened: Any) -> Any:
-    return opened
-
-
-def _portion_of(_: Any, iterator: Iterator[Any]) -> tuple[list[Any], Any]:
-    """Some of what an iterator gives; and ABSENT if that was all, what it has raised, or None."""
-    found: list[Any] = []
-    until = monotonic() + _PORTION_SECONDS
-    try:
-        for each in islice(iterator, _PORTION):
-            found.append(each)
-            if monotonic() >= until:
-                return found, None
-    except Exception as error:
-        return found, error
-    return found, None if len(found) == _PORTION else ABSENT
-
-
-class View:
-    """Keys, values or items of a cache, read when they are iterated over by ``async for``: again for each iteration."""
-
-    def __init__(self, opened: Opened, make: Callable[[Any], Any]) -> None:
-        self._opened = opened
-        self._make = make
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        make = self._make
-        return self._opened._walk(lambda sync: iter(make(sync)))
-
-    def __reversed__(self) -> AsyncIterator[Any]:
-        make = self._make
-        return self._opened._walk(lambda sync: reversed(make(sync)))
+"""What is not at hand in memory."""
 
 
 class Mapping(Opened):
@@ -228,9 +85,7 @@ class Mapping(Opened):
     def __reversed__(self) -> AsyncIterator[Any]:
         return self._walk(reversed)
 
-    def keys(
-        self, *, prefix: Any = None, start: Any = None, stop: Any = None, reverse: bool | None = None
-    ) -> View:
+    def keys(self, *, prefix: Any = None, start: Any = None, stop: Any = None, reverse: bool | None = None) -> View:
         """The keys, for ``async for``; see Cache.keys."""
         return View(self, lambda sync: sync.keys(prefix=prefix, start=start, stop=stop, reverse=reverse))
 
@@ -261,8 +116,8 @@ class Mapping(Opened):
     # -- blocks ---------------------------------------------------------------------------------------------------
 
     def transact(self, key: Any = ABSENT) -> Transaction:
-        """An asynchronous context manager: what is done inside is committed together, or not at all if an exception leaves
-        it, a cancellation, say. See Cache.transact.
+        """An asynchronous context manager: what is done inside is committed together, or not at all if an exception
+        leaves it, a cancellation, say. See Cache.transact.
 
         It belongs to its task, and to those that it starts inside. The others read what was committed before; what they
         write waits for the end, for ``timeout`` seconds at most.
@@ -274,7 +129,8 @@ class Mapping(Opened):
         return Transaction(self._worker, lambda: self._open().transact(*keys))
 
     def batch(self, max_items: int = 1000, max_seconds: float = 1.0) -> Batch:
-        """An asynchronous context manager for a stream of operations, which are committed many at a time; see Cache.batch.
+        """An asynchronous context manager for a stream of operations, which are committed many at a time; see
+        Cache.batch.
 
         It has the coroutines ``set``, ``delete`` and ``flush``, and ``committed``."""
         return Batch(self._worker, lambda: self._open().batch(max_items, max_seconds))
@@ -307,7 +163,7 @@ class Mapping(Opened):
         expire: _Seconds = None,
         timeout: float | None = None,
     ) -> _Decorator:
-        """A decorator of coroutine functions: of all calls, in all processes, one runs at a time; see fastcache.barrier."""
+        """A decorator of coroutine functions: of all calls, in all processes, one runs at a time; see aio.barrier."""
         locks = load("fastcache.aio.locks")
         decorator: _Decorator = locks.barrier(self, lock_type or locks.Lock, name=name, expire=expire, timeout=timeout)
         return decorator
@@ -371,5 +227,3 @@ class Mapping(Opened):
         """What compresses values."""
         compression: Literal["zstd", "lz4", "blosc2"] | None = self._open().compression
         return compression
-
-

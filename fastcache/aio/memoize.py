@@ -1,4 +1,4 @@
-"""Memoizing for event loops: keys, hits and names are those of memoize/decorators.py, so that both find the same results."""
+"""Memoizing for event loops, with the keys and names of memoize/decorators.py, so that both find the same results."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import functools
 import inspect
 from time import monotonic
 
-from fastcache.aio.mapping import ABSENT, ELSEWHERE
+from fastcache.aio.mapping import ELSEWHERE
 from fastcache.aio.once import call, compute_once
+from fastcache.aio.opened import ABSENT
 from fastcache.engine.mapping import now_of
 from fastcache.memoize import calls, decorators
 from fastcache.memoize.calls import CacheInfo
@@ -232,7 +233,9 @@ def memoize_stampede(cache: Mapping, how: dict[str, Any]) -> _Decorate:
     def decorate(function: Any) -> Memoized:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"aio.memoize_stampede is for coroutine functions (async def), which {function!r} is not")
-        return _wrapped(EarlyMemoized, cache, function, lambda opened: decorators.memoize_stampede(opened, function, **how))
+        return _wrapped(
+            EarlyMemoized, cache, function, lambda opened: decorators.memoize_stampede(opened, function, **how)
+        )
 
     return decorate
 

@@ -44,7 +44,8 @@ def reading(
         result: _R = await self._run(method, arguments, options, False)
         return result
 
-    return _like(reading, method)
+    like: Callable[Concatenate[Any, _P], Coroutine[Any, Any, _R]] = _like(reading, method)
+    return like
 
 
 def writing(
@@ -56,7 +57,8 @@ def writing(
         result: _R = await self._run(method, arguments, options, True)
         return result
 
-    return _like(writing, method)
+    like: Callable[Concatenate[Any, _P], Coroutine[Any, Any, _R]] = _like(writing, method)
+    return like
 
 
 def _like(made: Any, method: Any) -> Any:

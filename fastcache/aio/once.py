@@ -1,16 +1,17 @@
 """``get_or_set``: a missing value is computed once, whoever asks, and no thread waits for it.
 
-Who computes what is missing is known to sync/single_flight.py, of all tasks, threads and processes. What touches the disk (to look
-once more, to store) is done in the thread of the cache; nothing waits there for another computation, which may need it.
+Who computes what is missing is known to sync/single_flight.py, of all tasks, threads and processes. What touches the
+disk (to look once more, to store) is done in the thread of the cache; nothing waits there for another computation,
+which may need it.
 """
 
 from __future__ import annotations
 
 import inspect
 
+from fastcache.aio.opened import ABSENT
 from fastcache.engine.computing import find_again
 from fastcache.errors import DecodeError, DirectoryGoneError, UntrustedValueError
-from fastcache.aio.mapping import ABSENT
 from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False

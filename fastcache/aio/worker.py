@@ -2,17 +2,17 @@
 
 What is always true, and who keeps it so:
 
-- **Calls run in the order in which they were made, one at a time**, whichever loop they come from: the thread takes them from
-  one end of a deque, whose ends the GIL makes atomic.
+- **Calls run in the order in which they were made, one at a time**, whichever loop they come from: the thread takes
+  them from one end of a deque, whose ends the GIL makes atomic.
 - **A call happens as a whole or not at all.** One that its task has given up before it began is left out; one that has
   begun goes on to its end, and what it returns is dropped. What has to follow it (a transaction is undone, a token of a
   lock given back) is put behind it, in the same order, and never left out (``keep``).
-- **A transaction is a context's**, as it is of the engine (writer_lock.pyx): that of the task that has begun it, and of those
-  that it starts inside. Its calls run in a context of its own, by which the engine knows them from others of this same
-  thread. Meanwhile the others read what is committed; and what they write is put aside, in order, until the transaction
-  ends. Nothing waits for the writer lock in this thread, which the transaction needs to go on.
-- **The loop gets the GIL.** A thread that works on and on gives it up every five milliseconds, which would be for how long the loop
-  stands still. This one sleeps for a moment after each half millisecond.
+- **A transaction is a context's**, as it is of the engine (writer_lock.pyx): that of the task that has begun it, and of
+  those that it starts inside. Its calls run in a context of its own, by which the engine knows them from others of this
+  same thread. Meanwhile the others read what is committed; and what they write is put aside, in order, until the
+  transaction ends. Nothing waits for the writer lock in this thread, which the transaction needs to go on.
+- **The loop gets the GIL.** A thread that works on and on gives it up every five milliseconds, which would be for how
+  long the loop stands still. This one sleeps for a moment after each half millisecond.
 
 A fork leaves the thread to the parent; the exit lets it finish what has come in.
 """
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
         """A transaction, as its calls know it."""
 
         context: Context
+
+        @property
+        def is_open(self) -> bool:
+            """Whether it has begun, and not ended."""
 
         def undo(self) -> None:
             """Roll it back, if it is open."""

@@ -201,8 +201,8 @@ class _Handle(Handle):
             event_count.wait(seen, period, bit_of(token))
 
     def _look(self, holds: Holds, token: int, until: float) -> tuple[bool | None, float]:
-        """Whether it is ours by now, or will not be; None with the seconds after which to look again, if nobody notifies
-        us before."""
+        """Whether it is ours by now, or will not be; None with the seconds after which to look again, if nobody
+        notifies us before."""
         records: Records = holds.records
         key = self._key
         while True:

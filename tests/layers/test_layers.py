@@ -50,6 +50,7 @@ ROOMS = {
     "fanout": {"fanout"},
     "deque": {"deque"},
     "importers": {"importers"},
+    "aio": {"aio"},
     "package": {""},
     "tools": {"__main__", "migrate", "tools"},
     "demo": {"tools.demo"},
@@ -94,6 +95,7 @@ ALLOWED = {
     # No mapping, so that it offers what a recipe returns by a method of its own.
     "deque": ENGINE | {"serializers", "options", "recipes", "check"},
     "package": ENGINE | ABOVE_ENGINE | CONTAINERS | {"finder", "recipes", "serializers"},
+    "aio": ENGINE | ABOVE_ENGINE | CONTAINERS | {"recipes"},
     "importers": ENGINE | CONTAINERS | {"serializers", "options"},
     # What shows how a program uses the package names what such a program may.
     "demo": {"package"},
