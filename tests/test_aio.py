@@ -289,6 +289,20 @@ def test_a_deque_has_names_for_its_operators():
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_keys_are_read_in_portions(kind, tmp_path):
+    async def main():
+        async with getattr(aio, kind)(tmp_path) as cache:
+            await cache.set_many((number, -number) for number in range(1000))
+            for asked in (0, 1, 249, 250, 251, 1000, 1200):
+                found = await cache.get_many(iter(range(asked)))
+                assert list(found.items()) == [(number, -number) for number in range(min(asked, 1000))]
+            with pytest.raises(TypeError, match=r"^item 700: "):
+                await cache.get_many([*range(700), {}])
+
+    asyncio.run(main())
+
+
 # -- iteration --------------------------------------------------------------------------------------------------------
 
 

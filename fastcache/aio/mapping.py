@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
+
 from fastcache.aio.blocks import Batch, Transaction
 from fastcache.aio.methods import reading, writing
 from fastcache.aio.opened import ABSENT, Opened, View
@@ -10,7 +13,7 @@ from fastcache.runtime.imports import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from typing import Any, Literal
 
     from fastcache.aio.averager import Averager
@@ -20,6 +23,9 @@ __all__ = ["ELSEWHERE", "Mapping"]
 
 ELSEWHERE: Any = object()
 """What is not at hand in memory."""
+
+# Of many keys, so many are read at a time: while they are, this process does nothing else.
+_AT_A_TIME = 250
 
 
 class Mapping(Opened):
@@ -65,13 +71,30 @@ class Mapping(Opened):
     clear = writing(StoreMapping.clear)
     incr = writing(StoreMapping.incr)
     decr = writing(StoreMapping.decr)
-    get_many = reading(StoreMapping.get_many)
     delete_many = writing(StoreMapping.delete_many)
     flush = writing(StoreMapping.flush)
     count = reading(StoreMapping.count)
     size = reading(StoreMapping.size)
     volume = reading(StoreMapping.volume)
     vacuum = writing(StoreMapping.vacuum)
+
+    async def get_many(self, keys: Iterable[Any], on_error: Any = "warn") -> dict[Any, Any]:
+        """The values of many keys, as a dict; those that are absent are left out. See Cache.get_many.
+
+        Up to 250 are of one moment. More are read 250 at a time, so that the loop goes on in between; inside of
+        ``transact`` all are of one moment.
+        """
+        values: dict[Any, Any] = {}
+        iterator: Iterator[Any] | None = None
+        asked = 0
+        while True:
+            iterator, found, count = await self._run(
+                _get_some, (keys if iterator is None else iterator, asked, on_error), {}, False
+            )
+            values.update(found)
+            asked += count
+            if count < _AT_A_TIME:
+                return values
 
     async def update(self, other: Any = (), /, **items: Any) -> None:
         """Store all items of a mapping, of an iterable of pairs, and of the keywords; see Cache.update."""
@@ -227,3 +250,16 @@ class Mapping(Opened):
         """What compresses values."""
         compression: Literal["zstd", "lz4", "blosc2"] | None = self._open().compression
         return compression
+
+
+def _get_some(sync: Any, keys: Iterable[Any], before: int, on_error: Any) -> tuple[Iterator[Any], dict[Any, Any], int]:
+    """In the thread: the values of the next keys of an iterable, and how many keys that were."""
+    iterator = iter(keys)
+    some = list(islice(iterator, _AT_A_TIME))
+    try:
+        return iterator, sync.get_many(some, on_error), len(some)
+    except (TypeError, ValueError) as error:
+        place = re.match(r"item (\d+): ", str(error)) if before else None
+        if place is not None:
+            error.args = (f"item {before + int(place[1])}: {str(error)[place.end() :]}", *error.args[1:])
+        raise
