@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import os
+import pickle
 import threading
 import warnings
 
@@ -212,7 +213,7 @@ def test_each_method_does_what_the_synchronous_one_does(kind, calls, tmp_path, r
 
 
 # What has another name, or form, where it is awaited.
-OTHERWISE = {"shard_count", "store", "stores", "copy"}
+OTHERWISE = {"shard_count", "store", "stores"}
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "Deque"])
@@ -299,6 +300,23 @@ def test_many_keys_are_read_in_portions(kind, tmp_path):
                 assert list(found.items()) == [(number, -number) for number in range(min(asked, 1000))]
             with pytest.raises(TypeError, match=r"^item 700: "):
                 await cache.get_many([*range(700), {}])
+
+    asyncio.run(main())
+
+
+def test_a_deque_is_copied_and_caches_are_pickled(tmp_path):
+    async def main():
+        async with aio.Deque("abc", tmp_path / "deque", 3) as deque:
+            async with await deque.copy() as copy:
+                assert [each async for each in copy] == ["a", "b", "c"]
+                assert copy.directory != deque.directory
+            async with pickle.loads(pickle.dumps(deque)) as again:
+                assert (await again.length(), again.maxlen, again.directory) == (3, 3, deque.directory)
+        async with aio.Cache(tmp_path / "cache", timeout=5.0) as cache:
+            await cache.set("k", 1)
+            async with pickle.loads(pickle.dumps(cache)) as again:
+                assert (await again["k"], again.timeout) == (1, 5.0)
+                assert await again.lock("lock").acquire()
 
     asyncio.run(main())
 

@@ -13,7 +13,6 @@ import sys
 from time import monotonic
 from typing import cast
 
-from fastcache.errors import CacheError
 from fastcache.runtime.greenlets import unpatched
 from fastcache.runtime.imports import new_lock
 from fastcache.runtime.loops import trio_token
@@ -120,22 +119,29 @@ class Bell:
             by_key.setdefault(sleeper.key, []).append(sleeper)
         for key, sleepers in by_key.items():
             try:
-                record = self.records.read(key)
-            except CacheError:
-                # They find out what is wrong.
-                record = None
-            now = monotonic()
-            for sleeper in sleepers:
-                if record is not None and not sleeper.holds.closed and now < sleeper.until:
-                    position = record.position(sleeper.token)
-                    if position >= 0 and not self.records.may_take_over(record, position, now):
-                        continue
+                woken = self.of_interest(key, sleepers)
+            except Exception:
+                # They find out by themselves what is wrong.
+                woken = sleepers
+            for sleeper in woken:
                 self.sleepers.pop(sleeper.token, None)
                 try:
                     sleeper.wake()
                 except RuntimeError:
                     # Its loop is closed.
                     continue
+
+    def of_interest(self, key: tuple[str, Any], sleepers: list[_Sleeper]) -> list[_Sleeper]:
+        """Those of one name for whom there may be something to do."""
+        record = self.records.read(key)
+        now = monotonic()
+        found = []
+        for sleeper in sleepers:
+            position = record.position(sleeper.token)
+            waits = position >= 0 and now < sleeper.until and not sleeper.holds.closed
+            if not waits or self.records.may_take_over(record, position, now):
+                found.append(sleeper)
+        return found
 
 
 def bell_of(records: Records) -> Bell:

@@ -7,6 +7,7 @@ from fastcache import fanout as sync_fanout
 from fastcache import index as sync_index
 from fastcache.aio.mapping import ELSEWHERE, Mapping
 from fastcache.aio.methods import constructor, reading, writing
+from fastcache.aio.once import get_or_set
 from fastcache.engine.cache_mapping import CacheMapping
 from fastcache.engine.index_mapping import IndexMapping
 from fastcache.queues import CacheQueues, IndexQueues
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Any, Literal
 
-    from fastcache.aio.memoize import _Decorate
+    from fastcache.aio.memoize import _CacheMemoize, _Decorate, _IndexMemoize
 
     _Factory = Callable[[], Any] | Callable[[], Awaitable[Any]]
 
@@ -50,23 +51,27 @@ class _Index(Mapping):
 
     async def get_or_set(self, key: Any, factory: _Factory, *, timeout: float | None = None, copy: bool = True) -> Any:
         """The value of a key; if it is absent, what ``factory()`` returns is stored first; see aio.Cache.get_or_set."""
-        return await load("fastcache.aio.once").get_or_set(self, key, factory, {}, timeout, copy)
+        return await get_or_set(self, key, factory, {}, timeout, copy)
 
-    def memoize(
-        self,
-        function: Any = None,
-        /,
-        *,
-        typed: bool = False,
-        name: str | None = None,
-        ignore: Any = (),
-        version_aware: bool = False,
-        timeout: float | None = None,
-        copy: bool = True,
-    ) -> Any:
-        """Decorate a function, so that its results are kept here; see aio.Cache.memoize."""
-        how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
-        return load("fastcache.aio.memoize").memoize(self, function, how | {"timeout": timeout, "copy": copy})
+    if TYPE_CHECKING:
+        memoize: _IndexMemoize
+    else:
+
+        def memoize(
+            self,
+            function: Any = None,
+            /,
+            *,
+            typed: bool = False,
+            name: str | None = None,
+            ignore: Any = (),
+            version_aware: bool = False,
+            timeout: float | None = None,
+            copy: bool = True,
+        ) -> Any:
+            """Decorate a function, so that its results are kept here; see aio.Cache.memoize."""
+            how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
+            return load("fastcache.aio.memoize").memoize(self, function, how | {"timeout": timeout, "copy": copy})
 
 
 class _Cache(Mapping):
@@ -93,6 +98,8 @@ class _Cache(Mapping):
     def _was_opened(self, opened: Any) -> None:
         super()._was_opened(opened)
         if opened.write_behind:
+            # Called by the first set that is put off: in the loop.
+            load("fastcache.runtime.background")
             self._set_at_once = opened._set_at_once
 
     async def get(
@@ -152,31 +159,35 @@ class _Cache(Mapping):
             expire, tag, timeout, copy: as in Cache.get_or_set.
         """
         how = {"expire": expire, "tag": tag}
-        return await load("fastcache.aio.once").get_or_set(self, key, factory, how, timeout, copy)
+        return await get_or_set(self, key, factory, how, timeout, copy)
 
-    def memoize(
-        self,
-        function: Any = None,
-        /,
-        *,
-        expire: float | timedelta | None = None,
-        tag: Any = None,
-        typed: bool = False,
-        name: str | None = None,
-        ignore: Any = (),
-        version_aware: bool = False,
-        timeout: float | None = None,
-        copy: bool = True,
-    ) -> Any:
-        """Decorate a function, so that its results are kept in the cache; see Cache.memoize, whose arguments these are.
+    if TYPE_CHECKING:
+        memoize: _CacheMemoize
+    else:
 
-        What is called returns a coroutine, also ``cache_key``, ``invalidate``, ``cache_clear`` and ``explain``. A
-        coroutine function is awaited by its caller; a function is called in the thread of the cache, so that it should
-        be quick.
-        """
-        how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
-        how |= {"timeout": timeout, "copy": copy, "expire": expire, "tag": tag}
-        return load("fastcache.aio.memoize").memoize(self, function, how)
+        def memoize(
+            self,
+            function: Any = None,
+            /,
+            *,
+            expire: float | timedelta | None = None,
+            tag: Any = None,
+            typed: bool = False,
+            name: str | None = None,
+            ignore: Any = (),
+            version_aware: bool = False,
+            timeout: float | None = None,
+            copy: bool = True,
+        ) -> Any:
+            """Decorate a function, so that its results are kept in the cache. The arguments are those of Cache.memoize.
+
+            What is called returns a coroutine, also ``cache_key``, ``invalidate``, ``cache_clear`` and ``explain``. A
+            coroutine function is awaited by its caller; a function is called in the thread of the cache, so that it
+            should be quick.
+            """
+            how = {"typed": typed, "name": name, "ignore": ignore, "version_aware": version_aware}
+            how |= {"timeout": timeout, "copy": copy, "expire": expire, "tag": tag}
+            return load("fastcache.aio.memoize").memoize(self, function, how)
 
     def memoize_stampede(
         self,
@@ -229,9 +240,11 @@ class Index(_Index):
     pull = writing(IndexQueues.pull)
     peek = reading(IndexQueues.peek)
 
+    _kind = sync_index.Index
+
     @constructor(sync_index.Index)
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(sync_index.Index, *arguments, **options)
+        super().__init__(*arguments, **options)
 
 
 class Cache(_Cache):
@@ -244,17 +257,21 @@ class Cache(_Cache):
     pull = writing(CacheQueues.pull)
     peek = reading(CacheQueues.peek)
 
+    _kind = sync_cache.Cache
+
     @constructor(sync_cache.Cache)
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(sync_cache.Cache, *arguments, **options)
+        super().__init__(*arguments, **options)
 
 
 class FanoutIndex(_Index):
     """A FanoutIndex for event loops; its arguments are those of fastcache.FanoutIndex."""
 
+    _kind = sync_fanout.FanoutIndex
+
     @constructor(sync_fanout.FanoutIndex)
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(sync_fanout.FanoutIndex, *arguments, **options)
+        super().__init__(*arguments, **options)
 
     @property
     def shards(self) -> int:
@@ -269,9 +286,11 @@ class FanoutCache(_Cache):
     Shards serve processes that write at the same time. The tasks of one process write one after the other, in the
     thread of the cache."""
 
+    _kind = sync_fanout.FanoutCache
+
     @constructor(sync_fanout.FanoutCache)
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(sync_fanout.FanoutCache, *arguments, **options)
+        super().__init__(*arguments, **options)
 
     @property
     def shards(self) -> int:

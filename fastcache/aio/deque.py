@@ -23,9 +23,11 @@ class Deque(Opened):
     ``contains``.
     """
 
+    _kind = SyncDeque
+
     @constructor(SyncDeque)
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(SyncDeque, *arguments, **options)
+        super().__init__(*arguments, **options)
 
     def _was_opened(self, opened: Any) -> None:
         self._worker.timeout = opened._items.timeout
@@ -72,6 +74,10 @@ class Deque(Opened):
         """Whether an item is equal to a value (bool)."""
         contains: bool = await self._run(SyncDeque.__contains__, (value,), {}, False)
         return contains
+
+    async def copy(self) -> Deque:
+        """A deque with the same items and ``maxlen``, in a private temporary directory."""
+        return type(self).of(await self._run(SyncDeque.copy, (), {}, False))
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._walk(iter)

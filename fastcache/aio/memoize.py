@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from time import monotonic
+from typing import Generic, ParamSpec, TypeVar
 
 from fastcache.aio.mapping import ELSEWHERE
 from fastcache.aio.once import call, compute_once
@@ -12,26 +13,79 @@ from fastcache.aio.opened import ABSENT
 from fastcache.engine.mapping import now_of
 from fastcache.memoize import calls, decorators
 from fastcache.memoize.calls import CacheInfo
-from fastcache.runtime.imports import load
+from fastcache.runtime.loops import running_loop
 from fastcache.sync.flights import Ending, Flight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, TypeAlias
+    from collections.abc import Awaitable, Callable
+    from typing import Any, Protocol, overload
 
     from fastcache.aio.mapping import Mapping
     from fastcache.memoize.explain import Explanation
 
-    _Decorate: TypeAlias = Callable[[Callable[..., Any]], "Memoized"]
+    class _Decorate(Protocol):
+        """What makes a memoized function of a function."""
+
+        @overload
+        def __call__(self, function: Callable[_P, Awaitable[_R]], /) -> Memoized[_P, _R]: ...
+        @overload
+        def __call__(self, function: Callable[_P, _R], /) -> Memoized[_P, _R]: ...
+
+    class _IndexMemoize(Protocol):
+        """The same, with and without parentheses."""
+
+        @overload
+        def __call__(self, function: Callable[_P, Awaitable[_R]], /) -> Memoized[_P, _R]: ...
+        @overload
+        def __call__(self, function: Callable[_P, _R], /) -> Memoized[_P, _R]: ...
+        @overload
+        def __call__(
+            self,
+            *,
+            typed: bool = ...,
+            name: str | None = ...,
+            ignore: _Ignore = ...,
+            version_aware: bool = ...,
+            timeout: float | None = ...,
+            copy: bool = ...,
+        ) -> _Decorate: ...
+
+    class _CacheMemoize(Protocol):
+        """The same, with expiry and tags."""
+
+        @overload
+        def __call__(self, function: Callable[_P, Awaitable[_R]], /) -> Memoized[_P, _R]: ...
+        @overload
+        def __call__(self, function: Callable[_P, _R], /) -> Memoized[_P, _R]: ...
+        @overload
+        def __call__(
+            self,
+            *,
+            expire: float | timedelta | None = ...,
+            tag: Any = ...,
+            typed: bool = ...,
+            name: str | None = ...,
+            ignore: _Ignore = ...,
+            version_aware: bool = ...,
+            timeout: float | None = ...,
+            copy: bool = ...,
+        ) -> _Decorate: ...
+
+    from datetime import timedelta
+
+    from fastcache.memoize.decorators import _Ignore
 
 __all__ = ["Memoized", "memoize", "memoize_stampede"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 # Of arguments of these types the contents are the key, without much work.
 _QUICK = frozenset({str, bytes, int, float, bool, type(None)})
 
 
-class Memoized:
+class Memoized(Generic[_P, _R]):
     """A memoized function, called as the function is; what is returned is awaited.
 
     Args:
@@ -56,21 +110,23 @@ class Memoized:
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else _Bound(self, instance)
 
-    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    async def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """The result, which others may compute meanwhile."""
         made, key = await self._key(args, kwargs)
         found = await self._find(made, key)
-        if found is not ABSENT:
+        if found is ABSENT:
+            found = await self._compute(made, key, args, kwargs)
+        else:
             made.hits += 1
-            return found
-        return await self._compute(made, key, args, kwargs)
+        result: _R = found
+        return result
 
-    async def cache_key(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    async def cache_key(self, *args: _P.args, **kwargs: _P.kwargs) -> tuple[Any, ...]:
         """The key of this call."""
         key: tuple[Any, ...] = (await self._key(args, kwargs))[1]
         return key
 
-    async def invalidate(self, *args: Any, **kwargs: Any) -> bool:
+    async def invalidate(self, *args: _P.args, **kwargs: _P.kwargs) -> bool:
         """Remove the result of this call; returns whether there was one (bool)."""
         return bool(await self._in_thread("invalidate", args, kwargs))
 
@@ -79,7 +135,7 @@ class Memoized:
         removed: int = await self._in_thread("cache_clear", (), {})
         return removed
 
-    async def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+    async def explain(self, *args: _P.args, **kwargs: _P.kwargs) -> Explanation:
         """Why this call is answered from the cache, or is not; see fastcache's ``explain``."""
         explanation: Explanation = await self._in_thread("explain", args, kwargs)
         return explanation
@@ -153,10 +209,10 @@ class Memoized:
         return await self._cache._run(lambda _: made.store(key, result, begun), (), {}, True)
 
 
-class EarlyMemoized(Memoized):
+class EarlyMemoized(Memoized[_P, _R]):
     """A memoized coroutine function whose results are renewed, in a task, before they expire."""
 
-    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    async def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         """The result; the old one, too, while the next one is computed."""
         made, key = await self._key(args, kwargs)
         found = await self._find(made, key)
@@ -167,11 +223,15 @@ class EarlyMemoized(Memoized):
             _, seconds, expires = found
             if decorators.is_due(expires, seconds, made._beta, now_of(made.cache, key)):
                 await self._renew(made, key, args, kwargs)
-        return found[0]
+        result: _R = found[0]
+        return result
 
     async def _renew(self, made: Any, key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Begin to renew a result, unless somebody else does."""
-        loop = load("asyncio").get_running_loop()
+        loop = running_loop()
+        if not hasattr(loop, "create_task"):
+            # A loop of trio has tasks in nurseries alone. It is computed when it has expired.
+            return
         flights, number = await self._cache._run(lambda _: (made.flights_of(key), made.number_of(key)), (), {}, False)
         if flights is None:
             return
@@ -190,6 +250,7 @@ class EarlyMemoized(Memoized):
                 end()
 
         task = loop.create_task(renew())
+        _renewing.difference_update([other for other in _renewing if other.get_loop().is_closed()])
         _renewing.add(task)
         # It may be cancelled before it begins.
         task.add_done_callback(end)
@@ -203,7 +264,7 @@ _renewing: set[Any] = set()
 class _Bound:
     """A memoized method, looked up on an instance."""
 
-    def __init__(self, memoized: Memoized, instance: object) -> None:
+    def __init__(self, memoized: Memoized[..., Any], instance: object) -> None:
         self.__func__ = memoized
         self.__self__ = instance
 
@@ -230,7 +291,7 @@ def memoize(cache: Mapping, function: Any, how: dict[str, Any]) -> Any:
 def memoize_stampede(cache: Mapping, how: dict[str, Any]) -> _Decorate:
     """What makes a memoized coroutine function whose results are renewed early."""
 
-    def decorate(function: Any) -> Memoized:
+    def decorate(function: Any) -> Any:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"aio.memoize_stampede is for coroutine functions (async def), which {function!r} is not")
         return _wrapped(
@@ -240,7 +301,9 @@ def memoize_stampede(cache: Mapping, how: dict[str, Any]) -> _Decorate:
     return decorate
 
 
-def _wrapped(kind: type[Memoized], cache: Mapping, function: Any, make: Callable[[Any], Any]) -> Memoized:
+def _wrapped(
+    kind: type[Memoized[..., Any]], cache: Mapping, function: Any, make: Callable[[Any], Any]
+) -> Memoized[..., Any]:
     if not callable(function) or isinstance(function, type):
         raise TypeError(f"what is memoized must be a function or method, not {type(function).__qualname__}")
     return kind(cache, function, make)

@@ -30,19 +30,33 @@ ABSENT: Any = object()
 
 
 class Opened:
-    """What is opened in a thread of its own, when it is first used, and closed there.
+    """What is opened in a thread of its own, when it is first used, and closed there."""
 
-    Args:
-        kind: what opens it: called in the thread with the other arguments.
-    """
+    # What opens it.
+    _kind: type[Any]
 
-    def __init__(self, kind: Callable[..., Any], *arguments: Any, **options: Any) -> None:
-        self._kind = kind
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         self._arguments: Any = (arguments, options)
         self._opened: Any = None
         self._closed = False
         self._worker = Worker()
         finalize(self, self._worker.end).atexit = False
+
+    @classmethod
+    def of(cls, sync: Any) -> Self:
+        """The same over a synchronous cache that is open; closing this one closes that.
+
+        >>> import asyncio
+        >>> from fastcache import aio
+        >>> with Cache() as cache:
+        ...     cache["k"] = "v"
+        ...     asyncio.run(aio.Cache.of(cache).get("k"))
+        'v'
+        """
+        made = cls()
+        made._opened = sync
+        made._was_opened(sync)
+        return made
 
     @property
     def sync(self) -> Any:
@@ -69,6 +83,9 @@ class Opened:
         """Close it, when all that was asked for before is done; what was stored stays. May be called again. Every other
         use then raises ClosedError. What it raises is what ``close`` of the synchronous one does."""
         await Call(self._close, keep=True, block=self._worker.block()).over(self._worker)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self._open())
 
     def __repr__(self) -> str:
         if self._opened is not None:
@@ -122,6 +139,11 @@ class Opened:
 
     def _transact(self, make: Callable[[], Any]) -> Transaction:
         return Transaction(self._worker, make)
+
+
+def _again(kind: type[Opened], sync: Any) -> Opened:
+    """Open again what was pickled."""
+    return kind.of(sync)
 
 
 def _identity(opened: Any) -> Any:

@@ -128,6 +128,7 @@ class Call:
     def outcome(self) -> Any:
         """In the task: what was returned, or raised."""
         error = self.error
+        self.wake = None
         if error is None:
             return self.result
         self.error = None
