@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import sys
 import threading
+from collections import Counter
+from random import Random
 
 import pytest
 
@@ -624,3 +626,81 @@ def test_hits_are_current_whoever_writes(tmp_path):
                 assert (await cache.stats()).memory_hits > 0
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tasks_that_are_cancelled_at_random_leave_everything_whole(tmp_path, seed, start_file):
+    """Beside another process that does the same: pairs are equal, what was acknowledged is there, nothing is locked."""
+    random = Random(seed)
+
+    async def move(cache, name, counted):
+        async with cache.transact():
+            left = await cache.get((name, "left"), 0)
+            await cache.set((name, "left"), left + 1)
+            if random.random() < 0.3:
+                await asyncio.sleep(0)
+            await cache.set((name, "right"), left + 1)
+        counted[name] += 1
+
+    async def count(cache, name, counted):
+        await cache.incr(("count", name))
+        counted["count", name] += 1
+
+    async def hold(cache, name, counted):
+        async with cache.lock(name):
+            counted["inside", name] += 1
+            assert counted["inside", name] == 1
+            try:
+                await asyncio.sleep(0)
+            finally:
+                counted["inside", name] -= 1
+
+    async def make(cache, name, counted):
+        assert await cache.get_or_set(("made", name), lambda: name) == name
+
+    async def main():
+        other = start_file("moves", MOVES, str(tmp_path / "cache"))
+        counted = Counter()
+        async with aio.Cache(tmp_path / "cache") as cache:
+            running = set()
+            for _ in range(600):
+                name = random.choice("abc")
+                task = asyncio.create_task(random.choice([move, count, hold, make])(cache, name, counted))
+                running.add(task)
+                if random.random() < 0.5:
+                    await asyncio.sleep(random.random() * 0.002)
+                if random.random() < 0.4:
+                    random.choice(sorted(running, key=id)).cancel()
+                for task in [task for task in running if task.done()]:
+                    running.discard(task)
+                    assert task.cancelled() or task.result() is None
+            for ended in await asyncio.gather(*running, return_exceptions=True):
+                assert ended is None or isinstance(ended, asyncio.CancelledError)
+            assert await asyncio.to_thread(other.hear) == "moved"
+            for name in "abc":
+                pair = await cache.get_many([(name, "left"), (name, "right")])
+                assert len(set(pair.values())) <= 1
+                assert pair.get((name, "left"), 0) >= counted[name]
+                assert await cache.get(("count", name), 0) >= counted["count", name]
+                async with cache.lock(name):
+                    pass
+            assert (cache._worker.holder, cache._worker.writing) == (None, set())
+            assert cache.sync._lock_holds.tokens == set()
+            assert await cache.check()
+        other.finish()
+
+    asyncio.run(main())
+
+
+MOVES = """
+    import json, sys, fastcache
+
+    with fastcache.Cache(sys.argv[1]) as cache:
+        for number in range(300):
+            name = "abc"[number % 3]
+            with cache.lock(name), cache.transact():
+                left = cache.get((name, "left"), 0)
+                assert left == cache.get((name, "right"), 0)
+                cache[name, "left"] = cache[name, "right"] = left + 1
+        print(json.dumps("moved"), flush=True)
+"""
