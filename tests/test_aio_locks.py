@@ -220,6 +220,33 @@ def test_who_is_cancelled_anywhere_leaves_nothing_behind(directory, lock_type):
     in_cache(directory, work)
 
 
+def test_who_is_cancelled_while_it_is_given_a_lock_gives_it_back(directory, lock_type, monkeypatch):
+    async def work(cache):
+        kind = sync_type(lock_type)
+        take = kind._take
+        begun, go_on = threading.Event(), threading.Event()
+
+        def slowly(*arguments):
+            begun.set()
+            assert go_on.wait(60)
+            return take(*arguments)
+
+        monkeypatch.setattr(kind, "_take", slowly)
+        taking = asyncio.create_task(lock_type(cache, "lock").acquire())
+        assert await asyncio.to_thread(begun.wait, 60)
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+        monkeypatch.undo()
+        go_on.set()
+        assert not await lock_type(cache, "lock").locked()
+        assert cache.sync._lock_holds.tokens == set()
+        record = cache.sync._lock_holds.records.read((kind._kind, "lock"))
+        assert (record.holders, record.queue) == ([], [])
+
+    in_cache(directory, work)
+
+
 def test_what_a_lock_that_is_collected_has_acquired_is_free(directory):
     async def work(cache):
         lock = cache.lock("lock")

@@ -227,6 +227,25 @@ def test_others_see_a_transaction_as_a_whole_and_write_when_it_is_over(kind, tmp
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("kind", ["Cache", "Index"])
+def test_a_transaction_reads_what_it_has_written_whatever_is_in_memory(kind, tmp_path):
+    async def main():
+        async with getattr(aio, kind)(tmp_path) as cache:
+            await cache.set("k", 0)
+            assert (await cache.get("k"), await cache["k"], await cache.exists("k")) == (0, 0, True)
+            async with cache.transact():
+                await cache.set("k", 1)
+                assert (await cache.get("k"), await cache["k"]) == (1, 1)
+                await cache.delete("k")
+                assert (await cache.get("k"), await cache.exists("k")) == (None, False)
+                with pytest.raises(KeyError):
+                    await cache["k"]
+                assert await cache.get_or_set("k", lambda: 2) == 2
+            assert await cache.get("k") == 2
+
+    asyncio.run(main())
+
+
 def test_what_waits_for_a_transaction_is_done_in_order_and_can_be_given_up(tmp_path):
     async def main():
         async with aio.Cache(tmp_path) as cache:
