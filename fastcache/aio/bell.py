@@ -135,13 +135,18 @@ class Bell:
         """Those of one name for whom there may be something to do."""
         record = self.records.read(key)
         now = monotonic()
-        found = []
-        for sleeper in sleepers:
-            position = record.position(sleeper.token)
-            waits = position >= 0 and now < sleeper.until and not sleeper.holds.closed
-            if not waits or self.records.may_take_over(record, position, now):
-                found.append(sleeper)
-        return found
+        positions = {waiter.token: position for position, waiter in enumerate(record.queue)}
+        # Who is before the first that lives, or this one itself, may take over.
+        first = next((at for at, waiter in enumerate(record.queue) if not self.records.is_dead(waiter.token)), -1)
+        is_free = self.records.has_room(record, now)
+        return [
+            sleeper
+            for sleeper in sleepers
+            if now >= sleeper.until
+            or sleeper.holds.closed
+            or sleeper.token not in positions
+            or (is_free and positions[sleeper.token] <= first)
+        ]
 
 
 def bell_of(records: Records) -> Bell:

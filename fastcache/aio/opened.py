@@ -64,7 +64,7 @@ class Opened:
         return self._open()
 
     async def __aenter__(self) -> Self:
-        opened = await self._run(_identity, (), {}, True)
+        opened = await self._run(_identity, (), {}, False)
         if self._closed:
             raise ClosedError(f"the cache in {opened.directory!r} is closed")
         return self
@@ -90,8 +90,7 @@ class Opened:
     def __repr__(self) -> str:
         if self._opened is not None:
             return f"aio.{self._opened!r}"
-        directory = next(iter(self._arguments[0]), None)
-        return f"<aio.{type(self).__name__}({directory!r}), not opened yet>"
+        return f"<aio.{type(self).__name__}, not opened yet>"
 
     def _run(
         self, method: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any], writes: bool
