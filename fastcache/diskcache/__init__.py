@@ -46,7 +46,7 @@ from fastcache.runtime.imports import load
 if TYPE_CHECKING:
     from typing import Literal
 
-    from fastcache.diskcache.djangocache import DjangoCache
+    from fastcache.diskcache.djangocache import DjangoCache as DjangoCache
 
 __all__ = [
     "DEFAULT_SETTINGS",

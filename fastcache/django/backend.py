@@ -26,7 +26,6 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LE
 
 from fastcache.django.errors import NotPicklableError
 from fastcache.django.opening import check_location, check_options, check_whole, open_once
-from fastcache.engine.mapping import find_known
 from fastcache.errors import DecodeError, EncodeError, TransactionError, UntrustedValueError
 from fastcache.fanout import FanoutCache
 from fastcache.memoize.names import name_of
@@ -398,7 +397,7 @@ class FastCache(BaseCache):  # type: ignore[misc]  # Django ships no types
     def _remembered(self, made: str, default: Any) -> Any:
         """What ``_find`` would return, or _UNKNOWN if that takes more than a look into memory."""
         try:
-            return find_known(self.cache, made, default, _UNKNOWN)
+            return self.cache._find_at_once(made, default, _UNKNOWN)
         except _UNDECODABLE as error:
             _tell(self._directory, error)
             return default
@@ -436,7 +435,7 @@ class FastCache(BaseCache):  # type: ignore[misc]  # Django ships no types
         """The same as ``has_key``."""
         made = self.make_and_validate_key(key, version)
         try:
-            found = find_known(self.cache, made, _MISSING, _UNKNOWN)
+            found = self.cache._find_at_once(made, _MISSING, _UNKNOWN)
         except _UNDECODABLE:
             # It is there all the same.
             return True

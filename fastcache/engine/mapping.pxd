@@ -14,6 +14,7 @@ cdef class StoreMapping:
     cdef object __weakref__
 
     cdef Store store_of(self, object key)
+    cdef Store opened_store_of(self, object key)
     cdef object walk(self, bint items, bint backward, object on_error)
     cdef tuple end_of(self, bint last)
     cdef object fetch(self, object key, object missing)

@@ -47,6 +47,27 @@ cdef class StoreMapping:
         cdef Entry entry = self.store_of(key).fetch_entry(key, SHARED)
         return missing if entry is None else entry.stored
 
+    cdef Store opened_store_of(self, object key):
+        """The store of a key; None if that would have to be opened first."""
+        cdef unsigned long long hashed = 0
+        cdef Store store
+        if self.stores.count == 1:
+            return self.store
+        store = self.stores.stores[self.stores.index_of(key, &hashed)]
+        return None if store is None or store.database.is_nothing else store
+
+    # -- at once, for event loops (fastcache.aio) ------------------------------------------------------------
+
+    def _find_at_once(self, key, missing, elsewhere):
+        """What ``get`` returns, if that waits for nothing and does not take long; else ``elsewhere``, and nothing is counted."""
+        cdef Store store = self.opened_store_of(key)
+        return elsewhere if store is None else store.find_in_memory(key, missing, elsewhere)
+
+    def _has_at_once(self, key, elsewhere):
+        """The same of ``exists``."""
+        cdef Store store = self.opened_store_of(key)
+        return elsewhere if store is None else store.has_in_memory(key, elsewhere)
+
     # -- opening and closing ---------------------------------------------------------------------------------
 
     def _open(self, directory, shards=1, **options):
@@ -519,15 +540,6 @@ cdef object with_extras(Entry entry, object default, bint expire_time, bint tag)
 def is_inside(StoreMapping mapping not None, key):
     """Whether this thread is inside of a transaction on the store of a key (bool)."""
     return mapping.store_of(key).held_by_me()
-
-
-def find_known(StoreMapping mapping not None, key, missing, unknown):
-    """The value of a key if this process remembers it, or ``missing`` if it remembers that there is none; else ``unknown``.
-
-    For an event loop: nothing is read from a file, and nobody is waited for. Raises what ``get`` does of a value that cannot
-    be decoded."""
-    cdef Store store = mapping.store_of(key)
-    return store.reads.fetch_known(store.database, key, missing, unknown)
 
 
 def now_of(StoreMapping mapping not None, key):

@@ -339,11 +339,23 @@ cdef class Store:
         """Whether a key has a live entry."""
         return self.reads.contains(self.database, key)
 
+    cdef object find_in_memory(self, object key, object missing, object elsewhere):
+        """The live value of a key, or ``missing``, if this process has it at hand; else ``elsewhere``, and nothing is counted."""
+        return self.reads.find_in_memory(self.database, key, missing, elsewhere)
+
+    cdef object has_in_memory(self, object key, object elsewhere):
+        """Whether a key has a live entry, if this process knows it; else ``elsewhere``."""
+        return self.reads.has_in_memory(self.database, key, elsewhere)
+
     # -- writing ------------------------------------------------------------------------------------------------
 
     cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1:
         """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored."""
         return self.changes.put(self.database, key, value, expire, tag, only_if_absent)
+
+    cdef bint put_off(self, object key, object value, long long expire, object tag) except -1:
+        """Have an entry stored by write-behind, if neither the disk nor a lock has to be waited for; returns whether it will be."""
+        return self.flusher.behind is not None and self.changes.put(self.database, key, value, expire, tag, False, True)
 
     cdef bint remove(self, object key) except -1:
         """Delete the live entry of a key. Returns whether there was one."""

@@ -279,14 +279,15 @@ class MemoizedCoroutine(Memoized[_P, _R]):
             made = True
             return await self.make(key, args, kwargs)
 
+        async def look(absent: Any) -> Any:
+            return find_again(self.cache, key, absent)
+
         flights = self.flights_of(key)
         if flights is None:
             found = await make()
         else:
             patience = self.cache.timeout if self._timeout is None else self._timeout
-            found = await flights.run_async(
-                self.number_of(key), lambda absent: find_again(self.cache, key, absent), make, patience
-            )
+            found = await flights.run_async(self.number_of(key), look, make, patience)
         self.count(made)
         return found if made or self.copy else self.as_found(key, found)
 

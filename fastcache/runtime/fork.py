@@ -35,6 +35,7 @@ __all__ = [
     "STORES",
     "TEMPORARY",
     "TOKENS",
+    "WORKERS",
     "Phase",
     "leave",
     "notice_fork",
@@ -83,6 +84,8 @@ class Phase:
         self.at_exit()
 
 
+WORKERS = Phase("workers")
+"""The threads of asynchronous caches: at the exit, what they have begun is finished; a child has none."""
 BACKGROUND = Phase("background")
 """The thread of maintenance is stopped, so that it is inside of no store."""
 TEMPORARY = Phase("temporary")
@@ -104,7 +107,7 @@ LOCKS = Phase("locks")
 FLIGHTS = Phase("flights")
 """In a child: what its parent computes is the parent's."""
 
-PHASES = (BACKGROUND, TEMPORARY, FLIGHTS, LOCKS, TOKENS, BYTE_LOCKS, STORES, CALLS, CONNECTIONS, GUARD)
+PHASES = (WORKERS, BACKGROUND, TEMPORARY, FLIGHTS, LOCKS, TOKENS, BYTE_LOCKS, STORES, CALLS, CONNECTIONS, GUARD)
 """In the order of what comes before a fork, and at the exit; what comes after it is done in the reverse order."""
 
 # For each forking thread (the child's one thread keeps its identity): the phases that have begun, and whether it was

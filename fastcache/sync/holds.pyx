@@ -121,6 +121,10 @@ cdef class Hold:
         """Whether it was not given back (bool)."""
         return bool(self.parts)
 
+    def give_up(self):
+        """Give it back, if that was not done, and leave it to others to see that: for who keeps it in Python (aio/locks.py)."""
+        self.end()
+
     cdef void end(self) noexcept:
         """Give it back, if that was not done. Needs no memory."""
         cdef list parts = self.parts
@@ -190,6 +194,10 @@ cdef class Holds:
     def tokens(self):
         """The tokens of all that is waited for and held (set of int)."""
         return set(self.live)
+
+    def begin(self, key, owner):
+        """A hold whose token nobody ever had, locked, for an owner that is no thread: a task (aio/locks.py)."""
+        return self.new_hold(key, owner)
 
     cdef Hold new_hold(self, object key, object thread):
         """A hold whose token nobody ever had, locked."""
@@ -485,7 +493,8 @@ cdef Holds holds_of(StoreMapping cache):
     return getattr(cache, "_lock_holds", None)
 
 
-cdef double seconds_to_wait(bint blocking, object timeout) except -1.0:
+cpdef double seconds_to_wait(bint blocking, object timeout) except -1.0:
+    """For how long to wait for a lock, as ``acquire`` is told."""
     if timeout is not None and not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout is a number of seconds or None, not {type(timeout).__name__}")
     if timeout is None or timeout == -1:

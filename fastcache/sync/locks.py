@@ -191,29 +191,38 @@ class _Handle(Handle):
 
     def _wait(self, holds: Holds, token: int, until: float) -> bool:
         """Sleep in the queue until it is ours; returns whether it is."""
+        event_count = cast("EventCount", holds.records.event_count)
+        while True:
+            # In this order: what changes after the look is notified after the count was read.
+            seen = event_count.read()
+            taken, period = self._look(holds, token, until)
+            if taken is not None:
+                return taken
+            event_count.wait(seen, period, bit_of(token))
+
+    def _look(self, holds: Holds, token: int, until: float) -> tuple[bool | None, float]:
+        """Whether it is ours by now, or will not be; None with the seconds after which to look again, if nobody
+        notifies us before."""
         records: Records = holds.records
-        key, bit = self._key, bit_of(token)
-        event_count = cast("EventCount", records.event_count)
+        key = self._key
         while True:
             if holds.closed:
                 raise ClosedError(
                     f"the cache in {self._cache.directory!r} was closed while a lock of it was waited for"
                 )
-            # In this order: what changes after the look is notified after the count was read.
-            seen = event_count.read()
             record = records.read(key)
             now = monotonic()
             holder = record.holder(token)
             if holder is not None and not holder.has_expired(now):
-                return True
+                return True, 0.0
             if now >= until:
                 # It may have been handed to us in this very moment.
-                return records.change(key, self._last_look(token), now)
+                return records.change(key, self._last_look(token), now), 0.0
             position = record.position(token)
             if position < 0:
                 # We have slept for longer than what was handed to us lasts, or the records were cleared.
                 if self._take(holds, token, True, until):
-                    return True
+                    return True, 0.0
             elif records.may_take_over(record, position, now):
                 records.change(key, lambda record, now: (None, records.settle(record, now)), self._patience(until))
             else:
@@ -221,7 +230,7 @@ class _Handle(Handle):
                 if position == 0:
                     deadlines = [holder.deadline for holder in record.holders if holder.deadline is not None]
                     period = min([period, *(max(deadline - now, 0.0) for deadline in deadlines)])
-                event_count.wait(seen, min(period, until - now), bit)
+                return None, min(period, until - now)
 
     def _withdraw(self, holds: Holds, token: int) -> None:
         """Not to be there any more, neither as a waiter nor, handed over in the last moment, as a holder."""

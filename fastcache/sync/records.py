@@ -177,6 +177,8 @@ class Records:
     # So that they can be asked for before the records are open.
     event_count: EventCount | None = None
     index: IndexMapping
+    # The thread that waits for all tasks (aio/bell.py).
+    bell: Any = None
 
     def __init__(self, folder: str, byte_locks: ByteLocks) -> None:
         self.folder = folder
@@ -239,6 +241,7 @@ class Records:
     def after_fork_in_child(self) -> None:
         """What its parent holds is the parent's."""
         self.reentrant.clear()
+        self.bell = None
         for user in self.users:
             holds = user()
             if holds is not None:

@@ -80,7 +80,7 @@ class _Search:
         left: for how many seconds to wait yet (float).
     """
 
-    __slots__ = ("failures", "flight", "flights", "found", "leader", "left", "look", "patience", "until")
+    __slots__ = ("coming", "failures", "flight", "flights", "found", "leader", "left", "look", "patience", "until")
 
     def __init__(self, flights: SingleFlight, flight: Flight, look: Callable[[Any], Any], patience: float) -> None:
         self.failures = flights.failures.read(flight.number)
@@ -97,22 +97,39 @@ class _Search:
             What to do next: ``take`` what was found, ``lead`` the computation, ``wait`` for who leads, or ``compute``
             beside them.
         """
-        flight = self.flight
-        if self.until is not None and self.flights.failures.read(flight.number) != self.failures:
+        if self.begin():
             self.found = self.look(_ABSENT)
-            return "compute" if self.found is _ABSENT else "take"
+        return self.decide()
+
+    async def step_async(self) -> _Step:
+        """The same where looking is a coroutine."""
+        if self.begin():
+            self.found = await self.look(_ABSENT)
+        return self.decide()
+
+    def begin(self) -> bool:
+        """Whether somebody leads, and whether it is worth while to look for the value (bool)."""
+        flight = self.flight
+        self.found = _ABSENT
+        self.coming: _Step = "compute"
+        if self.until is not None and self.flights.failures.read(flight.number) != self.failures:
+            return True
         self.leader = leader = self.flights.leader(flight)
-        leads = False
         if leader is flight:
-            leads = self.flights.byte_locks.acquire(flight.number)
+            self.coming = "lead" if self.flights.byte_locks.acquire(flight.number) else "wait"
         elif leader.thread == flight.thread and (flight.loop is None or leader.loop != flight.loop):
             # It goes on when this caller returns.
-            return "compute"
-        self.found = self.look(_ABSENT)
+            return False
+        else:
+            self.coming = "wait"
+        return True
+
+    def decide(self) -> _Step:
+        """What to do next, after looking."""
         if self.found is not _ABSENT:
             return "take"
-        if leads:
-            return "lead"
+        if self.coming != "wait":
+            return self.coming
         now = monotonic()
         if self.until is None:
             self.until = now + self.patience
@@ -156,17 +173,17 @@ class SingleFlight(Flights):
         return compute()
 
     async def run_async(
-        self, number: int, look: Callable[[Any], Any], compute: Callable[[], Awaitable[Any]], patience: float
+        self, number: int, look: Callable[[Any], Awaitable[Any]], compute: Callable[[], Awaitable[Any]], patience: float
     ) -> Any:
-        """The same in a task: the event loop goes on meanwhile."""
-        asyncio = load("asyncio")
-        loop = asyncio.get_running_loop()
+        """The same in a task, with coroutines: the event loop goes on meanwhile."""
+        loops = load("fastcache.runtime.loops")
+        loop = loops.running_loop()
         flight = Flight(self, number, id(loop))
         search = _Search(self, flight, look, patience)
         nap = _FIRST_NAP
         try:
             while True:
-                step = search.step()
+                step = await search.step_async()
                 if step == "take":
                     return search.found
                 if step == "lead":
@@ -176,8 +193,9 @@ class SingleFlight(Flights):
                 with Waiting(self, _inside.get(), search.leader) as waiting:
                     if waiting.in_circle:
                         break
-                    if search.leader is flight:
-                        await asyncio.sleep(min(search.left, nap))
+                    # What wakes tasks of asyncio wakes none of trio.
+                    if search.leader is flight or not hasattr(loop, "create_future"):
+                        await loops.sleep(min(search.left, nap))
                         nap = min(2 * nap, _LONGEST_NAP)
                     else:
                         await self.sleep_until_ended(search.leader, loop, min(search.left, _LONGEST_LOOP_NAP))

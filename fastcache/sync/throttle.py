@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastcache.sync.locks import _Seconds
     from fastcache.sync.records import Records, _Key
 
-__all__ = ["barrier", "throttle"]
+__all__ = ["barrier", "name_of", "take_token", "throttle"]
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -33,7 +33,8 @@ _MOST_RESERVED = 1_000_000
 _ROUNDING = 1e-6
 
 
-def _name_of(function: Callable[..., Any], name: Any) -> Any:
+def name_of(function: Callable[..., Any], name: Any) -> Any:
+    """What stands for a function: what was given, else its module and qualified name."""
     if name is not None:
         return name
     try:
@@ -81,7 +82,7 @@ def barrier(
             or inspect.isasyncgenfunction(function)
         ):
             raise TypeError(f"barrier is for functions that return when they are done, which {function!r} is not")
-        lock = lock_type(cache, _name_of(function, name), expire=expire, **bounds)
+        lock = lock_type(cache, name_of(function, name), expire=expire, **bounds)
 
         @functools.wraps(function)
         def guarded(*arguments: Any, **options: Any) -> Any:
@@ -123,12 +124,12 @@ def throttle(
     check_patience(timeout)
 
     def decorate(function: _Function) -> _Function:
-        key = (THROTTLE, _name_of(function, name))
+        key = (THROTTLE, name_of(function, name))
 
         def reserve() -> float:
             begun = monotonic()
             latest = begun + timeout if timeout is not None else inf
-            return _reserve(holds_of(cache).records, key, count, seconds, min(begun + cache.timeout, latest), latest)
+            return take_token(holds_of(cache).records, key, count, seconds, min(begun + cache.timeout, latest), latest)
 
         def left(start: float) -> float:
             return max(0.0, start - monotonic())
@@ -157,7 +158,7 @@ def throttle(
     return decorate
 
 
-def _reserve(  # noqa: PLR0917
+def take_token(  # noqa: PLR0917
     records: Records, key: _Key, count: int, seconds: float, until: float, latest: float
 ) -> float:
     """Take a token of a bucket; returns when it may be used, on the monotonic clock.

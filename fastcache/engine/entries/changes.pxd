@@ -32,7 +32,9 @@ cdef class Changes:
     # None but for durability "full".
     cdef GroupCommit group
 
-    cdef bint put(self, Database database, object key, object value, long long expire, object tag, bint only_if_absent) except -1
+    cdef bint put(
+        self, Database database, object key, object value, long long expire, object tag, bint only_if_absent,
+        bint at_once=*) except -1
     cdef bint put_in_file(
         self, Database database, object key, bytes data, long long expire, object tag, bint only_if_absent) except -1
     cdef int add_row(

@@ -46,8 +46,12 @@ cdef class Changes:
         self.checkpoints = checkpoints
         self.format = format
 
-    cdef bint put(self, Database database, object key, object value, long long expire, object tag, bint only_if_absent) except -1:
-        """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored."""
+    cdef bint put(
+            self, Database database, object key, object value, long long expire, object tag, bint only_if_absent,
+            bint at_once=False) except -1:
+        """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored.
+
+        With ``at_once``, it is put off by write-behind, or it is not stored: neither the disk nor a lock is waited for."""
         cdef Row row
         cdef bint expired
         if database.read_only:
@@ -75,10 +79,14 @@ cdef class Changes:
         if not only_if_absent:
             while self.flusher.can_wait(database):
                 expired = self.flusher.has_expired_waiting(database, name)
+                if at_once and self.flusher.behind.is_full():
+                    return False
                 if self.flusher.wait_for_space(database):
                     self.flusher.behind.put(&row, key_keepalive, value_keepalive, tag_keepalive, name, cached, cached_codec, expired)
                     self.flusher.on_enqueued(database, row.key.hashed)
                     return True
+            if at_once:
+                return False
             if self.group is not None and database.writer_lock.owner != 0 and not database.writer_lock.held_by_me():
                 return self.group.put(database, &row, key_keepalive, value_keepalive, tag_keepalive)
             if not large and database.depth != 0 and database.writer_lock.held_by_me():

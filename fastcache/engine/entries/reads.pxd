@@ -22,7 +22,8 @@ cdef class Reads:
     cdef long long memory_hits
 
     cdef object fetch_hashed(self, Database database, object key, object missing, unsigned long long hashed)
-    cdef object fetch_known(self, Database database, object key, object missing, object unknown)
+    cdef object find_in_memory(self, Database database, object key, object missing, object elsewhere)
+    cdef object has_in_memory(self, Database database, object key, object elsewhere)
     cdef Node* in_memory(self, Database database, object key, unsigned long long* hashed) except? NULL
     cdef object recall(self, Database database, object name, unsigned long long hashed, Node* node, object missing)
     cdef object fetch_row(self, Database database, object key, object missing)

@@ -6,6 +6,7 @@ inside a transaction. What a read fills in was read from a snapshot that was cho
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
 
 from fastcache.engine.codecs.keys cimport canonical_key, encode_key, hash_plain
 from fastcache.engine.codecs.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_SERIALIZED
@@ -23,6 +24,8 @@ from fastcache.errors import DecodeError, UntrustedValueError
 
 # How often the file of an entry that somebody replaces is looked for.
 cdef int MOST_TRIES = 10
+# What takes well under a millisecond to decode.
+cdef Py_ssize_t QUICK_BYTES = 16 * 1024
 
 
 @cython.final
@@ -52,14 +55,39 @@ cdef class Reads:
             return value
         return self.recall(database, key, hashed, node, missing)
 
-    cdef object fetch_known(self, Database database, object key, object missing, object unknown):
-        """The live value of a plain key if the tier knows it, or ``missing`` if it knows that there is none; else ``unknown``.
-        Nothing is read from anywhere, and nobody is waited for."""
+    cdef object find_in_memory(self, Database database, object key, object missing, object elsewhere):
+        """The live value of a key, or ``missing``, if this process knows it and has it at hand; else ``elsewhere``, not counted.
+
+        Waits for nothing: neither for SQLite nor for a lock, nor for the decoding of much."""
+        cdef unsigned long long hashed = 0
+        cdef Cell cell
+        cdef Finding found
+        cdef PendingWrite place
+        cdef Node* node = self.in_memory(database, key, &hashed)
+        name = key
+        if node == NULL:
+            if hashed != 0 and self.lookup.pending is None and self.tier.is_current():
+                return elsewhere
+            keepalive = encode_key(key, self.serializer, &cell)
+            name = self.name_of(key, keepalive, &cell)
+            hashed = cell.hashed
+            if not self.lookup.find_aside(name, hashed, CONTENT, self.lookup.era(database) != 0, -1, &found):
+                return elsewhere
+            if found.source == PENDING:
+                place = <PendingWrite>found.place
+                if not place.deleted and place.codec != CODEC_NATIVE and place.size > QUICK_BYTES:
+                    return elsewhere
+                return self.fetch_pending(database, place, missing)
+            node = found.node
+        if node.kind == PRESENT or (node.kind > OBJECT and not is_quick(<object>node.value)):
+            return elsewhere
+        return self.recall(database, name, hashed, node, missing)
+
+    cdef object has_in_memory(self, Database database, object key, object elsewhere):
+        """Whether a key has a live entry (bool), if the tier knows that; else ``elsewhere``."""
         cdef unsigned long long hashed = 0
         cdef Node* node = self.in_memory(database, key, &hashed)
-        if node == NULL or node.kind == PRESENT:
-            return unknown
-        return self.recall(database, key, hashed, node, missing)
+        return elsewhere if node == NULL else self.recall_presence(database, node)
 
     cdef Node* in_memory(self, Database database, object key, unsigned long long* hashed) except? NULL:
         """What the tier knows of a plain key, if it can be used as it is; NULL if that has to be found out."""
@@ -334,3 +362,8 @@ cdef class Reads:
         finally:
             database.writer_lock.release()
         return 0
+
+
+cdef bint is_quick(object encoded) noexcept:
+    """Whether what a value is decoded from is little."""
+    return type(encoded) is bytes and PyBytes_GET_SIZE(encoded) <= QUICK_BYTES
