@@ -38,16 +38,21 @@ class Runner(doctest.DocTestRunner):
         self._keep(test, example, "passed", "")
 
     def report_failure(self, out: Any, test: doctest.DocTest, example: doctest.Example, got: str) -> None:
-        self._keep(test, example, "failed", f"{example.source.splitlines()[0]} gave {got.strip()[:200]!r}")
+        self._keep(test, example, "failed", f"{example.source.splitlines()[0]} gave {last_line(got)}")
 
     def report_unexpected_exception(
         self, out: Any, test: doctest.DocTest, example: doctest.Example, exc_info: Failure
     ) -> None:
-        raised = traceback.format_exception_only(*exc_info[:2])[-1].strip()
-        self._keep(test, example, "failed", f"{example.source.splitlines()[0]} raised {raised[:200]}")
+        raised = last_line(traceback.format_exception_only(*exc_info[:2])[-1])
+        self._keep(test, example, "failed", f"{example.source.splitlines()[0]} raised {raised}")
 
     def _keep(self, test: doctest.DocTest, example: doctest.Example, outcome: str, message: str) -> None:
         self.outcomes[place(test, example)] = (outcome, message)
+
+
+def last_line(text: str) -> str:
+    """Where a traceback tells what was raised."""
+    return text.strip().rpartition("\n")[2][:200]
 
 
 def place(test: doctest.DocTest, example: doctest.Example) -> str:

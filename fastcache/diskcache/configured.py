@@ -7,7 +7,7 @@ import tempfile
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from fastcache.diskcache.custom import Custom
+from fastcache.diskcache.custom import DISK_VALUES, Custom
 from fastcache.diskcache.disk import Disk, is_custom
 from fastcache.diskcache.entries import NEW, Entries, make_directory, path_of
 from fastcache.diskcache.errors import RawSQLError
@@ -48,6 +48,8 @@ class Configured:
     eviction_policy: str
     statistics: int
     tag_index: int
+    # As ``reset`` has told them last.
+    count = size = hits = misses = 0
 
     def __init__(
         self,
@@ -97,7 +99,10 @@ class Configured:
         options = {name[5:]: value for name, value in chosen.items() if name.startswith("disk_")}
         self._disk = disk(self._entries.directory, **options)
         self._disk._serializer = self._entries.serializer
-        self._custom = Custom(self._entries, self._disk) if is_custom(disk) else None
+        by_disk = self._store.settings.get(DISK_VALUES)
+        self._custom = Custom(self._entries, self._disk) if is_custom(disk) or by_disk else None
+        if self._custom is not None and not by_disk:
+            _patiently(self._put_meta, DISK_VALUES, 1)
         self._kept = _NATIVE if self._custom is None else _NONE
         if chosen != stored:
             _patiently(self._put_settings, chosen)
@@ -131,9 +136,11 @@ class Configured:
     _con = _sql_retry = _sql
 
     def _put_settings(self, settings: dict[str, Any]) -> None:
-        text = to_text(settings)
+        self._put_meta("diskcache", to_text(settings))
+
+    def _put_meta(self, name: str, value: Any) -> None:
         with self._entries.transact():
-            self._entries.put_setting("diskcache", text)
+            self._entries.put_setting(name, value)
 
     def _change_setting(self, name: str, value: Any) -> None:
         with self._entries.transact():

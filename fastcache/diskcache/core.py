@@ -405,7 +405,7 @@ class Cache(Configured):
                 (key, value), expires, label = self._entries.peekitem(last, expire_time=True, tag=True)
                 key = self._decode(key)
         except KeyError:
-            raise KeyError("the cache is empty") from None
+            raise KeyError("dictionary is empty") from None
         self._leave_out(hits, misses)
         if not (expire_time or tag):
             return key, value

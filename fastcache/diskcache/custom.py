@@ -1,9 +1,11 @@
 """Entries of a cache whose Disk stores keys and values in a way of its own.
 
-An entry's value is then what `Disk.store` has returned, a tuple of (size, mode, filename, value), and its key what
-`Disk.put` has. What is always true: a file is written before the entry that names it is committed, and removed after
-the commit that drops that name; what a transaction that is undone has written is removed with it. So a process that is
-killed may leave a file that nobody names, and never an entry without its file.
+An entry's value is then a mark and what `Disk.store` has returned, (size, mode, filename, value), and its key what
+`Disk.put` has. A cache that was once opened so is always read so, whatever its Disk: they share what is stored. And
+what was stored before that goes through `Disk.fetch` as if Disk had stored it. What is always true: a file is written
+before the entry that names it is committed, and removed after the commit that drops that name; what a transaction that
+is undone has written is removed with it. So a process that is killed may leave a file that nobody names, and never an
+entry without its file.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from contextlib import contextmanager
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from fastcache.diskcache.settings import ENOVAL
+from fastcache.diskcache.disk import dump_value
+from fastcache.diskcache.settings import ENOVAL, MODE_PICKLE, MODE_RAW
 from fastcache.engine.mapping import now_of
 from fastcache.engine.sqlite import sql
 
@@ -23,13 +26,20 @@ if TYPE_CHECKING:
     from fastcache.diskcache.disk import Disk
     from fastcache.diskcache.entries import Entries
 
-__all__ = ["Custom"]
+__all__ = ["DISK_VALUES", "Custom"]
 
+# Stored once there may be values with the mark.
+DISK_VALUES = "disk_values"
+_MARK = "\x00fastcache.diskcache.Disk"
+_ABSENT = object()
 _DISK_BYTES = "disk_bytes"
 _AT_ONCE = 1000
 _MOST = (1 << 63) - 1
 # In ms: what expires at all does so by then.
 _LATER_THAN_ALL = 1 << 62
+
+
+_RAW = frozenset((str, bytes, int, float))
 
 
 class _Files(threading.local):
@@ -92,9 +102,10 @@ class Custom:
         """Inside ``transact``: these values were removed."""
         size = 0
         for value in values:
-            if isinstance(value, (tuple, list)) and len(value) == 4 and value[2] is not None:
-                size += value[0]
-                self._files.old.append(value[2])
+            filename = _file_of(value)
+            if filename is not None:
+                size += value[1]
+                self._files.old.append(filename)
         if size:
             self._count(-size)
 
@@ -114,8 +125,8 @@ class Custom:
         """Store a value."""
         with self.transact():
             self.expire()
-            before = self._entries.get(key)
-            if only_if_absent and before is not None:
+            before = self._entries.get(key, _ABSENT)
+            if only_if_absent and before is not _ABSENT:
                 return False
             self._entries.set(key, self._store(value, read, given), expire, tag=tag)
             self.forget([before])
@@ -126,18 +137,24 @@ class Custom:
         while self._entries.store.has_expired() and self.cull(_AT_ONCE, int(time() * 1000), False):
             pass
 
-    def _store(self, value: Any, read: bool, given: Any) -> tuple[int, int, str | None, Any]:
+    def _store(self, value: Any, read: bool, given: Any) -> tuple[Any, ...]:
         size, mode, filename, kept = self._disk.store(value, read, key=given)
         if filename is not None:
             self._files.new.append(filename)
             self._count(size)
         if isinstance(kept, (memoryview, bytearray)):
             kept = bytes(kept)
-        return size, mode, filename, kept
+        return _MARK, size, mode, filename, kept
 
     def _fetch(self, stored: Any, read: bool) -> Any:
         """The value; ENOVAL if its file is gone."""
-        _, mode, filename, kept = stored
+        if _is_marked(stored):
+            _, _, mode, filename, kept = stored
+        elif type(stored) in _RAW:
+            mode, filename, kept = MODE_RAW, None, stored
+        else:
+            mode, filename = MODE_PICKLE, None
+            kept = dump_value(self._entries.serializer, stored, self._disk.pickle_protocol)
         try:
             return self._disk.fetch(mode, filename, kept, read)
         except FileNotFoundError:
@@ -147,8 +164,8 @@ class Custom:
         """A value, with extras, or the default with Nones."""
         # A file that is replaced meanwhile is looked for again.
         for _ in range(10):
-            stored, expires, label = self._entries.get(key, None, expire_time=True, tag=True)
-            if stored is None:
+            stored, expires, label = self._entries.get(key, _ABSENT, expire_time=True, tag=True)
+            if stored is _ABSENT:
                 break
             value = self._fetch(stored, read)
             if value is not ENOVAL:
@@ -168,9 +185,9 @@ class Custom:
     def delete(self, key: Any) -> bool:
         """Remove an entry; returns whether there was one."""
         with self.transact():
-            stored = self._entries.pop(key)
+            stored = self._entries.pop(key, _ABSENT)
             self.forget([stored])
-        return stored is not None
+        return stored is not _ABSENT
 
     def clear(self) -> int:
         """Remove all; returns how many."""
@@ -195,8 +212,8 @@ class Custom:
     def incr(self, key: Any, given: Any, delta: float, default: float | None) -> Any:
         """Add to a number."""
         with self.transact():
-            found, expires, label = self._entries.get(key, None, expire_time=True, tag=True)
-            if found is None:
+            found, expires, label = self._entries.get(key, _ABSENT, expire_time=True, tag=True)
+            if found is _ABSENT:
                 if default is None:
                     raise KeyError(given)
                 total = default + delta
@@ -204,6 +221,7 @@ class Custom:
             else:
                 total = self._fetch(found, False) + delta
                 self._entries.set(key, self._store(total, False, given), tag=label)
+                self.forget([found])
                 if expires is not None:
                     self._entries.touch(key, expires - now_of(self._entries, key))
         return total
@@ -220,9 +238,9 @@ class Custom:
         while True:
             with self.transact():
                 found = self._entries.pull(prefix, None, side, expire_time=True, tag=True)
-                (key, stored), expires, label = found if found[0] is not None else ((None, None), None, None)
-                if stored is None:
+                if found[0] is None:
                     return None
+                (key, stored), expires, label = found
                 self.forget([stored])
                 value = self._fetch(stored, False)
             if value is not ENOVAL:
@@ -254,13 +272,23 @@ class Custom:
         names, missing = set(), []
         for key in list(self._entries):
             stored = self._entries.get(key)
-            if stored is not None and stored[2] is not None:
-                names.add(stored[2])
+            filename = _file_of(stored)
+            if filename is not None:
+                names.add(filename)
                 if self._fetch(stored, False) is ENOVAL:
-                    missing.append(stored[2])
+                    missing.append(filename)
                     if fix:
                         self.delete(key)
         return names, missing
+
+
+def _is_marked(stored: Any) -> bool:
+    return type(stored) is tuple and len(stored) == 5 and stored[0] == _MARK
+
+
+def _file_of(stored: Any) -> str | None:
+    """The name of the file that a value lies in."""
+    return stored[3] if _is_marked(stored) else None
 
 
 def _with_extras(value: Any, expires: Any, label: Any, expire_time: bool, tag: bool) -> Any:

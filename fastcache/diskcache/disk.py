@@ -1,8 +1,10 @@
 """Disk and JSONDisk: how keys and values are stored, for those who want to store them in a way of their own.
 
 A cache with Disk itself leaves keys and values to the engine, and asks it for nothing but `hash`. One with a subclass
-that redefines a step asks it for each key and value (custom.py), and is slower. What is pickled here is signed and
-checked as everywhere (serializers/trust.py).
+that redefines a step asks it for each key and value (custom.py), and is slower.
+
+What is pickled here is a pickle for everybody, so that a subclass can load it in a way of its own. What names anything
+is signed, and its signature stands behind the pickle, where unpicklers do not look; Disk itself loads nothing else.
 """
 
 from __future__ import annotations
@@ -13,23 +15,27 @@ import json
 import os
 import zlib
 from pickle import Pickler
+from pickle import dumps as pickled
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
 from fastcache.diskcache.settings import MODE_BINARY, MODE_PICKLE, MODE_RAW, MODE_TEXT, UNKNOWN
+from fastcache.engine.codecs.pickle_scan import SETS, examine
 from fastcache.errors import StorageError
 from fastcache.serializers.pickling import PickleSerializer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Disk", "JSONDisk", "chunks", "is_custom", "pickled_key"]
+__all__ = ["Disk", "JSONDisk", "chunks", "dump_value", "is_custom", "pickled_key"]
 
 _CHUNK = 4 << 20
 _STEPS = ("put", "get", "store", "fetch", "filename", "remove")
 # What fits into a column of SQLite.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
-
+# What stands behind the signature of a pickle, and its size with that.
+_SIGNED = b" signed\x00"
+_SIGNATURE_SIZE = 32
 
 _PLAIN = frozenset((str, bytes, int, float, bool, type(None)))
 
@@ -50,6 +56,28 @@ def pickled_key(serializer: PickleSerializer, key: Any) -> bytes:
         return serializer.dumps(key)
 
 
+def dump_value(serializer: PickleSerializer, value: Any, protocol: int) -> bytes:
+    """The pickle of a value, and what signs it if need be."""
+    payload = pickled(value, protocol)
+    if serializer.unsafe or not examine(payload) & ~SETS:
+        return payload
+    return payload + serializer.trust.sign(b"", 0, payload) + _SIGNED
+
+
+def load_value(serializer: PickleSerializer, stored: Any) -> Any:
+    """The value of what ``dump_value`` has returned.
+
+    Raises:
+        UntrustedValueError: it is not plain, and not signed by one who has the secret.
+    """
+    if not stored.endswith(_SIGNED):
+        return serializer.loads(stored)
+    end = len(stored) - len(_SIGNED) - _SIGNATURE_SIZE
+    payload = stored[:end]
+    serializer.trust.verify(stored[end : -len(_SIGNED)], b"", 0, payload)
+    return serializer.trust.unpack(payload, None, True, False)
+
+
 def is_custom(kind: type[Disk]) -> bool:
     """Whether a Disk does anything in a way of its own."""
     return any(getattr(kind, step) is not getattr(Disk, step) for step in _STEPS)
@@ -67,7 +95,7 @@ class Disk:
     Args:
         directory: where files go (str).
         min_file_size: a value of so many bytes and more goes into a file.
-        pickle_protocol: kept, and of no effect: what is pickled has a form that every Python reads.
+        pickle_protocol: that of values (int). Keys have a form that is the same in every Python.
     """
 
     def __init__(self, directory: str, min_file_size: int = 0, pickle_protocol: int = 0) -> None:
@@ -122,7 +150,7 @@ class Disk:
         elif read:
             mode, parts = MODE_BINARY, chunks(value)
         else:
-            payload = self._serializer.dumps(value)
+            payload = dump_value(self._serializer, value, self.pickle_protocol)
             if len(payload) < self.min_file_size:
                 return 0, MODE_PICKLE, None, payload
             mode, parts = MODE_PICKLE, [payload]
@@ -157,7 +185,7 @@ class Disk:
         if mode == MODE_RAW:
             return bytes(value) if isinstance(value, (bytearray, memoryview)) else value
         if filename is None:
-            return self._serializer.loads(value)
+            return load_value(self._serializer, bytes(value))
         path = os.path.join(self._directory, filename)
         if mode == MODE_BINARY and read:
             return open(path, "rb")
@@ -165,7 +193,7 @@ class Disk:
             content = file.read()
         if mode == MODE_TEXT:
             return content.decode("utf-8", "surrogatepass")
-        return content if mode == MODE_BINARY else self._serializer.loads(content)
+        return content if mode == MODE_BINARY else load_value(self._serializer, content)
 
     def filename(self, key: Any = UNKNOWN, value: Any = UNKNOWN) -> tuple[str, str]:
         """A name for a new file, with up to two folders, and its whole path (str, str); of a key and value if known."""

@@ -59,7 +59,7 @@ def memoize(
         TypeError: the parentheses are missing: ``@cache.memoize()``.
     """
     if callable(name):
-        raise TypeError("name cannot be callable: write @cache.memoize() with parentheses")
+        raise TypeError("name cannot be callable")
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         base = (full_name(function) if name is None else name,)

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import pathlib
+import pickle
+import time
 import zlib
 
 import pytest
@@ -41,7 +43,7 @@ def reversed_disk(library):
 
 
 def named_disk(library):
-    """A disk that names files after the key, notes what it has removed, and counts what it was asked."""
+    """A disk that names files after the key, and notes what it has removed."""
 
     class NamedDisk(library.Disk):
         removed = []  # noqa: RUF012
@@ -212,14 +214,60 @@ def test_a_disk_of_ones_own_names_its_files(library, directory):
         assert cache.check() == []
 
 
-@pytest.mark.parametrize("remove", ["clear", "pop", "evict", "delete"])
+@pytest.mark.parametrize(
+    "remove",
+    [
+        lambda cache: cache.clear(),
+        lambda cache: cache.pop("key"),
+        lambda cache: cache.evict("red"),
+        lambda cache: cache.delete("key"),
+        lambda cache: cache.set("key", 1),
+        lambda cache: cache.expire(time.time() + 1000),
+        lambda cache: cache.reset("size_limit", 0) or cache.cull(),
+    ],
+)
 def test_a_disk_of_ones_own_removes_its_files(library, directory, remove):
     disk = named_disk(library)
     with library.Cache(directory, disk=disk) as cache:
-        cache.set("key", b"x" * LARGE, tag="key")
-        getattr(cache, remove)(*(() if remove == "clear" else ("key",)))
+        cache.set("key", b"x" * LARGE, expire=100, tag="red")
+        remove(cache)
         assert len(disk.removed) == 1
         assert not pathlib.Path(directory, disk.removed[0]).exists()
+
+
+@pytest.mark.parametrize("value", [{"a": [1]}, Point(1, 2), list(range(LARGE))], ids=["plain", "instance", "large"])
+def test_what_is_pickled_can_be_loaded_by_any_unpickler(library, directory, value):
+    class PickleDisk(library.Disk):
+        def fetch(self, mode, filename, value, read):
+            if mode != library.core.MODE_PICKLE:
+                return super().fetch(mode, filename, value, read)
+            if value is None:
+                with open(os.path.join(self._directory, filename), "rb") as file:
+                    return "loaded", pickle.load(file)
+            return "loaded", pickle.load(io.BytesIO(value))
+
+    with library.Cache(directory, disk=PickleDisk) as cache:
+        cache["key"] = value
+        assert cache["key"] == ("loaded", value)
+
+
+@pytest.mark.parametrize("value", [5, "text", b"x" * LARGE, None, {"a": [1]}, Point(1, 2)], ids=name)
+def test_disks_that_store_alike_share_what_they_store(library, directory, value):
+    class OtherDisk(library.Disk):
+        def fetch(self, mode, filename, value, read):
+            return super().fetch(mode, filename, value, read)
+
+    with library.Cache(directory) as cache:
+        cache["one"] = cache["one", 1] = value
+    with library.Cache(directory, disk=OtherDisk) as cache:
+        assert cache["one"] == cache["one", 1] == value
+        cache["other"] = cache["other", 1] = value
+    with library.Cache(directory) as cache:
+        assert [cache[key] for key in cache] == [value] * 4
+        assert list(cache) == ["one", ("one", 1), "other", ("other", 1)]
+        assert cache.pop("other") == value
+        assert cache.delete(("one", 1)) is True
+        assert len(cache) == 2
 
 
 def test_a_lost_file_of_a_disk_of_ones_own_is_told_and_its_entry_removed(library, directory):
