@@ -392,9 +392,9 @@ def test_a_batch_stores_everything_in_order(kind, tmp_path, run):
             assert batch.committed == 3752
             assert await cache.count() == 1252
             assert await cache["list"] == [1]
-            with pytest.raises(fastcache.TransactionError):  # noqa: PT012
-                await batch.set("late", 1)
-                await batch.flush()
+            for late in (batch.set("late", 1), batch.delete("late"), batch.flush(), batch.__aenter__()):
+                with pytest.raises(fastcache.TransactionError):
+                    await late
 
     run(main())
 

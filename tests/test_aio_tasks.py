@@ -377,6 +377,25 @@ def test_a_transaction_that_is_cancelled_anywhere_is_undone(tmp_path):
     asyncio.run(main())
 
 
+def test_a_batch_that_is_cancelled_anywhere_keeps_what_it_has_committed(tmp_path):
+    async def main():
+        async with aio.Cache(tmp_path) as cache:
+
+            async def store():
+                async with cache.batch(max_items=2) as batch:
+                    for number in range(4):
+                        await batch.set(number, [number])
+
+            async def after(ended):
+                assert await cache.count() in ((4,) if ended else (0, 2, 4))
+                await cache.clear()
+                assert (cache._worker.holder, cache._worker.writing) == (None, set())
+
+            assert await cut_at_each(store, after) >= 6
+
+    asyncio.run(main())
+
+
 def test_who_has_waited_for_a_transaction_for_its_timeout_is_told(tmp_path):
     async def main():
         async with aio.Cache(tmp_path, timeout=0.05) as cache:

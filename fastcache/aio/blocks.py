@@ -130,6 +130,8 @@ class Batch:
         self._waiting: deque[tuple[str, tuple[Any, ...], dict[str, Any]]] = deque()
         # Whether the thread was called for it.
         self._called = False
+        self._used = False
+        self._is_inside = False
         self._failure: BaseException | None = None
 
     @property
@@ -138,12 +140,23 @@ class Batch:
         return 0 if self._made is None else self._made.committed
 
     async def __aenter__(self) -> Self:
-        await Call(self._enter, block=self._worker.block()).over(self._worker)
+        if self._used:
+            raise TransactionError("a batch is used once: call batch() for each block")
+        self._used = True
+        block = self._worker.block()
+        try:
+            await Call(self._enter, block=block).over(self._worker)
+        except BaseException:
+            # It may be entered all the same.
+            self._worker.post(Call(self._leave, (None,), keep=True, block=block))
+            raise
+        self._is_inside = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
+        self._is_inside = False
         call = Call(self._leave, (error,), keep=True, block=self._worker.block())
         if kind is not None and issubclass(kind, GeneratorExit):
             # The task is being collected, and must not wait.
@@ -162,13 +175,13 @@ class Batch:
 
     async def flush(self) -> None:
         """Commit what waits, and wait for it."""
+        self._refuse_outside()
         self._raise_failure()
         self._waiting.append(("flush", (), {}))
         await self._taken()
 
     async def _add(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-        if self._made is None:
-            raise TransactionError("a batch is used inside its block")
+        self._refuse_outside()
         if self._failure is not None:
             self._raise_failure()
         self._waiting.append((name, arguments, options))
@@ -177,6 +190,10 @@ class Batch:
         elif not self._called:
             self._called = True
             self._call(self._worker.block())
+
+    def _refuse_outside(self) -> None:
+        if not self._is_inside:
+            raise TransactionError("a batch is used inside its block")
 
     def _call(self, block: Any) -> None:
         """Have the thread take what waits."""

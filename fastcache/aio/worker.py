@@ -99,7 +99,7 @@ class Call:
         self.wake: Callable[[], object] | None = None
 
     def carry_out(self) -> None:
-        """In the thread: call it, and tell who waits."""
+        """In the thread: call it, unless nobody waits for it."""
         if self.dropped and not self.keep:
             return
         try:
@@ -109,15 +109,9 @@ class Call:
                 self.result = self.block.context.run(self.function, *self.arguments)
         except BaseException as error:
             self.error = error
-        self.end()
-
-    def fail(self, error: BaseException) -> None:
-        """In the thread: it does not come to it."""
-        self.error = error
-        self.end()
 
     def end(self) -> None:
-        """It is over."""
+        """In the thread: it is over, and who waits is told."""
         if self.wake is not None and not self.dropped:
             try:
                 self.wake()
@@ -290,7 +284,7 @@ class Worker:
             call = self._next()
             if call is not None:
                 call.carry_out()
-                self.writing.discard(call)
+                self._end(call)
                 continue
             del call
             if not waits or (self.ending and self.holder is None):
@@ -319,10 +313,15 @@ class Worker:
 
     def _refuse(self, call: Call) -> None:
         """A call has waited for long enough."""
-        self.writing.discard(call)
-        call.fail(
-            Timeout(f"another task kept the cache locked by a transaction for the whole timeout of {self.timeout:g} s")
+        call.error = Timeout(
+            f"another task kept the cache locked by a transaction for the whole timeout of {self.timeout:g} s"
         )
+        self._end(call)
+
+    def _end(self, call: Call) -> None:
+        """A call is over. Who waits for it finds it gone."""
+        self.writing.discard(call)
+        call.end()
 
     def _sleep(self) -> None:
         self._asleep = True
