@@ -67,7 +67,8 @@ def documents(parser: doctest.DocTestParser) -> Iterator[doctest.DocTest]:
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 text = ast.get_docstring(node, clean=False)
                 if text and parser.get_examples(text):
-                    names = dict(vars(importlib.import_module(f"diskcache.{name}")))
+                    module = importlib.import_module(f"diskcache.{name}")
+                    names = {name: getattr(module, name) for name in dir(module)}
                     yield parser.get_doctest(text, names, str(path), str(path), node.body[0].lineno - 1)
     for page in PAGES:
         text = pathlib.Path(page).read_text(encoding="utf-8")

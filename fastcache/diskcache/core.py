@@ -442,8 +442,10 @@ class Cache(Configured):
             pass
 
     def expire(self, now: float | None = None, retry: bool = False) -> int:
-        """Remove what has expired, by ``now`` in seconds since the epoch if that is given; returns how many entries."""
-        moment = int((now or time.time()) * 1000)
+        """Remove what has expired, before ``now`` in seconds since the epoch if that is given; returns how many
+        entries."""
+        # In ms, of which the last one is still before.
+        moment = int(now * 1000) - 1 if now else int(time.time() * 1000)
         count = 0
         try:
             while done := self._try(retry, self._drop, _CULLED_AT_ONCE, moment, False):
