@@ -221,9 +221,9 @@ class _Cache(Mapping):
         return max_size
 
     @property
-    def eviction(self) -> Literal["lru", "lfu", "sieve", "fifo", "ttl", "none"]:
+    def eviction(self) -> Literal["lru", "lrs", "lfu", "sieve", "fifo", "ttl", "none"]:
         """What goes first when the cache is full."""
-        eviction: Literal["lru", "lfu", "sieve", "fifo", "ttl", "none"] = self._open().eviction
+        eviction: Literal["lru", "lrs", "lfu", "sieve", "fifo", "ttl", "none"] = self._open().eviction
         return eviction
 
     @property
