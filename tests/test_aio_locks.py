@@ -259,6 +259,30 @@ def test_what_a_lock_that_is_collected_has_acquired_is_free(directory):
     in_cache(directory, work)
 
 
+def test_what_a_task_held_that_is_thrown_away_is_free(directory, lock_type):
+    cache = aio.Cache(directory)
+    inside = []
+
+    async def stay():
+        async with lock_type(cache, "lock"):
+            inside.append(1)
+            await asyncio.Event().wait()
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+    task = loop.create_task(stay())
+    while not inside:
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    task.get_coro().close()
+
+    async def look():
+        assert await lock_type(cache, "lock").acquire(timeout=60)
+        await cache.close()
+
+    asyncio.run(look())
+
+
 def test_closing_the_cache_frees_its_locks_and_tells_who_waits(directory, lock_type):
     async def main():
         other = aio.Cache(directory)

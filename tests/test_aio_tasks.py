@@ -334,6 +334,25 @@ def test_a_transaction_needs_a_key_where_there_are_shards(tmp_path):
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("write_behind", [None, 1000.0])
+def test_a_transaction_of_one_shard_refuses_keys_of_others(tmp_path, write_behind):
+    async def main():
+        async with aio.FanoutCache(tmp_path, write_behind=write_behind) as cache:
+            refused = 0
+            await cache.set_many(dict.fromkeys(range(30), 0))
+            for number in range(30):
+                try:
+                    async with cache.transact("k"):
+                        await cache.set(number, 1)
+                except fastcache.TransactionError:
+                    refused += 1
+                    assert await cache[number] == 0
+            assert 0 < refused < 30
+            assert sum([value async for value in cache.values()]) == 30 - refused
+
+    asyncio.run(main())
+
+
 def test_two_caches_have_a_transaction_each(tmp_path):
     async def main():
         async with aio.Cache(tmp_path / "a") as first, aio.Cache(tmp_path / "b") as second:

@@ -129,10 +129,12 @@ class _Cache(Mapping):
         With ``write_behind``, what is little (a few hundred parts of Python's own types, 16 KiB) is put off at once,
         unless something that writes is still in the thread: writes happen in the order in which they were called.
         """
-        # After what was called before, also where nobody waits for that any more.
+        worker = self._worker
+        # After what was called before, also where nobody waits for that any more; and never past a transaction.
         if (
             self._set_at_once is not None
-            and not self._worker.writing
+            and not worker.writing
+            and (worker.holder is None or worker.block() is None)
             and self._set_at_once(key, value, expire, tag=tag)
         ):
             return True
@@ -221,9 +223,9 @@ class _Cache(Mapping):
         return max_size
 
     @property
-    def eviction(self) -> Literal["lru", "lfu", "sieve", "fifo", "ttl", "none"]:
+    def eviction(self) -> Literal["lru", "lrs", "lfu", "sieve", "fifo", "ttl", "none"]:
         """What goes first when the cache is full."""
-        eviction: Literal["lru", "lfu", "sieve", "fifo", "ttl", "none"] = self._open().eviction
+        eviction: Literal["lru", "lrs", "lfu", "sieve", "fifo", "ttl", "none"] = self._open().eviction
         return eviction
 
     @property

@@ -203,11 +203,18 @@ class _Handle:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # One that is thrown away together with its loop runs in none, and must not wait.
+        is_thrown_away = kind is not None and issubclass(kind, GeneratorExit)
         task = current_task()
-        index = next((i for i in reversed(range(len(self._entered))) if self._entered[i].task is task), None)
+        places = reversed(range(len(self._entered)))
+        index = next((place for place in places if is_thrown_away or self._entered[place].task is task), None)
         if index is None:
             raise LockError("a block of a lock is left by the task that has entered it")
         acquired = self._entered.pop(index)
+        if is_thrown_away:
+            self._undo(acquired)
+            self._forget(acquired)
+            return
         if not acquired.is_open():
             # It was released then.
             return
