@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from conftest import Measure
-from contenders import DJANGO_PEERS, FASTCACHE_IN_DJANGO, LOCMEM, DjangoLoops
+from conftest import Filled, Measure
+from contenders import DJANGO_PEERS, FASTCACHE_IN_DJANGO, LOCMEM, Contender, DjangoLoops
 from entries import ABSENT, NAMES, VALUE, fresh_names, fresh_record, fresh_value
 
 SOME = 2_000
@@ -16,6 +19,15 @@ AT_ONCE = 100
 ROUNDS = 3
 
 operation = functools.partial(pytest.mark.operation, ours=FASTCACHE_IN_DJANGO, reference=LOCMEM, peers=DJANGO_PEERS)
+
+
+@pytest.fixture
+def directory(contender: Contender, workshop: Path, filled: Filled) -> Iterator[str]:
+    """A fresh directory with fewer entries: each is a file of FileBasedCache's."""
+    copy = workshop / "fresh"
+    shutil.copytree(filled(contender, NAMES[:SOME]), copy)
+    yield str(copy)
+    shutil.rmtree(copy)
 
 
 def measure_gets(loops: DjangoLoops, measure: Measure, names: list[str], value: object) -> None:
