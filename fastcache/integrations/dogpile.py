@@ -51,8 +51,8 @@ class FastCacheBackend(BytesBackend):
         OpenError: the directory cannot be opened.
 
     >>> from dogpile.cache import make_region, register_backend
-    >>> register_backend("fastcache.example", "fastcache.integrations.dogpile", "FastCacheBackend")
-    >>> region = make_region().configure("fastcache.example", arguments={"directory": None})
+    >>> register_backend("example", "fastcache.integrations.dogpile", "FastCacheBackend")
+    >>> region = make_region().configure("example", arguments={"directory": None})
     >>> region.get_or_create("answer", lambda: [42]), region.get("answer")
     ([42], [42])
     >>> region.backend.cache.close()

@@ -26,11 +26,15 @@ class InADirectory:
 
     backend = NAME
 
-    @pytest.fixture(autouse=True, scope="class")
-    def _directory(self, request):
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-            request.cls.config_args["arguments"]["directory"] = directory
-            yield
+    @classmethod
+    def setup_class(cls):
+        cls.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        cls.config_args["arguments"]["directory"] = cls.folder.name
+        super().setup_class()
+
+    @classmethod
+    def teardown_class(cls):
+        cls.folder.cleanup()
 
 
 class TestBackend(InADirectory, _GenericBackendTestSuite):
@@ -86,14 +90,16 @@ def test_a_runner_in_the_background_releases_what_its_caller_has_acquired(tmp_pa
         threads[-1].start()
 
     region = make_region(async_creation_runner=run)
-    region.configure(NAME, expiration_time=0.001, arguments={"directory": str(tmp_path / "cache")})
-    numbers = iter(range(10))
-    for _ in range(5):
-        region.get_or_create("k", lambda: next(numbers))
+    region.configure(NAME, expiration_time=3600, arguments={"directory": str(tmp_path / "cache")})
+    for number in range(4):
+        # What is there is returned until there is another.
+        assert region.get_or_create("k", lambda number=number: number) == max(0, number - 1)
         for thread in threads:
             thread.join()
+        assert region.get("k", ignore_expiration=True) == number
         assert not region.key_is_locked("k")
-    assert len(threads) >= 2
+        region.invalidate(hard=False)
+    assert len(threads) == 3
     region.backend.cache.close()
 
 

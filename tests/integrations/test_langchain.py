@@ -26,6 +26,7 @@ class TestSync(SyncCacheTestSuite):
         return answers
 
 
+@pytest.mark.asyncio
 class TestAsync(AsyncCacheTestSuite):
     @pytest.fixture
     def cache(self, answers):
