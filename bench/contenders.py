@@ -246,6 +246,14 @@ class DjangoLoops(Loops):
         asyncio.run(run())
 
 
+class FileBasedLoops(DjangoLoops):
+    def fill(self, names: Sequence[str], value: object) -> None:
+        # Without listing the directory before each: filling it would take minutes.
+        self.cache._cull = lambda: None
+        super().fill(names, value)
+        del self.cache._cull
+
+
 class FastcacheDjangoLoops(DjangoLoops):
     def close(self) -> None:
         # The backend's own close() is for the end of a request.
@@ -326,7 +334,9 @@ FASTCACHE_IN_DJANGO = DjangoContender(
     "FastCache", "fastcache.django", FastcacheDjangoLoops, peer=False, kind="FastCache"
 )
 LOCMEM = LocMemContender("LocMemCache", "django.core.cache.backends.locmem", peer=False, kind="LocMemCache")
-FILE_BASED = CulledDjangoContender("FileBasedCache", "django.core.cache.backends.filebased", kind="FileBasedCache")
+FILE_BASED = CulledDjangoContender(
+    "FileBasedCache", "django.core.cache.backends.filebased", FileBasedLoops, kind="FileBasedCache"
+)
 DISKCACHE_IN_DJANGO = DjangoContender("diskcache's DjangoCache", "diskcache", DiskcacheDjangoLoops, kind="DjangoCache")
 FACE_IN_DJANGO = DjangoContender(
     "fastcache.diskcache's DjangoCache", "fastcache.diskcache", DiskcacheDjangoLoops, kind="DjangoCache"

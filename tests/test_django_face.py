@@ -6,6 +6,7 @@ diskcache's own tests of it run by ``bench/conformance.py``.
 import inspect
 import os
 import pickle
+import shutil
 import threading
 
 import pytest
@@ -169,6 +170,14 @@ def test_the_end_of_a_request_closes_nothing_and_threads_share_what_is_open(back
     if opened is not None:
         assert len(os.listdir("/proc/self/fd")) == opened
     assert open_backend(SHARDS=2)._cache is backend._cache
+
+
+def test_a_directory_that_was_removed_is_made_anew_for_the_next_backend(backend, open_backend):
+    backend.set("k", "v")
+    shutil.rmtree(backend.directory)
+    again = open_backend(SHARDS=2)
+    assert again.set("k", "w")
+    assert again.get("k") == "w"
 
 
 def test_what_cannot_be_stored_is_an_error_as_django_and_we_know_it(backend):

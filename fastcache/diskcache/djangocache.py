@@ -18,7 +18,7 @@ from fastcache.diskcache.fanout import FanoutCache
 from fastcache.diskcache.memoizing import memoize
 from fastcache.django.errors import NotPicklableError
 from fastcache.django.opening import hashable
-from fastcache.errors import EncodeError
+from fastcache.errors import DirectoryGoneError, EncodeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,13 +35,24 @@ def _open(directory: Any, shards: int, timeout: float, settings: dict[str, Any])
     """The FanoutCache of a directory and settings, opened if this process has not done so yet."""
     name = (path_of(directory), shards, timeout, *sorted((each, hashable(value)) for each, value in settings.items()))
     cache = _opened.get(name)
-    if cache is None:
+    if cache is None or _is_gone(cache):
+        _opened.pop(name, None)
         # Of threads that come here at the same time one keeps its own. No lock: a child would inherit it held.
         made = FanoutCache(directory, shards, timeout, **settings)
         cache = _opened.setdefault(name, made)
         if cache is not made:
             made.close()
     return cache
+
+
+def _is_gone(cache: FanoutCache) -> bool:
+    """Whether the directory is not the one that was opened: it was removed, or replaced."""
+    try:
+        for shard in cache._shards:
+            shard._store.look()
+    except DirectoryGoneError:
+        return True
+    return False
 
 
 class DjangoCache(BaseCache):  # type: ignore[misc]  # Django ships no types

@@ -53,6 +53,7 @@ ROOMS = {
     # The face for programs that were written for diskcache.
     "diskcache": {"diskcache"},
     "django": {"django"},
+    "integrations": {"integrations"},
     "metrics": {"metrics"},
     "aio": {"aio"},
     "package": {""},
@@ -104,6 +105,8 @@ ALLOWED = {
     "importers": ENGINE | CONTAINERS | {"serializers", "options"},
     "diskcache": ENGINE | CONTAINERS | {"serializers", "options", "recipes", "check", "importers", "django"},
     "django": ENGINE | CONTAINERS | {"memoize", "locks", "options"},
+    # What they are written with is what any user has.
+    "integrations": {"errors", "package"},
     # What shows how a program uses the package names what such a program may.
     "demo": {"package"},
     "tools": ENGINE | ABOVE_ENGINE | CONTAINERS | {"serializers", "options", "importers", "package", "demo"},
