@@ -499,6 +499,26 @@ def test_what_is_remembered_is_answered_in_the_coroutine(open_backend, no_thread
         asyncio.run(use())
 
 
+def test_a_coroutine_does_not_wait_for_the_directory_to_be_opened(open_backend, monkeypatch):
+    opened_by = []
+
+    class Watched(fastcache.Cache):
+        def __init__(self, *arguments, **options):
+            opened_by.append(threading.get_ident())
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr("fastcache.django.opening.Cache", Watched)
+
+    async def use():
+        assert await open_backend().aget("k") is None
+        assert not await open_backend().ahas_key("k")
+        return threading.get_ident()
+
+    here = asyncio.run(use())
+    assert len(opened_by) == 1
+    assert opened_by != [here]
+
+
 def test_what_has_expired_or_was_changed_elsewhere_is_not_remembered(open_backend, clock, start):
     backend = open_backend(options={"timer": clock})
     backend.set("k", 1, timeout=8)

@@ -25,7 +25,7 @@ from asgiref.sync import sync_to_async
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, MEMCACHE_MAX_KEY_LENGTH, BaseCache
 
 from fastcache.django.errors import NotPicklableError
-from fastcache.django.opening import check_location, check_options, check_whole, open_once
+from fastcache.django.opening import check_location, check_options, check_whole, find_opened, open_once
 from fastcache.errors import DecodeError, EncodeError, TransactionError, UntrustedValueError
 from fastcache.fanout import FanoutCache
 from fastcache.memoize.names import name_of
@@ -389,15 +389,26 @@ class FastCache(BaseCache):  # type: ignore[misc]  # Django ships no types
 
     async def _run(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Call a method where it may wait, and where what is pickled may use the site's database: as Django does it."""
-        if _is_inside(self.cache):
+        cache = self._opened()
+        if cache is not None and _is_inside(cache):
             # There it would wait for the transaction of this task.
             return method(*arguments, **named)
         return await sync_to_async(method, thread_sensitive=True)(*arguments, **named)
 
+    def _opened(self) -> Cache | FanoutCache | None:
+        """The cache, unless it is yet to be opened."""
+        cache: Cache | FanoutCache | None = self.__dict__.get("cache")
+        if cache is None:
+            cache = find_opened(self._directory, self._options)
+            if cache is not None:
+                self.__dict__["cache"] = cache
+        return cache
+
     def _remembered(self, made: str, default: Any) -> Any:
         """What ``_find`` would return, or _UNKNOWN if that takes more than a look into memory."""
+        cache = self._opened()
         try:
-            return self.cache._find_at_once(made, default, _UNKNOWN)
+            return _UNKNOWN if cache is None else cache._find_at_once(made, default, _UNKNOWN)
         except _UNDECODABLE as error:
             _tell(self._directory, error)
             return default
@@ -434,15 +445,9 @@ class FastCache(BaseCache):  # type: ignore[misc]  # Django ships no types
     async def ahas_key(self, key: str, version: int | None = None) -> bool:
         """The same as ``has_key``."""
         made = self.make_and_validate_key(key, version)
-        try:
-            found = self.cache._find_at_once(made, _MISSING, _UNKNOWN)
-        except _UNDECODABLE:
-            # It is there all the same.
-            return True
-        if found is _UNKNOWN:
-            there: bool = await self._run(self.cache.exists, made)
-            return there
-        return found is not _MISSING
+        cache = self._opened()
+        there: Any = _UNKNOWN if cache is None else cache._has_at_once(made, _UNKNOWN)
+        return bool(await self._run(lambda: made in self.cache) if there is _UNKNOWN else there)
 
     async def aincr(self, key: str, delta: float = 1, version: int | None = None) -> Any:
         """The same as ``incr``."""

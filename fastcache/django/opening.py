@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["check_location", "check_options", "check_whole", "hashable", "open_once"]
+__all__ = ["check_location", "check_options", "check_whole", "find_opened", "hashable", "open_once"]
 
 # What this process has opened, by directory and options.
 _opened: dict[tuple[Any, ...], Cache | FanoutCache] = {}
@@ -62,11 +62,21 @@ def check_options(options: dict[str, Any]) -> dict[str, Any]:
     return {"recreate": True, **options}
 
 
+def _name_of(directory: str, options: dict[str, Any]) -> tuple[Any, ...]:
+    return (directory, *sorted((option, hashable(value)) for option, value in options.items()))
+
+
+def find_opened(directory: str, options: dict[str, Any]) -> Cache | FanoutCache | None:
+    """The cache of a directory and options, if this process has opened it."""
+    cache = _opened.get(_name_of(directory, options))
+    return None if cache is None or cache.stores.closed else cache
+
+
 def open_once(directory: str, options: dict[str, Any]) -> Cache | FanoutCache:
-    """The cache of a directory and options, opened if this process has not done so yet."""
-    name = (directory, *sorted((option, hashable(value)) for option, value in options.items()))
-    cache = _opened.get(name)
-    if cache is None or cache.stores.closed:
+    """The same, opened if this process has not done so yet."""
+    cache = find_opened(directory, options)
+    if cache is None:
+        name = _name_of(directory, options)
         # Of threads that come here at the same time one keeps its own. No lock: a child would inherit it held.
         _opened.pop(name, None)
         made = _type_of(options)(directory, **_resolved(options))

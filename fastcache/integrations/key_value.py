@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from key_value.aio.stores.base import (
     BaseContextManagerStore,
@@ -45,7 +46,7 @@ class FastCacheStore(
 ):
     """A py-key-value store in a directory that threads, event loops and processes share.
 
-    Keys lie under (collection, key). Values are stored as plain data, so that nothing in the directory runs code; what
+    Keys lie under (collection, key). Values are stored as JSON, so that nothing in the directory runs code; what
     cannot be decoded any more counts as missing. Calls wait in other threads, and many at a time are one transaction.
 
     Args:
@@ -164,11 +165,12 @@ class FastCacheStore(
 
 
 def _stored_of(entry: _Entry) -> tuple[Any, ...]:
-    return entry.value_as_dict, entry.created_at, entry.expires_at
+    # As JSON, which refuses what the protocol has no values for.
+    return entry.value_as_json, entry.created_at, entry.expires_at
 
 
 def _entry_of(stored: Any) -> _Entry | None:
     if stored is None:
         return None
     value, created_at, expires_at = stored
-    return _Entry(value=value, created_at=created_at, expires_at=expires_at)
+    return _Entry(value=json.loads(value), created_at=created_at, expires_at=expires_at)

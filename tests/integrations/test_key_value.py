@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("key_value.aio", reason="py-key-value-aio is not installed")
 
+from key_value.aio.errors import SerializationError
+
 from fastcache.integrations.key_value import FastCacheStore
 
 
@@ -49,6 +51,17 @@ def test_what_is_stored_is_there_for_the_next_loop_and_expires(tmp_path, clock):
     asyncio.run(put())
     assert asyncio.run(get(4)) == ([{"v": 1}, {"v": 2}], 2)
     assert asyncio.run(get(4)) == ([{"v": 1}, None], 1)
+
+
+def test_what_is_no_json_is_refused(tmp_path):
+    async def use():
+        async with FastCacheStore(tmp_path / "cache") as store:
+            for put in (store.put("k", {"v": object()}), store.put_many(["k"], [{"v": 1j}])):
+                with pytest.raises(SerializationError):
+                    await put
+            assert await store.get("k") is None
+
+    asyncio.run(use())
 
 
 def test_what_cannot_be_decoded_is_missing(tmp_path):
