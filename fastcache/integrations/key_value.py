@@ -1,8 +1,13 @@
-"""FastCacheStore: a store for py-key-value, and so for FastMCP.
+"""A store for py-key-value, and with it for FastMCP: ``pip install fastcache[key-value]``.
 
-::
-
-    store = FastCacheStore("/var/cache/tokens", max_size=10**9)
+>>> import asyncio
+>>> from fastcache.integrations.key_value import FastCacheStore
+>>> async def use():
+...     async with FastCacheStore("store") as store:
+...         await store.put("alice", {"age": 30}, collection="users", ttl=3600)
+...         return await store.get("alice", collection="users"), await store.keys("users")
+>>> asyncio.run(use())
+({'age': 30}, ['alice'])
 """
 
 # Whoever checks types needs no py-key-value:
@@ -10,8 +15,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
+from itertools import islice
 
 from key_value.aio.stores.base import (
     BaseContextManagerStore,
@@ -21,156 +25,153 @@ from key_value.aio.stores.base import (
     BaseEnumerateCollectionsStore,
     BaseEnumerateKeysStore,
 )
-from key_value.aio.stores.base import ManagedEntry as _Entry
 
-from fastcache import Cache
-from fastcache.errors import DecodeError, UntrustedValueError
+from fastcache.integrations.opening import UNDECODABLE, in_a_thread, open_cache, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from typing import Any
 
+    from key_value.aio.stores.base import ManagedEntry
+
+    from fastcache import Cache, FanoutCache
+    from fastcache.integrations.opening import _Source
+
 __all__ = ["FastCacheStore"]
+
+_UNKNOWN = object()
 
 
 class FastCacheStore(
-    BaseContextManagerStore,
     BaseEnumerateKeysStore,
     BaseEnumerateCollectionsStore,
     BaseDestroyCollectionStore,
     BaseDestroyStore,
     BaseCullStore,
+    BaseContextManagerStore,
 ):
-    """A py-key-value store in a directory that threads, event loops and processes share.
+    """A store of py-key-value's in a directory, shared by all threads and processes that name it.
 
-    Keys lie under (collection, key). Values are stored as JSON, so that nothing in the directory runs code; what
-    cannot be decoded any more counts as missing. Calls wait in other threads, and many at a time are one transaction.
+    It has all that the protocols of py-key-value name: values of many keys in one transaction, lifetimes, listing and
+    removing keys and collections, and ``cull``. Collections and keys are stored as they are, values as JSON, so that
+    nothing in the directory can be more than data. What this process remembers is answered at once; a thread does the
+    rest. What has expired is removed in the background, too, and ``max_size`` keeps to a limit.
 
     Args:
-        directory: where it lies; see Cache. It is opened at once.
-        default_collection: what is meant where no collection is named (str).
-        **options: other arguments of a Cache.
+        directory: where it lies, None for a temporary one; see Cache. Or a Cache or FanoutCache that is open, and has
+            nothing else in it; it is not closed with this.
+        default_collection: the collection where none is named (str); None for that of all stores.
+        options: other arguments of a Cache, or with ``shards`` of a FanoutCache, if a directory is given.
+
     Raises:
         OpenError: the directory cannot be opened.
-
-    >>> import asyncio
-    >>> from fastcache.integrations.key_value import FastCacheStore
-    >>> async def use():
-    ...     async with FastCacheStore(None) as store:
-    ...         await store.put("k", {"v": 1}, ttl=60)
-    ...         return await store.get("k"), await store.get("k", collection="other"), await store.keys()
-    >>> asyncio.run(use())
-    ({'v': 1}, None, ['k'])
+        TypeError: there is no such option, or there are some for a cache that is open already.
     """
 
-    def __init__(
-        self,
-        directory: str | os.PathLike[str] | None,
-        *,
-        default_collection: str | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(default_collection=default_collection, stable_api=True)
-        self.cache = Cache(directory, **options)
+    def __init__(self, directory: _Source, *, default_collection: str | None = None, **options: Any) -> None:
+        self._cache, self._is_own = open_cache(directory, options)
+        super().__init__(
+            client_provided_by_user=not self._is_own, default_collection=default_collection, stable_api=True
+        )
+
+    @property
+    def cache(self) -> Cache | FanoutCache:
+        """The Cache, or FanoutCache, in which it lies: JSON by tuples of collection and key."""
+        return self._cache
 
     async def _setup(self) -> None:
-        self._exit_stack.push_async_callback(self._run, self.cache.close)
+        if self._is_own:
+            self._exit_stack.push_async_callback(in_a_thread, self._cache, self._cache.close)
 
-    @staticmethod
-    async def _run(method: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.to_thread(method, *arguments)
+    # -- one key -------------------------------------------------------------------------------------------------
 
-    # -- entries
-
-    def _load(self, collection: str, key: str) -> _Entry | None:
+    async def _get_managed_entry(self, *, collection: str, key: str) -> ManagedEntry | None:
         try:
-            return _entry_of(self.cache.get((collection, key)))
-        except (DecodeError, UntrustedValueError):
+            found = self._cache._find_at_once((collection, key), None, _UNKNOWN)
+            if found is _UNKNOWN:
+                found = await in_a_thread(self._cache, self._cache.get, (collection, key))
+        except UNDECODABLE as error:
+            tell(self._cache, error)
             return None
+        return self._loaded(found)
 
-    def _load_many(self, collection: str, keys: Sequence[str]) -> list[_Entry | None]:
-        found = self.cache.get_many([(collection, key) for key in keys])
-        return [_entry_of(found.get((collection, key))) for key in keys]
+    async def _put_managed_entry(self, *, collection: str, key: str, managed_entry: ManagedEntry) -> None:
+        text = self._serialization_adapter.dump_json(managed_entry)
+        await in_a_thread(self._cache, self._cache.set, (collection, key), text, managed_entry.ttl)
 
-    def _save_many(self, collection: str, keys: Sequence[str], entries: Sequence[_Entry], ttl: float | None) -> None:
-        made = {(collection, key): _stored_of(entry) for key, entry in zip(keys, entries, strict=True)}
-        self.cache.set_many(made, ttl)
+    async def _delete_managed_entry(self, *, key: str, collection: str) -> bool:
+        deleted: bool = await in_a_thread(self._cache, self._cache.delete, (collection, key))
+        return deleted
 
-    async def _get_managed_entry(self, *, collection: str, key: str) -> _Entry | None:
-        entry: _Entry | None = await self._run(self._load, collection, key)
-        return entry
+    def _loaded(self, found: Any) -> ManagedEntry | None:
+        return self._serialization_adapter.load_json(found) if isinstance(found, str) else None
 
-    async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[_Entry | None]:
-        entries: list[_Entry | None] = await self._run(self._load_many, collection, keys)
-        return entries
+    # -- many keys -----------------------------------------------------------------------------------------------
 
-    async def _put_managed_entry(self, *, key: str, collection: str, managed_entry: _Entry) -> None:
-        await self._run(self.cache.set, (collection, key), _stored_of(managed_entry), managed_entry.ttl)
+    async def _get_managed_entries(self, *, collection: str, keys: Sequence[str]) -> list[ManagedEntry | None]:
+        wanted = [(collection, key) for key in keys]
+        try:
+            found = {each: self._cache._find_at_once(each, None, _UNKNOWN) for each in wanted}
+            is_known = all(value is not _UNKNOWN for value in found.values())
+        except UNDECODABLE:
+            is_known = False
+        if not is_known:
+            # All of them, so that they are of one moment.
+            found = await in_a_thread(self._cache, self._cache.get_many, wanted)
+        return [self._loaded(found.get(each)) for each in wanted]
 
     async def _put_managed_entries(
         self,
         *,
         collection: str,
         keys: Sequence[str],
-        managed_entries: Sequence[_Entry],
+        managed_entries: Sequence[ManagedEntry],
         ttl: float | None,
         created_at: datetime,
         expires_at: datetime | None,
     ) -> None:
-        await self._run(self._save_many, collection, keys, managed_entries, ttl)
-
-    async def _delete_managed_entry(self, *, key: str, collection: str) -> bool:
-        deleted: bool = await self._run(self.cache.delete, (collection, key))
-        return deleted
+        texts = map(self._serialization_adapter.dump_json, managed_entries)
+        pairs = list(zip(((collection, key) for key in keys), texts, strict=True))
+        await in_a_thread(self._cache, self._cache.set_many, pairs, ttl)
 
     async def _delete_managed_entries(self, *, keys: Sequence[str], collection: str) -> int:
-        deleted: int = await self._run(self.cache.delete_many, [(collection, key) for key in keys])
+        wanted = [(collection, key) for key in keys]
+        deleted: int = await in_a_thread(self._cache, self._cache.delete_many, wanted)
         return deleted
 
-    # -- many of them
-
-    def _list_keys(self, collection: str, limit: int | None) -> list[str]:
-        # zip looks first whether there may be another.
-        keys = self.cache.keys(prefix=(collection,))
-        return [key[1] for key in keys] if limit is None else [key[1] for _, key in zip(range(limit), keys)]  # noqa: B905
-
-    def _list_collections(self, limit: int | None) -> list[str]:
-        found = {key[0]: None for key in self.cache}
-        return list(found)[:limit]
-
-    def _drop_collection(self, collection: str) -> bool:
-        return self.cache.delete_many(list(self.cache.keys(prefix=(collection,)))) > 0
+    # -- all keys ------------------------------------------------------------------------------------------------
 
     async def _get_collection_keys(self, *, collection: str, limit: int | None = None) -> list[str]:
-        keys: list[str] = await self._run(self._list_keys, collection, limit)
+        keys: list[str] = await in_a_thread(self._cache, self._keys, collection, limit)
         return keys
 
+    def _keys(self, collection: str, limit: int | None) -> list[str]:
+        return [key for _, key in islice(self._cache.keys(prefix=(collection,)), limit)]
+
     async def _get_collection_names(self, *, limit: int | None = None) -> list[str]:
-        names: list[str] = await self._run(self._list_collections, limit)
+        names: list[str] = await in_a_thread(self._cache, self._names, limit)
         return names
 
+    def _names(self, limit: int | None) -> list[str]:
+        names: dict[str, None] = {}
+        for collection, _ in self._cache:
+            names[collection] = None
+            if len(names) == limit:
+                break
+        return list(names)
+
     async def _delete_collection(self, *, collection: str) -> bool:
-        deleted: bool = await self._run(self._drop_collection, collection)
+        deleted: bool = await in_a_thread(self._cache, self._delete_all, collection)
         return deleted
 
+    def _delete_all(self, collection: str) -> bool:
+        return self._cache.delete_many(list(self._cache.keys(prefix=(collection,)))) > 0
+
     async def _delete_store(self) -> bool:
-        await self._run(self.cache.clear)
+        await in_a_thread(self._cache, self._cache.clear)
         return True
 
     async def _cull(self) -> None:
-        await self._run(self.cache.expire)
-
-
-def _stored_of(entry: _Entry) -> tuple[Any, ...]:
-    # As JSON, which refuses what the protocol has no values for.
-    return entry.value_as_json, entry.created_at, entry.expires_at
-
-
-def _entry_of(stored: Any) -> _Entry | None:
-    if stored is None:
-        return None
-    value, created_at, expires_at = stored
-    return _Entry(value=json.loads(value), created_at=created_at, expires_at=expires_at)
+        await in_a_thread(self._cache, self._cache.expire)

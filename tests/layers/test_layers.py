@@ -105,8 +105,8 @@ ALLOWED = {
     "importers": ENGINE | CONTAINERS | {"serializers", "options"},
     "diskcache": ENGINE | CONTAINERS | {"serializers", "options", "recipes", "check", "importers", "django"},
     "django": ENGINE | CONTAINERS | {"memoize", "locks", "options"},
-    # What they are written with is what any user has.
-    "integrations": {"errors", "package"},
+    # What they are written with is what any user has, but for what answers coroutines from memory, and late imports.
+    "integrations": {"engine", "errors", "package", "runtime"},
     # What shows how a program uses the package names what such a program may.
     "demo": {"package"},
     "tools": ENGINE | ABOVE_ENGINE | CONTAINERS | {"serializers", "options", "importers", "package", "demo"},
