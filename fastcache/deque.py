@@ -20,7 +20,7 @@ from itertools import count
 
 from fastcache.engine.index_mapping import IndexMapping
 from fastcache.errors import CorruptError, FormatError
-from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
+from fastcache.options import CACHE_MEMORY, IN_MEMORY, choose_directory, choose_serializer
 from fastcache.recipes import Recipes
 
 TYPE_CHECKING = False
@@ -196,12 +196,9 @@ class Deque(MutableSequence):  # type: ignore[type-arg]
         return self._items.volume()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (type(self), self.directory, self._maxlen, self._options())
-
-    def _options(self) -> dict[str, Any]:
-        """What it was opened with."""
-        options: dict[str, Any] = self._items.__reduce__()[1][-1]  # type: ignore[assignment]
-        return options
+        if self._items.store.in_memory:
+            return self._items.__reduce__()  # type: ignore[return-value]
+        return _reopen, (type(self), self.directory, self._maxlen, self._items._options())
 
     def __repr__(self) -> str:
         limit = "" if self._maxlen is None else f", maxlen={self._maxlen}"
@@ -534,14 +531,14 @@ class Deque(MutableSequence):  # type: ignore[type-arg]
         self._rearrange(reverse)
 
     def copy(self) -> Deque:
-        """A deque with the same items and ``maxlen``, in a private temporary directory.
+        """A deque with the same items and ``maxlen``, in a private temporary directory; of one in memory, in memory.
 
         For a copy in a directory of your own, see ``backup``."""
-        options = self._options()
+        options = self._items._options()
         # Of the directory, both.
         options.pop("read_only", None)
         options.pop("recreate", None)
-        return type(self)(self, None, self._maxlen, **options)
+        return type(self)(self, IN_MEMORY if self._items.store.in_memory else None, self._maxlen, **options)
 
     __copy__ = copy
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from fastcache.serializers.messagepack import Serializer
 
-__all__ = ["CACHE_MEMORY", "choose_directory", "choose_serializer"]
+__all__ = ["CACHE_MEMORY", "IN_MEMORY", "choose_directory", "choose_serializer"]
+
+IN_MEMORY = ":memory:"
+"""In place of a directory: all is in memory, and gone with the process. (A directory of this name is "./:memory:".)"""
 
 CACHE_MEMORY = 32 * 1024 * 1024
 """Bytes of what was read that may stay in a process, if nothing else is asked for."""
@@ -33,7 +36,7 @@ def choose_serializer(given: Serializer | None, safe_types: Iterable[type], secr
 
 
 def choose_directory(given: Any) -> str | None:
-    """The absolute path of a directory that was named; None, for a temporary one, stays None.
+    """The absolute path of a directory that was named; None, for a temporary one, stays None, and ":memory:" itself.
 
     ``~``, ``~account``, ``$NAME`` and ``${NAME}`` stand for what they stand for in a shell.
 
@@ -42,8 +45,8 @@ def choose_directory(given: Any) -> str | None:
         DirectoryNameError: no directory can have this name.
         OpenError: it is relative, and the current directory is gone.
     """
-    if given is None:
-        return None
+    if given is None or given == IN_MEMORY:
+        return None if given is None else IN_MEMORY
     if not isinstance(given, (str, bytes, os.PathLike)):
         raise TypeError(
             "directory must be a path (str, bytes or os.PathLike), or None for a temporary one, "

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fastcache.engine.codecs.keys import stored_form
-from fastcache.engine.database.transaction import Transaction
 from fastcache.engine.sqlite import sql
 from fastcache.errors import CacheError, UntrustedValueError
 from fastcache.serializers.pickling import PickleSerializer
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fastcache.cache import Cache
-    from fastcache.engine.store import Store
+    from fastcache.engine.disk_store import DiskStore
     from fastcache.fanout import FanoutCache
 
 __all__ = ["sign"]
@@ -52,7 +51,8 @@ def sign(
     strict = PickleSerializer(safe_types=safe_types, secret=secret)
     count = 0
     with open_cache(directory, serializer=serializer) as cache, open_cache(directory, serializer=strict) as judge:
-        for store, judging in zip(cache.stores.all(), judge.stores.all(), strict=True):
+        stores = (cast("list[DiskStore]", opened.stores.all()) for opened in (cache, judge))
+        for store, judging in zip(*stores, strict=True):
             reader = store.connect()
             last = -(1 << 63)
             while rows := reader.query(sql.SERIALIZED_ROWS, (last, _BATCH)):
@@ -63,7 +63,7 @@ def sign(
     return count
 
 
-def _is_unsigned(store: Store, stored: list[Any]) -> bool:
+def _is_unsigned(store: DiskStore, stored: list[Any]) -> bool:
     codec = stored[1]
     try:
         store.decode_row(*stored)
@@ -75,8 +75,8 @@ def _is_unsigned(store: Store, stored: list[Any]) -> bool:
     return False
 
 
-def _sign_row(cache: Cache | FanoutCache, store: Store, row: int, stored: list[Any]) -> bool:
-    with Transaction(store.database):
+def _sign_row(cache: Cache | FanoutCache, store: DiskStore, row: int, stored: list[Any]) -> bool:
+    with store.transact():
         # As it is now, should somebody have changed it since.
         found = store.query(sql.ROW_FOR_SIGNING, (row, stored[0]))
         if not found:
