@@ -72,12 +72,10 @@ def back_up(stores: Shards, path: str | os.PathLike[str], progress: _Progress | 
         progress: called with the bytes that are copied, and those that there are to copy (int).
     """
     if stores.first.in_memory:
-        _write_out(stores.first, path, progress)
+        _write_out(cast("MemoryStore", stores.first), path, progress)
         return
     # A shard that nobody has written to yet is no file.
-    copied = [
-        store for store in cast("list[DiskStore]", stores.all()) if store is stores.first or os.path.exists(store.path)
-    ]
+    copied = [store for store in stores.all() if store is stores.first or os.path.exists(store.path)]
     if any(store.held_by_me() for store in copied):
         raise TransactionError("backup() is not for use inside transact(), whose end nobody knows yet")
     # Nothing that was put off is left out.

@@ -20,7 +20,7 @@ from itertools import count
 
 from fastcache.engine.index_mapping import IndexMapping
 from fastcache.errors import CorruptError, FormatError
-from fastcache.options import CACHE_MEMORY, IN_MEMORY, choose_directory, choose_serializer
+from fastcache.options import CACHE_MEMORY, IN_MEMORY, choose_place, choose_serializer
 from fastcache.recipes import Recipes
 
 TYPE_CHECKING = False
@@ -68,7 +68,8 @@ class Deque(MutableSequence):  # type: ignore[type-arg]
     Args:
         iterable: appended at once, as by ``extend``.
         directory: where it lives; made (for its owner alone) if absent. None makes a private temporary one, which is
-            removed when the deque is closed, or collected, or the process that made it exits.
+            removed when the deque is closed, or collected, or the process that made it exits. ":memory:" keeps all in
+            memory; see Cache.
         maxlen: how many items (int) there may be; what is too much is dropped at the other end, in the same
             transaction. None for any number. It belongs to this object: whoever opens the directory says what is to
             hold for them.
@@ -107,7 +108,7 @@ class Deque(MutableSequence):  # type: ignore[type-arg]
         serializer = choose_serializer(serializer, safe_types, secret)
         self._items = _Items()
         self._items._open(
-            choose_directory(directory),
+            choose_place(directory),
             serializer=serializer,
             timeout=timeout,
             memory=memory,

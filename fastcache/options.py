@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fastcache.serializers.messagepack import Serializer
 
-__all__ = ["CACHE_MEMORY", "IN_MEMORY", "choose_directory", "choose_serializer"]
+__all__ = ["CACHE_MEMORY", "IN_MEMORY", "choose_directory", "choose_place", "choose_serializer"]
 
 IN_MEMORY = ":memory:"
 """In place of a directory: all is in memory, and gone with the process. (A directory of this name is "./:memory:".)"""
@@ -35,8 +35,15 @@ def choose_serializer(given: Serializer | None, safe_types: Iterable[type], secr
     return given
 
 
+def choose_place(given: Any) -> str | None:
+    """The same for who may also have ":memory:", for no directory at all.
+
+    Raises what ``choose_directory`` raises."""
+    return IN_MEMORY if isinstance(given, str) and given == IN_MEMORY else choose_directory(given)
+
+
 def choose_directory(given: Any) -> str | None:
-    """The absolute path of a directory that was named; None, for a temporary one, stays None, and ":memory:" itself.
+    """The absolute path of a directory that was named; None, for a temporary one, stays None.
 
     ``~``, ``~account``, ``$NAME`` and ``${NAME}`` stand for what they stand for in a shell.
 
@@ -45,8 +52,8 @@ def choose_directory(given: Any) -> str | None:
         DirectoryNameError: no directory can have this name.
         OpenError: it is relative, and the current directory is gone.
     """
-    if given is None or given == IN_MEMORY:
-        return None if given is None else IN_MEMORY
+    if given is None:
+        return None
     if not isinstance(given, (str, bytes, os.PathLike)):
         raise TypeError(
             "directory must be a path (str, bytes or os.PathLike), or None for a temporary one, "

@@ -69,7 +69,7 @@ class InMemory:
 
 
 class IsCache(InMemory):
-    """What is set to None below looks at rows, files or sizes on disk, pickles it, or needs two objects of one place."""
+    """What is set to None below looks at rows, files or sizes on a disk, pickles, or needs two objects."""
 
     store_type = fastcache.Cache
 

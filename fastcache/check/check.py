@@ -128,11 +128,11 @@ def check(store: DiskStore, *, fix: bool = False) -> CheckResult:
 def check_all(stores: Shards, *, fix: bool = False) -> CheckResult:
     """Check all shards, the first one first, since the others follow it; returns what was found in any of them."""
     if stores.first.in_memory:
-        return _check_memory(stores.first)
+        return _check_memory(cast("MemoryStore", stores.first))
     result = check(stores.first, fix=fix)
     if stores.count == 1:
         return result
-    for store in cast("list[DiskStore]", stores.all()[1:]):
+    for store in stores.all()[1:]:
         found = check(store, fix=fix)
         for counter in _COUNTERS:
             setattr(result, counter, getattr(result, counter) + getattr(found, counter))

@@ -66,8 +66,8 @@ cdef bytes encode_mark():
 
 
 cdef object POLICIES = {
-    "none": NEVER_GOES, "fifo": OLDEST, "ttl": SOONEST_TO_EXPIRE, "lru": LEAST_RECENTLY_USED, "lrs": LEAST_RECENTLY_STORED, "lfu": LEAST_FREQUENTLY_USED,
-    "sieve": NOT_VISITED}
+    "none": NEVER_GOES, "fifo": OLDEST, "ttl": SOONEST_TO_EXPIRE, "lru": LEAST_RECENTLY_USED, "lrs": LEAST_RECENTLY_STORED,
+    "lfu": LEAST_FREQUENTLY_USED, "sieve": NOT_VISITED}
 
 
 @cython.final

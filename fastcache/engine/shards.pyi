@@ -5,9 +5,9 @@ from typing_extensions import Self, disjoint_base
 from fastcache.engine.database.database import Database
 from fastcache.engine.database.transaction import DatabaseTransaction
 from fastcache.engine.disk_store import DiskStore
-from fastcache.engine.memory_store import MemoryStore
 
-_Store: TypeAlias = DiskStore | MemoryStore
+# In memory it is a MemoryStore, which has what is not of files.
+_Store: TypeAlias = DiskStore
 
 IN_MEMORY: Final[str]
 MOST_SHARDS: Final[int]

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TextIO
 
 import fastcache
 from fastcache.check.check import journal_mode_of
@@ -14,9 +14,6 @@ from fastcache.tools import migrating
 from fastcache.tools.inspect import open_as_stored, open_undecoded
 from fastcache.tools.reshard import reshard
 from fastcache.tools.resign import sign
-
-if TYPE_CHECKING:
-    from fastcache.engine.disk_store import DiskStore
 
 INTERRUPTED = 130  # as the shell reports a program that SIGINT ended
 
@@ -218,7 +215,6 @@ def _migrate(arguments: argparse.Namespace) -> int:
 
 def _info(arguments: argparse.Namespace) -> int:
     with open_undecoded(arguments.directory) as cache:
-        store = cast("DiskStore", cache.store)
         rows = {
             "directory": cache.directory,
             "shards": str(cache.stores.count),
@@ -226,8 +222,8 @@ def _info(arguments: argparse.Namespace) -> int:
             "size": f"{cache.size():,} bytes of values",
             "volume": f"{cache.volume():,} bytes on disk",
             "limit": f"{cache.max_size:,} bytes, eviction {cache.eviction}" if cache.max_size else "none",
-            "journal": _journal(journal_mode_of(store)),
-            "format": str(store.settings["format"]),
+            "journal": _journal(journal_mode_of(cache.store)),
+            "format": str(cache.store.settings["format"]),
             "serializer": cache.serializer.name,
         }
         if cache.read_only:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from fastcache.engine.codecs.keys import stored_form
 from fastcache.engine.sqlite import sql
@@ -51,8 +51,7 @@ def sign(
     strict = PickleSerializer(safe_types=safe_types, secret=secret)
     count = 0
     with open_cache(directory, serializer=serializer) as cache, open_cache(directory, serializer=strict) as judge:
-        stores = (cast("list[DiskStore]", opened.stores.all()) for opened in (cache, judge))
-        for store, judging in zip(*stores, strict=True):
+        for store, judging in zip(cache.stores.all(), judge.stores.all(), strict=True):
             reader = store.connect()
             last = -(1 << 63)
             while rows := reader.query(sql.SERIALIZED_ROWS, (last, _BATCH)):
