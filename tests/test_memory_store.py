@@ -415,6 +415,31 @@ def test_who_is_not_inside_waits_to_write():
                 assert list(cache) == ["a", "n", "c"], name
 
 
+@pytest.mark.parametrize("kind", ["lock", "rlock", "bounded_semaphore"])
+def test_who_waits_for_a_lock_of_a_cache_that_is_closed_waits_no_longer(kind):
+    cache = Cache(":memory:")
+    mine, theirs = getattr(cache, kind)("a"), getattr(cache, kind)("a")
+    assert mine.acquire()
+    records = cache._lock_holds.records
+
+    def close_when_somebody_waits():
+        while not any(records.read(key).queue for key in records.index):
+            pass
+        cache.close()
+
+    thread = threading.Thread(target=close_when_somebody_waits)
+    thread.start()
+
+    def wait():
+        with pytest.raises(fastcache.ClosedError):
+            theirs.acquire()
+
+    in_a_thread(wait)
+    thread.join()
+    with pytest.raises((fastcache.ClosedError, fastcache.LockError)):
+        mine.release()
+
+
 def test_a_cache_as_an_argument_is_told_apart():
     with Cache() as results, Cache(":memory:") as one, Cache(":memory:") as other:
         one["a"], other["a"] = 1, 2
