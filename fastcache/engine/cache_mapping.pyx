@@ -73,8 +73,8 @@ cdef class CacheMapping(StoreMapping):
         return True
 
     def _set_at_once(self, key, value, expire=None, *, tag=None):
-        """The same, if write-behind puts it off or it goes into memory alone, nothing is waited for, and it is little to encode; else nothing is done.
-        Returns whether it was."""
+        """The same, if write-behind puts it off, or it is for memory alone; nothing is waited for, and it is little to encode. Else
+        nothing is done. Returns whether it was."""
         cdef Store store
         if (self.store.write_behind == 0.0 and not self.store.in_memory) or not is_little(value) or not is_little(key):
             return False
