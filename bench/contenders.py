@@ -146,6 +146,17 @@ class LruLoops(Loops):
         """Nothing is open."""
 
 
+class MappingLoops(DictLoops):
+    """What a library keeps in this process, as a mapping."""
+
+    def __init__(self, kind: Callable[[int], Any]) -> None:
+        Loops.__init__(self, kind(10 * len(NAMES)))
+        self.fill(NAMES, VALUE)
+
+    def getitem(self, keys: Sequence[str]) -> None:
+        Loops.getitem(self, keys)
+
+
 class SettingLoops(Loops):
     """fastcache without memoizing: the function is called, and what it returns is stored."""
 
@@ -205,6 +216,24 @@ class BareContender(Contender):
 
     def open(self, directory: str) -> Loops:
         return self.loops()
+
+
+@dataclass(frozen=True)
+class InMemoryContender(Contender):
+    """A cache without a directory, with the entries that a directory starts with."""
+
+    def open(self, directory: str) -> Loops:
+        loops = super().open(":memory:")
+        loops.fill(NAMES, VALUE)
+        return loops
+
+
+@dataclass(frozen=True)
+class CachetoolsContender(Contender):
+    """One of cachetools, with room for more entries than it is given."""
+
+    def open(self, directory: str) -> Loops:
+        return MappingLoops(getattr(import_module(self.module), self.kind))
 
 
 @dataclass(frozen=True)
@@ -311,6 +340,9 @@ FLOOR = FloorContender("floor", "fastcache", peer=False, extra=".")
 SNAPSHOT = FloorContender("floor, one snapshot", "fastcache", peer=False, extra=".", kind="FloorInSnapshot")
 DICT = BareContender("dict", "builtins", DictLoops, peer=False)
 DECODING = BareContender("pickle.loads", "pickle", DecodingLoops, peer=False)
+# Of bench_in_memory.py.
+IN_MEMORY = InMemoryContender("fastcache :memory:", "fastcache", FastcacheLoops, peer=False, extra=".")
+CACHETOOLS = CachetoolsContender("cachetools.LRUCache", "cachetools", kind="LRUCache")
 # References of bench_memoize.py.
 LRU_CACHE = BareContender("functools.lru_cache", "functools", LruLoops, peer=False)
 SETTING = Contender("computed and set", "fastcache", SettingLoops, peer=False, extra=".")
@@ -344,6 +376,7 @@ FACE_IN_DJANGO = DjangoContender(
 DJANGO_PEERS = (FILE_BASED, DISKCACHE_IN_DJANGO, FACE_IN_DJANGO)
 CONTENDERS = (
     *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY, WRITE_BEHIND, SHARDED, SHARDED_NO_MEMORY),
+    *(IN_MEMORY, CACHETOOLS),
     *(FLOOR, SNAPSHOT, DICT, DECODING),
     *(LRU_CACHE, SETTING),
     *(FILE, UNSIGNED, ONE_THREAD),

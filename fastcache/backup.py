@@ -29,9 +29,11 @@ import os
 import shutil
 import stat
 import time
+from typing import cast
 
 from fastcache.engine.blobs.files import MissingFileError
-from fastcache.engine.database.transaction import Transaction
+from fastcache.engine.bulk import add_entries
+from fastcache.engine.shards import Shards
 from fastcache.engine.sqlite import sql
 from fastcache.engine.sqlite.connection import Connection
 from fastcache.engine.sqlite.copying import copy_database
@@ -40,11 +42,11 @@ from fastcache.runtime.imports import load, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from fastcache.engine.shards import Shards
-    from fastcache.engine.store import Store
+    from fastcache.engine.disk_store import DiskStore
+    from fastcache.engine.memory_store import MemoryStore
 
     _Progress = Callable[[int, int], object]
 
@@ -69,6 +71,9 @@ def back_up(stores: Shards, path: str | os.PathLike[str], progress: _Progress | 
         path: where the copy is to be.
         progress: called with the bytes that are copied, and those that there are to copy (int).
     """
+    if stores.first.in_memory:
+        _write_out(cast("MemoryStore", stores.first), path, progress)
+        return
     # A shard that nobody has written to yet is no file.
     copied = [store for store in stores.all() if store is stores.first or os.path.exists(store.path)]
     if any(store.held_by_me() for store in copied):
@@ -101,11 +106,42 @@ def back_up(stores: Shards, path: str | os.PathLike[str], progress: _Progress | 
         raise system_error(error.errno, f"make the backup {place!r}") from error
 
 
-def _refuse_place(place: str, directory: str) -> None:
+def _write_out(store: MemoryStore, path: str | os.PathLike[str], progress: _Progress | None) -> None:
+    """Store the entries of a cache in memory, as they are at one moment, in a directory that becomes a cache."""
+    if store.held_by_me():
+        raise TransactionError("backup() is not for use inside transact(), whose end nobody knows yet")
+    place = os.path.abspath(os.fspath(path))
+    meter = _Meter([store], progress)
+    entries = store.entries()
+
+    def taken() -> Iterator[tuple[Any, Any, int | None, Any]]:
+        for key, value, expire, tag, size in entries:
+            meter.add(size)
+            yield key, value, expire, tag
+
+    _refuse_place(place, None)
+    try:
+        with _Unfinished(place) as folder:
+            options: dict[str, Any] = {"serializer": store.serializer, "compression": store.compression, "memory": 0}
+            # Without the limit, which is one of memory: nothing is to be evicted.
+            stores = Shards(folder, 1, {**options, "durability": "full", "settings": {"eviction": store.eviction}})
+            try:
+                add_entries(stores, taken())
+            finally:
+                stores.close()
+        meter.end()
+    except OSError as error:
+        if isinstance(error, CacheError) or error is meter.failure or not error.errno:
+            raise
+        raise system_error(error.errno, f"make the backup {place!r}") from error
+
+
+def _refuse_place(place: str, directory: str | None) -> None:
     """Raise OpenError where something is that would be lost, or what would be part of itself."""
-    real, within = os.path.realpath(place), os.path.realpath(directory)
-    if real == within or real.startswith(within + os.sep):
-        raise OpenError(f"{place!r} lies in the cache itself; a backup needs a place outside of {directory!r}")
+    if directory is not None:
+        real, within = os.path.realpath(place), os.path.realpath(directory)
+        if real == within or real.startswith(within + os.sep):
+            raise OpenError(f"{place!r} lies in the cache itself; a backup needs a place outside of {directory!r}")
     if os.path.islink(place) or (os.path.lexists(place) and not os.path.isdir(place)):
         raise OpenError(f"{place!r} is a file or a link; a backup needs a directory that is not there yet, or empty")
     if os.path.isdir(place) and os.listdir(place):
@@ -180,7 +216,7 @@ def _lock_folder(folder: str) -> int:
 class _Meter:
     """How much is copied, of how much: what the stores say at the beginning, and what is found to be there later."""
 
-    def __init__(self, stores: list[Store], progress: _Progress | None) -> None:
+    def __init__(self, stores: Sequence[DiskStore | MemoryStore], progress: _Progress | None) -> None:
         self._progress = progress
         self._expected = sum(store.volume() for store in stores)
         self._done = 0
@@ -205,7 +241,7 @@ class _Meter:
                 raise
 
 
-def _copy_store(store: Store, folder: str, meter: _Meter) -> None:
+def _copy_store(store: DiskStore, folder: str, meter: _Meter) -> None:
     """Copy the database and the value files of one store."""
     files = _Files(store, os.path.join(folder, "values"), meter)
     reader = store.connect()
@@ -220,7 +256,7 @@ def _copy_store(store: Store, folder: str, meter: _Meter) -> None:
             files.copy(rows)
     else:
         # Who may only read keeps nobody out.
-        with contextlib.nullcontext() if store.read_only else Transaction(store.database):
+        with contextlib.nullcontext() if store.read_only else store.transact():
             reader.query(sql.BEGIN_SNAPSHOT)
             rows = reader.query(sql.FILE_ROWS)
             lost = files.copy(rows)
@@ -265,7 +301,7 @@ def _copy_database(reader: Connection, path: str, lost: list[int], meter: _Meter
 class _Files:
     """The value files of one store, copied to a folder as often as there are new ones."""
 
-    def __init__(self, store: Store, folder: str, meter: _Meter) -> None:
+    def __init__(self, store: DiskStore, folder: str, meter: _Meter) -> None:
         self._files = store.files
         self._folder = folder
         self._meter = meter

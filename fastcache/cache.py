@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastcache.engine.cache_mapping import CacheMapping
-from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
+from fastcache.options import CACHE_MEMORY, choose_place, choose_serializer
 from fastcache.queues import CacheQueues
 from fastcache.recipes import CacheRecipes
 
@@ -24,8 +24,11 @@ class Cache(CacheRecipes, CacheQueues, CacheMapping):
     Args:
         directory: where it lives; made (for its owner alone) if absent. ``~`` and ``$NAME`` stand for what they stand
             for in a shell. None makes a private temporary one, which is removed when the cache is closed, or collected,
-            or the process that made it exits.
-        max_size: a limit in bytes for what the directory occupies (the write-ahead log aside). It is stored with the
+            or the process that made it exits. ":memory:" keeps all in this process's memory: nothing is on disk, no
+            other process sees it (a forked child has a copy of its own), and closing it frees it. ("./:memory:" is a
+            directory.)
+        max_size: a limit in bytes for what the directory occupies (the write-ahead log aside); in memory, for what the
+            entries take, about. It is stored with the
             cache, and kept by every process. 0 for none; None for what is stored.
         eviction: what goes first when the cache is full; stored with it, too. None for what is stored, "lru" at first.
 
@@ -95,7 +98,7 @@ class Cache(CacheRecipes, CacheQueues, CacheMapping):
     ) -> None:
         serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
-            choose_directory(directory),
+            choose_place(directory),
             serializer=serializer,
             timeout=timeout,
             timer=timer,

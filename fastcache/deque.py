@@ -20,7 +20,7 @@ from itertools import count
 
 from fastcache.engine.index_mapping import IndexMapping
 from fastcache.errors import CorruptError, FormatError
-from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
+from fastcache.options import CACHE_MEMORY, IN_MEMORY, choose_place, choose_serializer
 from fastcache.recipes import Recipes
 
 TYPE_CHECKING = False
@@ -68,7 +68,8 @@ class Deque(MutableSequence):  # type: ignore[type-arg]
     Args:
         iterable: appended at once, as by ``extend``.
         directory: where it lives; made (for its owner alone) if absent. None makes a private temporary one, which is
-            removed when the deque is closed, or collected, or the process that made it exits.
+            removed when the deque is closed, or collected, or the process that made it exits. ":memory:" keeps all in
+            memory; see Cache.
         maxlen: how many items (int) there may be; what is too much is dropped at the other end, in the same
             transaction. None for any number. It belongs to this object: whoever opens the directory says what is to
             hold for them.
@@ -107,7 +108,7 @@ class Deque(MutableSequence):  # type: ignore[type-arg]
         serializer = choose_serializer(serializer, safe_types, secret)
         self._items = _Items()
         self._items._open(
-            choose_directory(directory),
+            choose_place(directory),
             serializer=serializer,
             timeout=timeout,
             memory=memory,
@@ -196,12 +197,9 @@ class Deque(MutableSequence):  # type: ignore[type-arg]
         return self._items.volume()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (type(self), self.directory, self._maxlen, self._options())
-
-    def _options(self) -> dict[str, Any]:
-        """What it was opened with."""
-        options: dict[str, Any] = self._items.__reduce__()[1][-1]  # type: ignore[assignment]
-        return options
+        if self._items.store.in_memory:
+            return self._items.__reduce__()  # type: ignore[return-value]
+        return _reopen, (type(self), self.directory, self._maxlen, self._items._options())
 
     def __repr__(self) -> str:
         limit = "" if self._maxlen is None else f", maxlen={self._maxlen}"
@@ -534,14 +532,14 @@ class Deque(MutableSequence):  # type: ignore[type-arg]
         self._rearrange(reverse)
 
     def copy(self) -> Deque:
-        """A deque with the same items and ``maxlen``, in a private temporary directory.
+        """A deque with the same items and ``maxlen``, in a private temporary directory; of one in memory, in memory.
 
         For a copy in a directory of your own, see ``backup``."""
-        options = self._options()
+        options = self._items._options()
         # Of the directory, both.
         options.pop("read_only", None)
         options.pop("recreate", None)
-        return type(self)(self, None, self._maxlen, **options)
+        return type(self)(self, IN_MEMORY if self._items.store.in_memory else None, self._maxlen, **options)
 
     __copy__ = copy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastcache.engine.cache_mapping import CacheMapping
 from fastcache.engine.index_mapping import IndexMapping
-from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
+from fastcache.options import CACHE_MEMORY, choose_place, choose_serializer
 from fastcache.recipes import CacheRecipes, Recipes
 
 TYPE_CHECKING = False
@@ -48,7 +48,7 @@ class FanoutCache(CacheRecipes, _Fanout, CacheMapping):
     it is about. ``set_many`` and the like are atomic in each shard. Everything else is as in a Cache.
 
     Args:
-        directory: where it lives; see Cache.
+        directory: where it lives; see Cache. In memory (":memory:"), there is one shard, whatever ``shards`` says.
         shards: how many databases, from 1 to 1000. It is stored; a cache is opened with the number that it was made
             with, and converted with the command ``fastcache reshard``. ``shard_count`` is another name for it.
         max_size: a limit in bytes for all shards together, each of which keeps to its part of it, so that an entry must
@@ -93,7 +93,7 @@ class FanoutCache(CacheRecipes, _Fanout, CacheMapping):
     ) -> None:
         serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
-            choose_directory(directory),
+            choose_place(directory),
             _choose_shards(shards, shard_count),
             serializer=serializer,
             timeout=timeout,
@@ -139,7 +139,7 @@ class FanoutIndex(Recipes, _Fanout, IndexMapping):
     ) -> None:
         serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
-            choose_directory(directory),
+            choose_place(directory),
             _choose_shards(shards, shard_count),
             serializer=serializer,
             timeout=timeout,

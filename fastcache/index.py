@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastcache.engine.index_mapping import IndexMapping
-from fastcache.options import CACHE_MEMORY, choose_directory, choose_serializer
+from fastcache.options import CACHE_MEMORY, choose_place, choose_serializer
 from fastcache.queues import IndexQueues
 from fastcache.recipes import Recipes
 
@@ -23,7 +23,8 @@ class Index(Recipes, IndexQueues, IndexMapping):
 
     Args:
         directory: where it lives; made (for its owner alone) if absent. None makes a private temporary one, which
-            is removed when the index is closed, or collected, or the process that made it exits.
+            is removed when the index is closed, or collected, or the process that made it exits. ":memory:" keeps all
+            in memory; see Cache.
         mapping_or_pairs: stored at once, as by ``update``.
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds; and for who computes the same (see ``get_or_set``).
@@ -62,7 +63,7 @@ class Index(Recipes, IndexQueues, IndexMapping):
     ) -> None:
         serializer = choose_serializer(serializer, safe_types, secret)
         self._open(
-            choose_directory(directory),
+            choose_place(directory),
             serializer=serializer,
             timeout=timeout,
             memory=memory,

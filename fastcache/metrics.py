@@ -117,7 +117,7 @@ def _stores(cache: Any) -> Any:
 
 
 def _timings(cache: Any) -> list[Timings]:
-    return [store.database.time_writes() for store in _stores(cache).all()]
+    return [store.time_writes() for store in _stores(cache).all()]
 
 
 def read(cache: StoreMapping) -> Metrics:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from fastcache.serializers.messagepack import Serializer
 
-__all__ = ["CACHE_MEMORY", "choose_directory", "choose_serializer"]
+__all__ = ["CACHE_MEMORY", "IN_MEMORY", "choose_directory", "choose_place", "choose_serializer"]
+
+IN_MEMORY = ":memory:"
+"""In place of a directory: all is in memory, and gone with the process. (A directory of this name is "./:memory:".)"""
 
 CACHE_MEMORY = 32 * 1024 * 1024
 """Bytes of what was read that may stay in a process, if nothing else is asked for."""
@@ -30,6 +33,13 @@ def choose_serializer(given: Serializer | None, safe_types: Iterable[type], secr
     if tuple(safe_types) or secret is not None:
         raise TypeError("safe_types and secret belong to the default serializer; give them to PickleSerializer instead")
     return given
+
+
+def choose_place(given: Any) -> str | None:
+    """The same for who may also have ":memory:", for no directory at all.
+
+    Raises what ``choose_directory`` raises."""
+    return IN_MEMORY if isinstance(given, str) and given == IN_MEMORY else choose_directory(given)
 
 
 def choose_directory(given: Any) -> str | None:

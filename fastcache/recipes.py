@@ -103,7 +103,7 @@ class Recipes(_Mapping):
             if not (self.read_only or is_inside(self, key)):
                 flights = self._single_flight
                 if flights is None:
-                    flights = self._single_flight = single_flight.single_flight_of(self.directory)
+                    flights = self._single_flight = single_flight.single_flight_of(self.store)
         except DirectoryGoneError:
             pass
         if flights is None:

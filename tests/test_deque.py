@@ -40,9 +40,11 @@ def directory(tmp_path):
     return tmp_path / "deque"
 
 
-@pytest.fixture
-def deque(directory):
-    with Deque(directory=directory) as deque:
+@pytest.fixture(params=["on disk", "in memory"])
+def deque(directory, request):
+    if request.param == "in memory" and "start" in request.fixturenames:
+        pytest.skip("no other process has it")
+    with Deque(directory=directory if request.param == "on disk" else ":memory:") as deque:
         yield deque
         assert_whole(deque)
 
@@ -63,9 +65,11 @@ def plain_methods():
 class DequeMachine(RuleBasedStateMachine):
     """The same is done to both, and shows the same."""
 
+    place = None
+
     @initialize(values=LISTS, maxlen=st.none() | st.integers(0, 6))
     def begin(self, values, maxlen):
-        self.ours = Deque(values, maxlen=maxlen)
+        self.ours = Deque(values, self.place, maxlen)
         self.plain = collections.deque(values, maxlen)
 
     def teardown(self):
@@ -148,7 +152,8 @@ class DequeMachine(RuleBasedStateMachine):
             assert ours == self.plain
             assert ours.maxlen == self.plain.maxlen
             ours.append(1)
-            assert ours.directory != self.ours.directory
+            assert ours._items is not self.ours._items
+        assert (ours.directory == ":memory:") is (self.place == ":memory:")
 
     @invariant()
     def they_show_the_same(self):
@@ -164,8 +169,16 @@ class DequeMachine(RuleBasedStateMachine):
 DequeMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 
 
-def test_it_is_what_collections_deque_is():
-    DequeMachine.TestCase().runTest()
+class MachineInMemory(DequeMachine):
+    place = ":memory:"
+
+
+MachineInMemory.TestCase.settings = DequeMachine.TestCase.settings
+
+
+@pytest.mark.parametrize("machine", [DequeMachine, MachineInMemory])
+def test_it_is_what_collections_deque_is(machine):
+    machine.TestCase().runTest()
 
 
 def test_it_has_all_that_collections_deque_has(deque):

@@ -21,16 +21,22 @@ writers wait. A value file gets its final name under the database's write lock (
 lock a file without a row is an orphan for certain.
 """
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
+from typing import cast
 
 from fastcache.check.salvage import salvage
 from fastcache.engine.blobs.files import MissingFileError
-from fastcache.engine.database.transaction import Transaction
+from fastcache.engine.disk_store import DiskStore
 from fastcache.engine.shards import Shards
 from fastcache.engine.sqlite import sql
-from fastcache.engine.store import Store
 from fastcache.errors import CacheError, CorruptError, StorageError, UntrustedValueError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fastcache.engine.memory_store import MemoryStore
 
 __all__ = ["CheckResult", "check", "check_all", "journal_mode_of"]
 
@@ -93,7 +99,7 @@ class CheckResult:
         return "\n".join(lines)
 
 
-def check(store: Store, *, fix: bool = False) -> CheckResult:
+def check(store: DiskStore, *, fix: bool = False) -> CheckResult:
     """Check a store, and with ``fix`` repair what is wrong.
 
     Args:
@@ -121,6 +127,8 @@ def check(store: Store, *, fix: bool = False) -> CheckResult:
 
 def check_all(stores: Shards, *, fix: bool = False) -> CheckResult:
     """Check all shards, the first one first, since the others follow it; returns what was found in any of them."""
+    if stores.first.in_memory:
+        return _check_memory(cast("MemoryStore", stores.first))
     result = check(stores.first, fix=fix)
     if stores.count == 1:
         return result
@@ -137,7 +145,30 @@ def check_all(stores: Shards, *, fix: bool = False) -> CheckResult:
     return result
 
 
-def journal_mode_of(store: Store) -> str:
+def _check_memory(store: MemoryStore) -> CheckResult:
+    """Look whether what is in memory fits together, and can be decoded."""
+    result = CheckResult()
+    result.details = tuple(store.problems())
+    result.counters_consistent = not result.details
+
+    def note(key: object, error: Exception) -> None:
+        result.undecodable_entries += 1
+        result.details += (f"undecodable entry: {error}",)
+
+    if _is_checkable(store.serializer):
+        for _ in store.items(False, note):
+            pass
+    return result
+
+
+def _is_checkable(serializer: object) -> bool:
+    """Whether what it has made may be decoded here: it is one of ours."""
+    # The class is asked, since an object may have its attributes from another one.
+    is_checkable = getattr(type(serializer), "is_checkable", None)
+    return is_checkable is not None and bool(is_checkable())
+
+
+def journal_mode_of(store: DiskStore) -> str:
     """SQLite's journal mode of a store (str); where nothing is written, it does not matter, and is as it should be."""
     if store.read_only:
         return "wal"
@@ -145,7 +176,7 @@ def journal_mode_of(store: Store) -> str:
     return str(mode)
 
 
-def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
+def _check_integrity(store: DiskStore, result: CheckResult, fix: bool) -> None:
     problems = _integrity_problems(store)
     if not problems:
         return
@@ -154,7 +185,7 @@ def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
     if not fix:
         return
     try:
-        with Transaction(store.database):
+        with store.transact():
             store.query(sql.REINDEX)
     except CorruptError:
         salvage(store)
@@ -163,7 +194,7 @@ def _check_integrity(store: Store, result: CheckResult, fix: bool) -> None:
             salvage(store)
 
 
-def _integrity_problems(store: Store) -> list[str]:
+def _integrity_problems(store: DiskStore) -> list[str]:
     # A connection of its own: the check may take long, and must keep nobody waiting.
     try:
         rows = store.connect().query(sql.INTEGRITY, release_gil=True)
@@ -172,7 +203,7 @@ def _integrity_problems(store: Store) -> list[str]:
     return [] if rows == [("ok",)] else [str(problem) for (problem,) in rows]
 
 
-def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
+def _check_files(store: DiskStore, result: CheckResult, fix: bool) -> None:
     files = store.files
     there = files.is_there()
     if fix and there:
@@ -192,7 +223,7 @@ def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
     suspects = {name for _, name, size in rows if not there or files.size(name) != size}
     if not strangers and not suspects:
         return
-    with Transaction(store.database):
+    with store.transact():
         rows = store.query(sql.FILE_ROWS)
         named = {name for _, name, _ in rows}
         kept = named | {name for (name,) in store.query(sql.ALL_TRASH)}
@@ -222,11 +253,9 @@ def _check_files(store: Store, result: CheckResult, fix: bool) -> None:
         store.tidy()
 
 
-def _check_values(store: Store, result: CheckResult) -> None:
+def _check_values(store: DiskStore, result: CheckResult) -> None:
     """Decode all that has an encoding, but for what a serializer of the user's has made."""
-    # The class is asked, since an object may have its attributes from another one.
-    is_checkable = getattr(type(store.serializer), "is_checkable", None)
-    checkable = is_checkable is not None and is_checkable()
+    checkable = _is_checkable(store.serializer)
     reader = store.connect()
     last = -(1 << 63)
     while rows := reader.query(sql.ENCODED_ROWS, (last, _BATCH), release_gil=True):
@@ -249,12 +278,12 @@ def _check_values(store: Store, result: CheckResult) -> None:
         last = rows[-1][0]
 
 
-def _check_counter(store: Store, result: CheckResult, fix: bool) -> None:
+def _check_counter(store: DiskStore, result: CheckResult, fix: bool) -> None:
     ((counted, actual),) = store.connect().query(sql.FILE_BYTES, release_gil=True)
     if counted == actual:
         return
     result.counters_consistent = False
     result.details += (f"counter: {counted} bytes in files are stored, the entries add up to {actual}",)
     if fix:
-        with Transaction(store.database):
+        with store.transact():
             store.query(sql.RECOUNT_FILE_BYTES)

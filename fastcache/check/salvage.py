@@ -8,11 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from fastcache.engine.database.transaction import Transaction
+from fastcache.engine.disk_store import DiskStore
 from fastcache.engine.eviction.limit import usable_settings
 from fastcache.engine.sqlite import sql
 from fastcache.engine.sqlite.connection import Connection
-from fastcache.engine.store import Store
 from fastcache.errors import CorruptError, FormatError
 
 __all__ = ["salvage"]
@@ -24,7 +23,7 @@ _PATIENCE = 32
 _PROBABLY_LAST = 1 << 40
 
 
-def salvage(store: Store) -> None:
+def salvage(store: DiskStore) -> None:
     """Copy what can be read into a new database, and put that in the place of the old content."""
     reader = store.connect(lenient=True)
     try:
@@ -37,7 +36,7 @@ def salvage(store: Store) -> None:
     with tempfile.TemporaryDirectory(prefix="fastcache-salvage-") as folder:
         # What can be read stays, also what is beyond the limit: whoever writes next sees to that.
         shards = store.settings["shards"]
-        fresh = Store(
+        fresh = DiskStore(
             folder,
             serializer=store.serializer,
             settings=usable_settings({**stored, "shards": shards}),
@@ -46,7 +45,7 @@ def salvage(store: Store) -> None:
         )
 
         def fill() -> None:
-            with Transaction(fresh.database):
+            with fresh.transact():
                 for row in _readable_rows(reader):
                     fresh.query(sql.RESTORE, row)
                 fresh.query(sql.RECOUNT_FILE_BYTES)

@@ -6,11 +6,6 @@ from typing_extensions import Self
 
 from fastcache.engine.bulk import Parts
 from fastcache.engine.shards import Shards
-from fastcache.engine.store import Store
-
-@final
-class Part:
-    def __new__(cls, store: Store, max_seconds: float) -> Self: ...
 
 @final
 class Batch(Parts):

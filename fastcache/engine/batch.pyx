@@ -1,73 +1,16 @@
 # cython: nonecheck=True
 """A stream of operations that are committed many at a time: what waits for each shard, and when all of it is written."""
 
-import _thread
-
 cimport cython
 
 from fastcache.engine.bulk cimport Parts
-from fastcache.engine.sqlite.cells cimport NEVER, Cell, Row
-from fastcache.engine.codecs.keys cimport encode_key
-from fastcache.engine.entries.pending cimport Generation, WriteBuffer
-from fastcache.engine.shards cimport Shards
-from fastcache.engine.entries.entry cimport check_tag
 from fastcache.engine.entries.expiry cimport expiry
-from fastcache.engine.entries.pending cimport begin_row
+from fastcache.engine.entries.writing cimport BatchPart
+from fastcache.engine.shards cimport Shards
+from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.store cimport Store
 
 from fastcache.errors import ClosedError, TransactionError
-
-
-@cython.final
-cdef class Part:
-    """What waits for one shard."""
-
-    cdef Store store
-    cdef WriteBuffer queue
-
-    def __cinit__(self, Store store, double max_seconds):
-        self.store = store
-        self.queue = WriteBuffer(max_seconds)
-
-    cdef int put(self, object key, object value, long long expire, object tag) except -1:
-        cdef Row row
-        begin_row(&row, expire)
-        key_keepalive = encode_key(key, self.store.serializer, &row.key)
-        self.store.reads.name_of(key, key_keepalive, &row.key)
-        value_keepalive = self.store.changes.encode_whole(self.store.database, value, &row)
-        tag_keepalive = check_tag(tag, &row.tag)
-        self.store.flusher.raise_failure(self.queue)
-        return self.queue.put(&row, key_keepalive, value_keepalive, tag_keepalive)
-
-    cdef int delete(self, object key) except -1:
-        cdef Cell cell
-        keepalive = encode_key(key, self.store.serializer, &cell)
-        self.store.reads.name_of(key, keepalive, &cell)
-        self.store.flusher.raise_failure(self.queue)
-        return self.queue.remove(None, &cell, keepalive)
-
-    cdef int finish(self) except -1:
-        self.store.database.writer_lock.acquire(self.store.database.timeout)
-        try:
-            self.store.flusher.flush_queue(self.store.database, self.queue)
-        finally:
-            self.store.database.writer_lock.release()
-        return 0
-
-    cdef Py_ssize_t drop(self) except -1:
-        """What waits is not to be written any more; returns how many operations that were."""
-        cdef Py_ssize_t waiting = self.queue.active.count
-        if self.queue.flushing is not None and not self.queue.is_flushing:
-            waiting += self.queue.flushing.count - self.queue.flushing.written
-        elif self.queue.flushing is not None:
-            # Maintenance is at it, and ends by itself.
-            self.queue.active = Generation()
-            self.store.database.writer_lock.acquire(_thread.TIMEOUT_MAX)
-            self.store.database.writer_lock.release()
-            if self.queue.flushing is not None:
-                waiting += self.queue.flushing.count - self.queue.flushing.written
-        self.queue.discard()
-        return waiting
 
 
 @cython.final
@@ -97,7 +40,7 @@ cdef class Batch(Parts):
 
     @property
     def committed(self):
-        return sum([(<Part>part).queue.committed for part in self.parts if part is not None])
+        return sum([(<BatchPart>part).committed() for part in self.parts if part is not None])
 
     def __enter__(self):
         if self.used:
@@ -114,14 +57,14 @@ cdef class Batch(Parts):
         # Maintenance must not write what is to be dropped.
         for part in self.parts:
             if part is not None:
-                (<Part>part).store.flusher.remove_queue((<Part>part).queue)
+                (<BatchPart>part).leave()
         if error is not None:
             self.drop(error)
             return False
         try:
             for part in self.parts:
                 if part is not None:
-                    (<Part>part).finish()
+                    (<BatchPart>part).finish()
         except BaseException as failure:
             self.drop(failure)
             raise
@@ -135,12 +78,12 @@ cdef class Batch(Parts):
 
     def set(self, key, value, *, expire=None, tag=None):
         """Store a value; ``expire`` and ``tag`` as in ``Cache.set``."""
-        self.put(key, value, expiry(self.shards.first.database, expire), tag)
+        self.put(key, value, expiry(self.shards.first.scope, expire), tag)
 
     def delete(self, key):
         """Remove an entry, if there is one."""
-        cdef Part part = self.part_of(key)
-        part.delete(key)
+        cdef BatchPart part = self.part_of(key)
+        part.remove(key)
         self.came_in(part)
 
     def flush(self):
@@ -148,37 +91,30 @@ cdef class Batch(Parts):
         self.refuse_if_not_open()
         for part in self.parts:
             if part is not None:
-                (<Part>part).store.flusher.raise_failure((<Part>part).queue)
-                (<Part>part).store.flusher.flush_queue((<Part>part).store.database, (<Part>part).queue)
+                (<BatchPart>part).flush()
 
     cdef int put(self, object key, object value, long long expire, object tag) except -1:
-        cdef Part part = self.part_of(key)
+        cdef BatchPart part = self.part_of(key)
         part.put(key, value, expire, tag)
         return self.came_in(part)
 
-    cdef Part part_of(self, object key):
+    cdef BatchPart part_of(self, object key):
         self.refuse_if_not_open()
         return self.of(key)
 
     cdef object make(self, Store store):
-        cdef Part part = Part(store, self.max_seconds)
-        store.flusher.add_queue(store.database, part.queue)
-        return part
+        return store.batch_part(self.max_seconds)
 
-    cdef int came_in(self, Part part) except -1:
+    cdef int came_in(self, BatchPart part) except -1:
         """One more waits for a shard."""
         cdef Py_ssize_t waiting = 0
         for each in self.parts:
             if each is not None:
-                waiting += (<Part>each).queue.active.count
+                waiting += (<BatchPart>each).waiting()
         if waiting >= self.max_items:
             self.flush()
-        elif part.queue.is_full():
-            part.store.flusher.flush_queue(part.store.database, part.queue)
-        elif not part.queue.scheduled:
-            part.queue.scheduled = part.store.database.schedule(part.queue.delay)
-            if not part.queue.scheduled:
-                part.store.flusher.flush_queue(part.store.database, part.queue)
+        else:
+            part.came_in()
         return 0
 
     cdef int refuse_if_not_open(self) except -1:
@@ -191,7 +127,7 @@ cdef class Batch(Parts):
         cdef Py_ssize_t waiting = 0
         for part in self.parts:
             if part is not None:
-                waiting += (<Part>part).drop()
+                waiting += (<BatchPart>part).drop()
         if hasattr(error, "add_note"):
             error.add_note(f"batch: {self.committed} operations were committed, {waiting} were dropped")
         return 0

@@ -69,17 +69,17 @@ cdef class CacheMapping(StoreMapping):
             Timeout: another writer did not finish within ``timeout`` seconds.
         """
         cdef Store store = self.store_of(key)
-        store.put(key, value, expiry(store.database, expire), tag, False)
+        store.put(key, value, expiry(store.scope, expire), tag, False)
         return True
 
     def _set_at_once(self, key, value, expire=None, *, tag=None):
-        """The same, if write-behind puts it off, nothing is waited for, and it is little to encode; else nothing is done.
-        Returns whether it was."""
+        """The same, if write-behind puts it off, or it is for memory alone; nothing is waited for, and it is little to encode. Else
+        nothing is done. Returns whether it was."""
         cdef Store store
-        if self.store.write_behind == 0.0 or not is_little(value) or not is_little(key):
+        if (self.store.write_behind == 0.0 and not self.store.in_memory) or not is_little(value) or not is_little(key):
             return False
         store = self.opened_store_of(key)
-        return store is not None and store.put_off(key, value, expiry(store.database, expire), tag)
+        return store is not None and store.put_off(key, value, expiry(store.scope, expire), tag)
 
     def add(self, key, value, expire=None, *, tag=None):
         """Store a value only if the key is absent or expired, atomically; returns whether it was stored (bool).
@@ -90,7 +90,7 @@ cdef class CacheMapping(StoreMapping):
         (True, False, 1)
         """
         cdef Store store = self.store_of(key)
-        return store.put(key, value, expiry(store.database, expire), tag, True)
+        return store.put(key, value, expiry(store.scope, expire), tag, True)
 
     def set_many(self, mapping_or_pairs, expire=None, *, tag=None):
         """Store many values, in one transaction, at a fraction of what single ones cost; returns how many (int).
@@ -111,14 +111,14 @@ cdef class CacheMapping(StoreMapping):
         ...     cache.set_many({"a": 1, "b": 2}), cache.set_many((n, n * n) for n in range(1000))
         (2, 1000)
         """
-        return put_many(self.stores, mapping_or_pairs, expiry(self.store.database, expire), tag, False)
+        return put_many(self.stores, mapping_or_pairs, expiry(self.store.scope, expire), tag, False)
 
     def add_many(self, mapping_or_pairs, expire=None, *, tag=None):
         """Store those values whose keys are absent or expired, in one transaction; returns how many (int).
 
         Of equal keys the first one counts. See ``set_many`` for the rest.
         """
-        return put_many(self.stores, mapping_or_pairs, expiry(self.store.database, expire), tag, True)
+        return put_many(self.stores, mapping_or_pairs, expiry(self.store.scope, expire), tag, True)
 
     def pop(self, key, default=None, *, bint expire_time=False, bint tag=False):
         """Remove a key and return its value, or ``default``; each value is handed out once. Extras as in ``get``."""
@@ -179,7 +179,7 @@ cdef class CacheMapping(StoreMapping):
     def touch(self, key, expire=None):
         """Give an entry a new expiry, counted from now, or none; returns whether there is one (bool)."""
         cdef Store store = self.store_of(key)
-        return store.set_expiry(key, expiry(store.database, expire))
+        return store.set_expiry(key, expiry(store.scope, expire))
 
     def expire(self):
         """Remove the entries that have expired; returns how many (int)."""

@@ -14,7 +14,7 @@ cdef object get_or_put(Store store, object key, object given, object expire, obj
         found = store.fetch(key, MISSING)
         if found is not MISSING:
             return found
-        if store.put(key, given, expiry(store.database, expire), tag, True):
+        if store.put(key, given, expiry(store.scope, expire), tag, True):
             return given
 
 
@@ -52,11 +52,11 @@ cdef object put_made(Store store, object key, object factory, object expire, obj
     """Add what ``factory`` returns; the value that is there then, whoever has stored it."""
     value = factory()
     # Counted from when the value is there.
-    while not store.put(key, value, expiry(store.database, expire), tag, True):
+    while not store.put(key, value, expiry(store.scope, expire), tag, True):
         try:
             found = store.fetch(key, MISSING)
         except (UntrustedValueError, DecodeError):
-            store.put(key, value, expiry(store.database, expire), tag, False)
+            store.put(key, value, expiry(store.scope, expire), tag, False)
             return value
         if found is not MISSING:
             return found

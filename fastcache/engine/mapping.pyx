@@ -17,8 +17,8 @@ from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
 from fastcache.engine.shards cimport Shards
 from fastcache.engine.entries.entry cimport BYTES, SHARED, VALUE
+from fastcache.engine.disk_store cimport DiskStore
 from fastcache.engine.store cimport Store
-from fastcache.engine.database.transaction cimport Transaction
 
 from fastcache.errors import ClosedError, FullError
 from fastcache.runtime.imports import load
@@ -54,7 +54,7 @@ cdef class StoreMapping:
         if self.stores.count == 1:
             return self.store
         store = self.stores.stores[self.stores.index_of(key, &hashed)]
-        return None if store is None or store.database.is_nothing else store
+        return None if store is None or (<DiskStore>store).database.is_nothing else store
 
     # -- at once, for event loops (fastcache.aio) ------------------------------------------------------------
 
@@ -110,6 +110,12 @@ cdef class StoreMapping:
         self.close()
 
     def __reduce__(self):
+        if self.store.in_memory:
+            raise TypeError(f"{self!r} is in the memory of this process, and cannot be pickled: no other process finds it there")
+        return _reopen, (type(self), self.store.directory, self._options())
+
+    def _options(self):
+        """What it was opened with (dict)."""
         store = self.store
         options = {"serializer": store.serializer, "timeout": store.timeout, "memory": store.memory_limit}
         if self.stores.count > 1:
@@ -126,7 +132,7 @@ cdef class StoreMapping:
             options["recreate"] = True
         if store.read_only:
             options["read_only"] = True
-        return _reopen, (type(self), store.directory, options)
+        return options
 
     def __repr__(self):
         return f"{type(self).__name__}({self.store.directory!r})"
@@ -421,7 +427,7 @@ cdef class StoreMapping:
         200
         """
         if self.stores.count == 1:
-            return Transaction(self.store.database)
+            return self.store.transact()
         if key is MISSING:
             raise TypeError("transact() needs a key where there are shards: a transaction is that of one shard")
         return self.stores.transact(key)
@@ -544,7 +550,7 @@ def is_inside(StoreMapping mapping not None, key):
 
 def now_of(StoreMapping mapping not None, key):
     """The time by the clock of a key's store: seconds since the epoch (float)."""
-    return mapping.store_of(key).database.now() / 1000.0
+    return mapping.store_of(key).scope.now() / 1000.0
 
 
 def __getattr__(name):

@@ -1,7 +1,7 @@
 # The databases of one mapping, and which of them a key belongs to.
 
 from fastcache.engine.database.database cimport Database
-from fastcache.engine.database.transaction cimport Transaction
+from fastcache.engine.database.transaction cimport DatabaseTransaction
 from fastcache.engine.memory.sieve cimport Budget
 from fastcache.engine.store cimport Store
 
@@ -9,7 +9,7 @@ from fastcache.engine.store cimport Store
 cdef class Shards
 
 
-cdef class ShardTransaction(Transaction):
+cdef class ShardTransaction(DatabaseTransaction):
     cdef Store store
     cdef Shards shards
 

@@ -19,13 +19,17 @@ import os
 
 from fastcache.engine.codecs.keys cimport hash_key, hash_plain, shard_of
 
+from fastcache.engine.disk_store cimport DiskStore
 from fastcache.engine.store cimport check_memory
 
 from fastcache.engine.database.opening import refuse_link
 from fastcache.engine.database.reading import is_there
 from fastcache.errors import ClosedError, CorruptError, TransactionError
+from fastcache.runtime.imports import load
 
 MOST_SHARDS = 1000
+# In place of a directory.
+IN_MEMORY = ":memory:"
 
 
 def path_of(directory, int index):
@@ -46,7 +50,7 @@ cdef class Shards:
     """The stores of a directory.
 
     Args:
-        directory: of the first one.
+        directory: of the first one; ":memory:" for a single one in memory.
         count: how many there are, from 1 to 1000.
         options: of each Store.
     """
@@ -55,7 +59,14 @@ cdef class Shards:
         self.count = check_shards(count)
         self.budget = Budget(check_memory(options["memory"]))
         self.blocks = {}
-        self.first = Store(directory, **{**options, "memory": self.budget, "shards": count})
+        if directory == IN_MEMORY:
+            # Where nobody waits for a disk, shards are of no use.
+            self.count = 1
+            self.first = load("fastcache.engine.memory_store").MemoryStore(directory, **options)
+            self.directory = directory
+            self.stores = [self.first]
+            return
+        self.first = DiskStore(directory, **{**options, "memory": self.budget, "shards": count})
         self.directory = self.first.directory
         self.stores = [self.first] + [None] * (count - 1)
         options["serializer"] = self.first.serializer
@@ -93,7 +104,7 @@ cdef class Shards:
 
     cdef Store at(self, int index):
         cdef Store store = self.stores[index]
-        if store is not None and store.database.is_nothing and is_there(os.path.join(self.path(index), "cache.db")):
+        if index and store is not None and (<DiskStore>store).database.is_nothing and is_there(os.path.join(self.path(index), "cache.db")):
             # Somebody has made it since.
             self.stores[index] = None
             store.close()
@@ -107,7 +118,7 @@ cdef class Shards:
             # What lies beneath a directory that is gone is not made anew.
             self.first.look()
         nothing = self.first.read_only and not is_there(os.path.join(self.path(index), "cache.db"))
-        store = Store(
+        store = DiskStore(
             self.path(index), **{
                 **self.options, "memory": self.budget, "shards": self.count, "inherited": self.limit(), "nothing": nothing})
         # It may have been changed since, for those that were there.
@@ -221,7 +232,7 @@ cdef class Shards:
     cdef ShardTransaction transact(self, object key):
         """One block of a transaction on the shard of a key."""
         cdef Store store = self.of(key)
-        return ShardTransaction(store.database, store, self)
+        return ShardTransaction((<DiskStore>store).database, store, self)
 
     cdef int enter(self, Store store) except -1:
         """A block of ``transact(key)`` has begun."""
@@ -230,7 +241,7 @@ cdef class Shards:
 
     cdef int leave(self, Store store) except -1:
         """It has ended one, maybe not the outermost."""
-        if store.database.depth == 0:
+        if store.scope.depth == 0:
             self.blocks.pop(id(store), None)
         return 0
 
@@ -238,10 +249,10 @@ cdef class Shards:
         """The store in whose ``transact(key)`` this thread, and this task of it, is; None if in none."""
         cdef Store store
         for store in list(self.blocks.values()):
-            if store.database.depth == 0:
+            if store.scope.depth == 0:
                 # It was rolled back together with one around it.
                 self.blocks.pop(id(store), None)
-            elif store.database.writer_lock.held_by_me():
+            elif store.scope.writer_lock.held_by_me():
                 return store
         return None
 
@@ -255,7 +266,7 @@ cdef class Shards:
             "elsewhere would not be part of the transaction. Do it outside of the block, or use a Cache or Index")
 
 
-cdef class ShardTransaction(Transaction):
+cdef class ShardTransaction(DatabaseTransaction):
     """One block of ``with cache.transact(key):`` where there are several shards."""
 
     def __init__(self, Database database, Store store, Shards shards):
@@ -263,7 +274,7 @@ cdef class ShardTransaction(Transaction):
         self.shards = shards
 
     def __enter__(self):
-        Transaction.__enter__(self)
+        DatabaseTransaction.__enter__(self)
         try:
             self.shards.enter(self.store)
         except BaseException:
@@ -274,6 +285,6 @@ cdef class ShardTransaction(Transaction):
 
     def __exit__(self, kind, error, traceback):
         try:
-            return Transaction.__exit__(self, kind, error, traceback)
+            return DatabaseTransaction.__exit__(self, kind, error, traceback)
         finally:
             self.shards.leave(self.store)

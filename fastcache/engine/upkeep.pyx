@@ -5,7 +5,8 @@ Called by the background thread (runtime/background.py) by way of `Store.maintai
 """
 
 from fastcache.engine.database.checkpoints cimport SHORTENING_PERIOD
-from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE
+from fastcache.engine.database.database cimport CLOSED
+from fastcache.engine.database.scope cimport MAINTENANCE_PATIENCE
 from fastcache.engine.database.trash cimport empty_trash
 
 from fastcache.engine.database import reserve

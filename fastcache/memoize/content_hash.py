@@ -365,7 +365,9 @@ def _path(encoder: Encoder, value: Any, module: Any) -> bytes | None:
 def _cache(encoder: Encoder, value: Any, module: Any) -> bytes | None:
     if not isinstance(value, module.StoreMapping):
         return None
-    return encoder.named("cache", type(value), value.directory)
+    # Of those in memory, none is another one.
+    place = value.store.token if value.store.in_memory else value.directory
+    return encoder.named("cache", type(value), place)
 
 
 def _memoized(encoder: Encoder, value: Any, module: Any) -> bytes | None:

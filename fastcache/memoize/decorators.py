@@ -208,7 +208,7 @@ class Memoized(Call[_P, _R]):
         """Who computes what is missing in the cache's directory."""
         flights = self._single_flight
         if flights is None:
-            flights = self._single_flight = single_flight_of(self.cache.directory)
+            flights = self._single_flight = single_flight_of(self.cache.store)
         return flights
 
     def flights_of(self, key: tuple[Any, ...]) -> SingleFlight | None:

@@ -12,9 +12,7 @@ import reprlib
 from dataclasses import dataclass
 from time import monotonic
 
-from fastcache.engine.codecs.keys import stored_form
 from fastcache.engine.mapping import now_of
-from fastcache.engine.sqlite import sql
 from fastcache.errors import DecodeError, UntrustedValueError
 from fastcache.memoize.calls import ABSENT
 
@@ -108,12 +106,10 @@ def _of_key(memoized: Any, key: tuple[Any, ...]) -> Explanation | None:
             return Explanation("cached")
     except (DecodeError, UntrustedValueError) as error:
         return Explanation("undecodable", detail=f"{type(error).__name__}: {error}")
-    stored = stored_form(key, cache.serializer)
     for store in cache.stores.all():
-        # A connection of its own, which sees what has expired, too.
-        for _, expire, _ in store.connect().query(sql.ROW_OF_KEY, (stored,)):
-            if expire is not None:
-                return Explanation("expired", detail=f"{now_of(cache, key) - expire / 1000:.3g} s ago")
+        expire = store.expiry_of(key)
+        if expire is not None:
+            return Explanation("expired", detail=f"{now_of(cache, key) - expire / 1000:.3g} s ago")
     known = memoized.stored_lately.get(hash(key))
     if known is None:
         return None

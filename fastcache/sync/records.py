@@ -36,7 +36,7 @@ from weakref import ref
 import msgspec
 
 from fastcache.engine.index_mapping import IndexMapping
-from fastcache.engine.shm.byte_locks import NUMBERS, byte_locks_of
+from fastcache.engine.shm.byte_locks import NUMBERS
 from fastcache.engine.shm.eventcount import EventCount
 from fastcache.errors import (
     CacheError,
@@ -192,7 +192,7 @@ class Records:
     def open(self, serializer: Any, until: float) -> None:
         """Open the index and the event count, with patience for other writers until then."""
         # Two threads may come here at once. No lock: opening waits for others, and a fork would have to wait for that.
-        vars(self).setdefault("event_count", EventCount(os.path.join(self.folder, "bell")))
+        vars(self).setdefault("event_count", EventCount(self.byte_locks.beside("bell")))
         opened = self.write(lambda: self._open_index(serializer), until)
         if vars(self).setdefault("index", opened) is not opened:
             opened.close()
@@ -231,7 +231,7 @@ class Records:
 
     def is_there(self) -> bool:
         """Whether their folder is the one that was opened."""
-        return not self.is_open or self.index.store.database.is_there()
+        return not self.is_open or self.index.store.is_there()
 
     def notify(self, bits: int) -> None:
         """Wake who waits with these bits."""
@@ -412,7 +412,7 @@ def holds_of(cache: StoreMapping) -> Holds:
         # What is held there says so when it is released.
         holds = holder._lock_holds = None
     if holds is None:
-        byte_locks = byte_locks_of(cache.directory)
+        byte_locks: ByteLocks = cache.store.byte_locks()
         with fork.guard:
             holds = holder._lock_holds = holder._lock_holds or _records_beside(byte_locks).join()
     if not holds.records.is_open:
@@ -428,7 +428,7 @@ def _records_beside(byte_locks: ByteLocks) -> Records:
     known = _opened.get(id(byte_locks))
     records = None if known is None else known()
     if records is None:
-        records = Records(os.path.dirname(byte_locks.path), byte_locks)
+        records = Records(os.path.dirname(byte_locks.path) if byte_locks.path else ":memory:", byte_locks)
         _opened[id(byte_locks)] = ref(records)
     return records
 

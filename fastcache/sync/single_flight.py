@@ -30,13 +30,11 @@ The name is that of Go's package: https://pkg.go.dev/golang.org/x/sync/singlefli
 
 from __future__ import annotations
 
-import os
 from _weakref import ref
 from contextvars import ContextVar
 from time import monotonic
 
 from fastcache.engine.codecs.keys import hash_of
-from fastcache.engine.shm.byte_locks import byte_locks_of
 from fastcache.engine.shm.counters import ROOM, Counters
 from fastcache.engine.shm.eventcount import EventCount
 from fastcache.runtime import fork
@@ -48,6 +46,8 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable
     from typing import Any, Literal, TypeAlias
+
+    from fastcache.engine.shm.byte_locks import ByteLocks
 
     _Step: TypeAlias = Literal["take", "lead", "wait", "compute"]
 
@@ -247,20 +247,20 @@ class SingleFlight(Flights):
             _inside.set(part_of)
 
 
-def single_flight_of(directory: str) -> SingleFlight:
-    """The flights of a cache's directory: one object for all of the process, for as long as somebody keeps it.
+def single_flight_of(store: Any) -> SingleFlight:
+    """The flights of a store's directory: one object for all of the process, for as long as somebody keeps it.
 
     Raises:
         StorageError: its folder ``locks``, or a file in it, cannot be made.
     """
-    byte_locks = byte_locks_of(directory)
+    byte_locks: ByteLocks = store.byte_locks()
     # Two threads must not make two tables.
     with fork.guard:
         reference = _by_byte_locks.get(id(byte_locks))
         single_flight = reference() if reference is not None else None
         # The same.
         if single_flight is None or single_flight.byte_locks is not byte_locks:
-            event_count = EventCount(os.path.join(os.path.dirname(byte_locks.path), "computing"), ROOM)
+            event_count = EventCount(byte_locks.beside("computing"), ROOM)
             single_flight = SingleFlight(byte_locks, event_count, Counters(event_count))
             _by_byte_locks[id(byte_locks)] = ref(single_flight)
         for identity, reference in list(_by_byte_locks.items()):

@@ -21,10 +21,10 @@ from fastcache.engine.blobs.files import ValueFiles
 from fastcache.engine.codecs.keys import shard_of_stored
 from fastcache.engine.codecs.record import Record
 from fastcache.engine.database.opening import refuse_link
+from fastcache.engine.disk_store import DiskStore
 from fastcache.engine.shards import check_shards, path_of
 from fastcache.engine.sqlite import sql
 from fastcache.engine.sqlite.connection import Connection
-from fastcache.engine.store import Store
 from fastcache.errors import CacheError, FormatError, Timeout
 from fastcache.options import choose_directory, choose_serializer
 from fastcache.tools.inspect import settings_in, stored_settings
@@ -148,7 +148,7 @@ class _Resharding:
         if index not in self.connections:
             first = dict(self.connections[0].query(sql.GET_META))
             limit = {name: first[name] for name in ("max_size", "eviction")}
-            Store(
+            DiskStore(
                 path_of(self.directory, index), serializer=self.serializer, shards=self.shards, inherited=limit
             ).close()
             self.open(index)

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from fastcache.engine.codecs.keys import stored_form
-from fastcache.engine.database.transaction import Transaction
 from fastcache.engine.sqlite import sql
 from fastcache.errors import CacheError, UntrustedValueError
 from fastcache.serializers.pickling import PickleSerializer
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fastcache.cache import Cache
-    from fastcache.engine.store import Store
+    from fastcache.engine.disk_store import DiskStore
     from fastcache.fanout import FanoutCache
 
 __all__ = ["sign"]
@@ -63,7 +62,7 @@ def sign(
     return count
 
 
-def _is_unsigned(store: Store, stored: list[Any]) -> bool:
+def _is_unsigned(store: DiskStore, stored: list[Any]) -> bool:
     codec = stored[1]
     try:
         store.decode_row(*stored)
@@ -75,8 +74,8 @@ def _is_unsigned(store: Store, stored: list[Any]) -> bool:
     return False
 
 
-def _sign_row(cache: Cache | FanoutCache, store: Store, row: int, stored: list[Any]) -> bool:
-    with Transaction(store.database):
+def _sign_row(cache: Cache | FanoutCache, store: DiskStore, row: int, stored: list[Any]) -> bool:
+    with store.transact():
         # As it is now, should somebody have changed it since.
         found = store.query(sql.ROW_FOR_SIGNING, (row, stored[0]))
         if not found:

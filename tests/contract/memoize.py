@@ -788,7 +788,7 @@ memoized = store.memoize(version_aware=True)(lambda x: helper(x))
 
         assert self.ask_in_threads(ask) == ["raised"] * 8
         assert len(calls) == 8
-        assert not single_flight_of(store.directory).active
+        assert not single_flight_of(store.store).active
 
     def wait_for_others(self, count):
         """Whether so many threads of this process wait for a computation."""
@@ -981,8 +981,8 @@ memoized = store.memoize(version_aware=True)(lambda x: helper(x))
         # It is stored, and nobody else waits.
         assert store.get_or_set("key", lambda: "mine") == "mine"
         assert first.popen.poll() is None
-        assert not single_flight_of(store.directory).active
-        assert not single_flight_of(store.directory).byte_locks.held
+        assert not single_flight_of(store.store).active
+        assert not single_flight_of(store.store).byte_locks.held
 
     def test_for_a_thread_that_hangs_nobody_waits_longer_than_the_timeout(self, open_store):
         store, going_on = open_store(timeout=0.1), threading.Event()
@@ -1191,7 +1191,7 @@ memoized = store.memoize(version_aware=True)(lambda x: helper(x))
         loop = asyncio.new_event_loop()
         task = loop.create_task(ask())
         loop.run_until_complete(asyncio.sleep(0.01))
-        flights = single_flight_of(store.directory)
+        flights = single_flight_of(store.store)
         assert flights.active
         loop.close()
         del loop, task

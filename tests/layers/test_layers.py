@@ -36,6 +36,7 @@ ROOMS = {
     "database": {"engine.database"},
     "eviction": {"engine.eviction"},
     "entries": {"engine.entries"},
+    "table": {"engine.table"},
     "engine": {"engine"},
     "serializers": {"plain", "serializers"},
     "single flight": {"sync", "sync.flights", "sync.single_flight"},
@@ -64,7 +65,7 @@ ROOMS = {
 LEAVES = {"errors", "runtime", "spans", "descriptions", "cells", "plainness"}
 # What knows nothing of one another.
 GROUND = {"sqlite", "shm", "memory", "codecs", "blobs"}
-ENGINE = LEAVES | GROUND | {"database", "eviction", "entries", "engine"}
+ENGINE = LEAVES | GROUND | {"database", "eviction", "entries", "table", "engine"}
 CONTAINERS = {"cache", "index", "fanout", "deque"}
 ABOVE_ENGINE = {"single flight", "locks", "memoize", "check", "backup"}
 
@@ -85,6 +86,8 @@ ALLOWED = {
     "database": LEAVES | GROUND - {"memory"},
     "eviction": LEAVES | GROUND | {"database"},
     "entries": LEAVES | GROUND | {"database", "eviction"},
+    # What entries cost in memory is the same for all that is kept there.
+    "table": LEAVES | {"memory", "codecs"},
     "engine": ENGINE - {"engine"},
     "serializers": LEAVES | {"codecs"},
     "single flight": ENGINE,

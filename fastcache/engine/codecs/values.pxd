@@ -38,6 +38,8 @@ cdef class ValueFormat:
     # Whether the serializer has one, and which.
     cdef bint trusts
     cdef object trust
+    # Whether what has to be signed is: not where it never leaves this process.
+    cdef bint signs
     # pickle's, of what is plain.
     cdef object loads
     cdef object compressor

@@ -128,6 +128,7 @@ cdef class ValueFormat:
         self.serializer = serializer
         # The trust is not asked for yet, since that loads it.
         self.trusts = getattr(serializer, "packs_values", False) is True
+        self.signs = True
         if compression is not None:
             self.compressor = load("fastcache.engine.codecs.compression").compressor(compression)
             self.compression = self.compressor.number
@@ -180,7 +181,7 @@ cdef class ValueFormat:
             codec[0] |= CODEC_BUFFERS
         if self.compression:
             self.compress(encoded, codec, itemsize)
-        if signed:
+        if signed and self.signs:
             codec[0] |= CODEC_SIGNED
             self.sign(encoded, key, codec[0])
         if encoded.parts is None:

@@ -7,8 +7,6 @@ from fastcache.engine.database.sessions cimport Session
 cdef int enter(Database database) except -1
 cdef int leave(Database database, bint keep) except -1
 cdef bint end_block(Database database, bint keep) except -1
-cdef long long innermost_block(Database database) except -1
-cdef bint is_open(Database database, long long block) except -1
 cdef int roll_back(Database database, Session session) except -1
 cdef int undo_files(Database database, Py_ssize_t mark) except -1
 cdef int remove_later(Database database) except -1

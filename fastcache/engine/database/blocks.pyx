@@ -68,7 +68,7 @@ cdef int leave(Database database, bint keep) except -1:
     """End what the last ``enter`` began, and give the writer lock back.
 
     Until SQLite has ended it, ``depth`` says so: what interrupts this belongs to the transaction."""
-    cdef long long block = innermost_block(database)
+    cdef long long block = database.innermost_block()
     cdef bint committed
     cdef unsigned long long era
     try:
@@ -150,20 +150,6 @@ cdef bint end_block(Database database, bint keep) except -1:
             # Not even rolling back was possible. Closing does it, too.
             database.drop_sessions(False)
     return committed
-
-
-cdef long long innermost_block(Database database) except -1:
-    """The number of the innermost block, which no other ever has; a transaction is open."""
-    return database.blocks[database.depth - 1]
-
-
-cdef bint is_open(Database database, long long block) except -1:
-    """Whether a block has not been left yet."""
-    cdef int index
-    for index in range(database.depth):
-        if database.blocks[index] == block:
-            return True
-    return False
 
 
 cdef int vacuum_inside(Database database) except -1:

@@ -12,7 +12,8 @@ same proportions. One large transaction makes it as long as that is; it gets sho
 cimport cython
 
 from fastcache.engine.database.blocks cimport enter, leave
-from fastcache.engine.database.database cimport CLOSED, MAINTENANCE_PATIENCE, TRASH_PERIOD, warn
+from fastcache.engine.database.database cimport CLOSED, TRASH_PERIOD, warn
+from fastcache.engine.database.scope cimport MAINTENANCE_PATIENCE
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.shm.wal_clock cimport Tick, is_backfilled, read, wal_frames

@@ -2,8 +2,8 @@
 
 from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.database.scope cimport Scope
 from fastcache.engine.database.watch cimport Watch
-from fastcache.engine.database.writer_lock cimport WriterLock
 from fastcache.engine.shm.change_log cimport ChangeLog, Commit
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport Cell
@@ -11,8 +11,6 @@ from fastcache.engine.sqlite.connection cimport Connection, Statement
 
 
 cdef double SOON
-# How long maintenance waits for the writer lock, or for another process, in seconds.
-cdef double MAINTENANCE_PATIENCE
 cdef double TRASH_PERIOD
 
 
@@ -39,10 +37,7 @@ cdef class Participant:
     cdef int after_fork_in_child(self, Database database) except -1
 
 
-cdef class Database:
-    cdef readonly str directory
-    cdef readonly double timeout
-    cdef readonly object timer
+cdef class Database(Scope):
     cdef readonly ValueFiles files
     cdef readonly dict settings
     cdef readonly str durability
@@ -70,13 +65,8 @@ cdef class Database:
     cdef object unlinking
     cdef object checkpoint_lock
 
-    # Who is called for maintenance, and what for: a weak reference.
-    cdef object scheduler
-    cdef object keepalive
     # Whether a fork has come before what waited could be written.
     cdef bint flush_after_fork
-    # The thread that tends it just now, or is about to fork, and must not wait for long; 0 if there is none.
-    cdef unsigned long hurried_thread
     # Whether another process has been in the way since the WAL last started over.
     cdef bint contended
     # Whether what is evicted goes into the WAL, too, so that it starts over twice as often.
@@ -84,8 +74,7 @@ cdef class Database:
     # Whether rows have put names into the trash (trash.pyx).
     cdef bint has_trash
 
-    # Among threads; and which of the waiting processes this is (24 bits), and whether it has asked to come first.
-    cdef WriterLock writer_lock
+    # Which of the waiting processes this is (24 bits), and whether it has asked to come first.
     cdef unsigned long long token
     cdef bint has_priority_request
 
@@ -106,13 +95,10 @@ cdef class Database:
     # Whether transactions give back what they free, before they commit (full_disk.pyx).
     cdef bint vacuums
 
-    # The open transaction: how deep, what begins where. While any is `entering`, nothing is put off past it.
-    cdef int depth
+    # Of the open transaction, what begins where. While any is `entering`, nothing is put off past it.
     cdef int entering
     cdef list created
     cdef list marks
-    cdef list blocks
-    cdef long long entered
     # The last of these blocks that was committed.
     cdef long long committed_last
 
@@ -149,12 +135,9 @@ cdef class Database:
     cdef int tell_settings(self) except -1
     cdef BusyWait pause(self, BusyWait wait)
     cdef list read_rows(self, str text)
-    cdef double patience(self) noexcept
-    cdef bint is_hurried(self) noexcept
     cdef int yield_to_waiter(self) except -1
     cdef void clear_priority(self) noexcept
     cdef long long counted_from(self) except? -1
-    cdef long long now(self) except? -1
     cdef int will_change(self, const Cell* key) except -1
     cdef int will_change_all(self) except -1
     cdef int follow_commit(self) except -1
@@ -167,8 +150,8 @@ cdef class Database:
     cdef int flush_deferred(self) except -1
     cdef int discard_deferred(self) except -1
     cdef int settle(self) except -1
-    cdef bint schedule(self, double seconds) except -1
 
 
-cdef int know_main_thread() except -1
 cdef int warn(str message, str directory, object error) except -1
+cdef object check_read_only(object read_only)
+cdef str check_durability(object durability)

@@ -27,13 +27,12 @@ import os
 
 cimport cython
 from cpython.mem cimport PyMem_RawFree
-from cpython.pythread cimport PyThread_get_thread_ident
 
 from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.opening cimport (
     connect, connect_to_read, initialize, make_directory, open_log, refuse_uninitialized, take_settings, use_wal)
+from fastcache.engine.database.scope cimport Scope
 from fastcache.engine.database.watch cimport Watch
-from fastcache.engine.database.timings cimport Timings
 from fastcache.engine.database.writer_lock cimport fork_count, knows_greenlets
 from fastcache.engine.shm.change_log cimport (
     after_commit, announce, announce_nothing, before_commit, is_priority_requested, request_priority, settings_changed,
@@ -55,32 +54,10 @@ from fastcache.runtime import fork, imports
 # The last part of a message about a directory that is gone.
 cdef str HOW_TO_GO_ON = "nothing was written; open it anew, or give recreate=True to go on in a new one"
 
-cdef extern from "<time.h>" nogil:
-    cdef struct timespec:
-        long long tv_sec
-        long tv_nsec
-    int TIME_UTC
-    int timespec_get(timespec* now, int base)
-
-cdef extern from *:
-    """
-    #if PY_VERSION_HEX < 0x030D0000
-    static int fastcache_is_main_thread(void) { return _PyOS_IsMainThread(); }
-    #else
-    static int fastcache_is_main_thread(void) { return 0; }
-    #endif
-    """
-    # Whether it is this thread that must be the first to import threading: from Python 3.13 on, any may.
-    bint fastcache_is_main_thread()
-
 # How long a writer waits for another process before it asks to come first, in seconds.
 cdef double PATIENT_SECONDS = 0.001
 # How soon maintenance comes for what had to wait, in seconds.
 SOON = 0.025
-# How long it waits for the writer lock, or for another process, in seconds.
-MAINTENANCE_PATIENCE = 0.5
-# How often maintenance is called that is interrupted while it listens.
-cdef int MOST_CALLS = 5
 # How long a file that was replaced may stay, in seconds: many are unlinked in one go.
 TRASH_PERIOD = 0.05
 
@@ -151,12 +128,12 @@ cdef class Participant:
         return 0
 
 
-@cython.final
 # Before anything that expires.
 cdef long long LONG_AGO = -(1LL << 62)
 
 
-cdef class Database:
+@cython.final
+cdef class Database(Scope):
     """The database of one directory.
 
     Args:
@@ -176,15 +153,7 @@ cdef class Database:
     def __init__(
             self, directory, keepalive, *, timeout, timer, scheduler, durability, settings, bint recreate=False, read_only=None,
             bint nothing=False, bint keeps_expired=False):
-        self.directory = os.path.abspath(os.fspath(directory))
-        self.keepalive = keepalive
-        self.timeout = check_timeout(timeout)
-        if timer is not None and not callable(timer):
-            raise TypeError(f"timer must be a callable that returns seconds, not {type(timer).__name__}")
-        self.timer = timer
-        if timer is not None:
-            know_main_thread()
-        self.scheduler = scheduler
+        self.make(os.path.abspath(os.fspath(directory)), keepalive, timeout, timer, scheduler)
         self.durability = check_durability(durability)
         self.syncs = durability == "full"
         self.token = int.from_bytes(os.urandom(3), "little") or 1
@@ -195,7 +164,6 @@ cdef class Database:
         self.is_nothing = nothing
         self.keeps_expired = keeps_expired
         self.watch = Watch(self.path)
-        self.writer_lock = WriterLock()
         self.born = fork_count()
         self.opening = imports.new_lock(_thread.RLock)
         self.unlinking = imports.new_lock(_thread.RLock)
@@ -203,7 +171,6 @@ cdef class Database:
         self.participants = ()
         self.created = []
         self.marks = []
-        self.blocks = []
         self.settings = settings
 
     def __dealloc__(self):
@@ -333,12 +300,6 @@ cdef class Database:
             self.leave_directory()
             if self.writer is None:
                 self.open_writer()
-
-    def time_writes(self):
-        """From now on, keep how long writes take; returns the Timings, the same ones each time."""
-        if self.writer_lock.timings is None:
-            self.writer_lock.timings = Timings()
-        return self.writer_lock.timings
 
     def is_there(self):
         """Whether its directory is the one that was opened (bool)."""
@@ -702,14 +663,6 @@ cdef class Database:
                 if self.life == CLOSED:
                     raise
 
-    cdef double patience(self) noexcept:
-        """For how long this thread waits for the writer lock, or for another process, in seconds."""
-        return min(self.timeout, MAINTENANCE_PATIENCE) if self.is_hurried() else self.timeout
-
-    cdef bint is_hurried(self) noexcept:
-        """Whether this thread must not wait for long: maintenance, which tends others, too, or one that is about to fork."""
-        return self.hurried_thread != 0 and self.hurried_thread == <unsigned long>PyThread_get_thread_ident()
-
     cdef int yield_to_waiter(self) except -1:
         """Before writing: let another process come first that has waited for too long."""
         cdef BusyWait wait = None
@@ -727,19 +680,6 @@ cdef class Database:
     cdef long long counted_from(self) except? -1:
         """What expires later than this, in ms, is counted and iterated over: as a rule, what has not expired."""
         return LONG_AGO if self.keeps_expired else self.now()
-
-    cdef long long now(self) except? -1:
-        """Milliseconds since the epoch."""
-        cdef timespec moment
-        cdef double seconds
-        if self.timer is not None:
-            seconds = self.timer()
-            if not -4e12 < seconds < 4e12:
-                raise ValueError("timer must return seconds since the epoch, and has returned something else")
-            return <long long>(seconds * 1000.0)
-        if timespec_get(&moment, TIME_UTC) != TIME_UTC:
-            raise StorageError("the system's clock cannot be read")
-        return <long long>moment.tv_sec * 1000 + moment.tv_nsec // 1000000
 
     # -- changes ------------------------------------------------------------------------------------------------
 
@@ -840,31 +780,6 @@ cdef class Database:
             raise interruption
         return 0
 
-    # -- maintenance --------------------------------------------------------------------------------------------
-
-    cdef bint schedule(self, double seconds) except -1:
-        """Have `maintain` called within so many seconds; returns whether it will be.
-
-        A signal handler may raise in between, when nobody may have heard of it yet: then it is said again, and raised after."""
-        cdef bint scheduled = False
-        cdef int tries
-        interruption = None
-        keepalive = self.keepalive()
-        if self.scheduler is None or keepalive is None:
-            return False
-        for tries in range(MOST_CALLS):
-            try:
-                scheduled = self.scheduler(keepalive, seconds)
-                break
-            except MemoryError:
-                # This comes after a commit, which stands. In vain, it is as if there was no maintenance.
-                pass
-            except BaseException as error:
-                interruption = error
-        if interruption is not None:
-            raise interruption
-        return scheduled
-
     # -- for the check ------------------------------------------------------------------------------------------
 
     def connect(self, bint lenient=False):
@@ -900,25 +815,9 @@ cdef class Database:
             self.writer_lock.release()
 
 
-cdef int know_main_thread() except -1:
-    """Before maintenance runs what users have written, which may import threading: see to it that this takes the main thread
-    for the main thread, and not the one of maintenance (background.py)."""
-    if fastcache_is_main_thread():
-        imports.load("threading")
-    return 0
-
-
 cdef int warn(str message, str directory, object error) except -1:
     imports.warn(message, directory, error)
     return 0
-
-
-cdef double check_timeout(object timeout) except -1.0:
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
-    if not timeout >= 0:
-        raise ValueError(f"timeout must be at least 0 seconds, not {timeout!r}")
-    return timeout
 
 
 cdef object check_read_only(object read_only):

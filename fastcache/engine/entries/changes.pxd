@@ -48,3 +48,6 @@ cdef class Changes:
     cdef Entry take_entry(self, Database database, object key)
     cdef Entry take_once(self, Database database, object key)
     cdef object increment(self, Database database, object key, object delta, object default)
+
+
+cdef object check_number(object number, str name)

@@ -1,6 +1,7 @@
 # When entries expire, and their removal.
 
 from fastcache.engine.database.database cimport Database
+from fastcache.engine.database.scope cimport Scope
 from fastcache.engine.eviction.evict cimport Evictor
 
 
@@ -16,4 +17,4 @@ cdef class Expiry:
     cdef int look(self, Database database) except -1
 
 
-cdef long long expiry(Database database, object expire) except? -1
+cdef long long expiry(Scope scope, object expire) except? -1

@@ -5,7 +5,7 @@ from time import monotonic
 
 cimport cython
 
-from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE
+from fastcache.engine.database.scope cimport MAINTENANCE_PATIENCE
 from fastcache.engine.entries.removal cimport remove_many
 from fastcache.engine.sqlite.cells cimport NEVER
 
@@ -76,7 +76,7 @@ cdef class Expiry:
         return 0
 
 
-cdef long long expiry(Database database, object expire) except? -1:
+cdef long long expiry(Scope scope, object expire) except? -1:
     """The absolute time, in ms, that is ``expire`` from now: seconds (int, float), a timedelta, or None for never."""
     cdef double seconds
     if expire is None:
@@ -96,9 +96,9 @@ cdef long long expiry(Database database, object expire) except? -1:
     if seconds > 4e12:
         return NEVER
     if seconds <= 0.0:
-        return database.now() + <long long>max(seconds * 1000.0, -4e15)
+        return scope.now() + <long long>max(seconds * 1000.0, -4e15)
     # Never less than asked for, and a positive time is never nothing.
-    return database.now() + max(1, <long long>(seconds * 1000.0 + 0.5))
+    return scope.now() + max(1, <long long>(seconds * 1000.0 + 0.5))
 
 
 cdef bint is_timedelta(object expire) except -1:

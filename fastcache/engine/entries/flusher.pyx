@@ -8,8 +8,9 @@ from time import monotonic
 
 cimport cython
 
-from fastcache.engine.database.blocks cimport enter, innermost_block, leave
-from fastcache.engine.database.database cimport CLOSED, OPEN, SOON, MAINTENANCE_PATIENCE
+from fastcache.engine.database.blocks cimport enter, leave
+from fastcache.engine.database.database cimport CLOSED, OPEN, SOON
+from fastcache.engine.database.scope cimport MAINTENANCE_PATIENCE
 from fastcache.engine.entries.pending cimport Generation, PendingWrite, WriteBuffer
 from fastcache.engine.eviction.limit cimport cost_of_row
 from fastcache.engine.sqlite.cells cimport NEVER, ROW_SET, Row
@@ -206,7 +207,7 @@ cdef class Flusher(Participant):
                             generation.written += 1
                     continue
                 enter(database)
-                block = innermost_block(database)
+                block = database.innermost_block()
                 try:
                     self.rows.write_rows(database, generation, generation.written, end, False)
                     generation.ending = end

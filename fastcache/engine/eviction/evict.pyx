@@ -15,10 +15,11 @@ from _collections import deque
 
 cimport cython
 
-from fastcache.engine.database.blocks cimport enter, innermost_block, leave
+from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.blobs.writers cimport is_ours
 from fastcache.engine.codecs.keys cimport canonical_key, decode_key
-from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE, know_main_thread, warn
+from fastcache.engine.database.database cimport warn
+from fastcache.engine.database.scope cimport MAINTENANCE_PATIENCE, know_main_thread
 from fastcache.engine.eviction.policies cimport NO_ROW
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.cells cimport Cell
@@ -78,7 +79,7 @@ cdef class Evictor(Participant):
         cdef long long block
         if not self.removed:
             return 0
-        block = innermost_block(database)
+        block = database.innermost_block()
         while self.removed and self.removed[len(self.removed) - 1][0] >= block:
             drop_last(self.removed)
             self.limit.look_again()
@@ -194,7 +195,7 @@ cdef class Evictor(Participant):
         """Unlink the file of a row that the open transaction has evicted."""
         # Should this process be killed, somebody has to notice.
         database.files.announce()
-        self.unlinked.append((innermost_block(database), row, file))
+        self.unlinked.append((database.innermost_block(), row, file))
         if database.files.unlink(file):
             self.forget_file(database, session, file)
         return 0
@@ -233,7 +234,7 @@ cdef class Evictor(Participant):
         are gone."""
         cdef Session session = database.writing()
         cdef Py_ssize_t index
-        cdef long long now = innermost_block(database)
+        cdef long long now = database.innermost_block()
         for index in range(len(self.unlinked)):
             evicted_in, row, file = self.unlinked[index]
             if evicted_in >= block:
@@ -296,7 +297,7 @@ cdef class Evictor(Participant):
 
     cdef int record_removal(self, Database database, object stored, str reason, int count=1) except -1:
         """The open transaction has removed an entry, or so many that nobody is told of, to be counted if it commits."""
-        self.removed.append((innermost_block(database), reason, stored, count))
+        self.removed.append((database.innermost_block(), reason, stored, count))
         return 0
 
     cdef int record_removals(self, Database database, int count, str reason, list rows) except -1:

@@ -25,7 +25,7 @@ limit was lowered, pages go back to the file system (vacuum.pyx).
 cimport cython
 
 from fastcache.engine.database.blocks cimport enter, leave
-from fastcache.engine.database.database cimport MAINTENANCE_PATIENCE
+from fastcache.engine.database.scope cimport MAINTENANCE_PATIENCE
 from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.eviction.limit cimport PAGE, check_limit
 from fastcache.engine.eviction.vacuum cimport lengthen, shorten, vacuum_some

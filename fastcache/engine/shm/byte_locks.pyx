@@ -15,7 +15,8 @@ once; asking takes a microsecond. What is always true, and who keeps it so:
 - **What was released is free, or will be.** The system may refuse even that, for lack of memory; the number is then
   `owed`, and released by whoever acquires or asks next.
 
-Where there is no fcntl (Windows), a byte lock excludes the other threads alone, and nobody is known to be dead.
+Where there is no fcntl (Windows), a byte lock excludes the other threads alone, and nobody is known to be dead. Those of a cache in memory
+(`byte_locks_in_memory`) have no file at all: no other process knows of them.
 """
 
 import os
@@ -169,12 +170,14 @@ cdef dict opened = {}
 
 
 cdef class ByteLocks:
-    """The byte locks of one file; ``byte_locks_in`` makes these."""
+    """The byte locks of one file; ``byte_locks_in`` makes these. Without a path, of none."""
 
     def __cinit__(self, str path, int fd):
         self.path = path
         self.held = set()
         self.owed = set()
+        if path is None:
+            return
         self.file = fastcache_new_bytes(fd)
         if self.file == NULL:
             fastcache_close_fd(fd)
@@ -192,6 +195,9 @@ cdef class ByteLocks:
         """
         if number in self.held:
             return False
+        if self.file == NULL:
+            self.held.add(number)
+            return True
         if self.file.fd < 0:
             self.reopen()
         if self.owed:
@@ -211,12 +217,14 @@ cdef class ByteLocks:
         if number in self.held:
             self.held.discard(number)
             # In a child that has not locked anything yet, what is held is its parent's.
-            if self.file.fd >= 0 and fastcache_lock_byte(self.file, place, 0) < 0 and (
+            if self.file != NULL and self.file.fd >= 0 and fastcache_lock_byte(self.file, place, 0) < 0 and (
                     fastcache_lock_byte(self.file, place, 0) < 0):
                 self.owed.add(number)
 
     cpdef bint is_locked(self, long long number) except -1:
         """Whether anybody holds it (bool)."""
+        if self.file == NULL:
+            return number in self.held
         if self.file.fd < 0:
             self.reopen()
         if self.owed:
@@ -228,6 +236,8 @@ cdef class ByteLocks:
         cdef list found = []
         cdef long long end = first + count
         cdef long long start
+        if self.file == NULL:
+            return found
         if self.file.fd < 0:
             self.reopen()
         while first < end:
@@ -242,6 +252,10 @@ cdef class ByteLocks:
             else:
                 first = start + count
         return found
+
+    def beside(self, str name):
+        """The path of a file beside theirs (str); None if there is none."""
+        return None if self.path is None else os.path.join(os.path.dirname(self.path), name)
 
     cdef int release_owed(self) except -1:
         """Release what the system has refused to, unless it was acquired again."""
@@ -333,6 +347,13 @@ def byte_locks_of(str directory):
     except OSError as error:
         raise system_error(error.errno, f"make the folder {folder!r}") from error
     return byte_locks_in(os.path.join(folder, "alive"))
+
+
+def byte_locks_in_memory():
+    """Byte locks that no other process knows of, and no other caller."""
+    cdef ByteLocks made = ByteLocks(None, -1)
+    opened[id(made)] = ref(made)
+    return made
 
 
 cdef ByteLocks known(str path):

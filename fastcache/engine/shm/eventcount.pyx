@@ -89,7 +89,7 @@ cdef class EventCount:
     """The event count in one file.
 
     Args:
-        path: of the file; made (0600) if absent.
+        path: of the file; made (0600) if absent. None for memory of this process alone.
         room: how many bytes there have to be behind it.
     Raises:
         StorageError: it cannot be made or mapped, or is something else.
@@ -98,8 +98,9 @@ cdef class EventCount:
     def __cinit__(self, str path, Py_ssize_t room=0):
         cdef Py_buffer view
         cdef bint ours
+        content = MAGIC.to_bytes(8, "little").ljust(SIZE + room, b"\0")
         try:
-            self.mapping = map_shared(path, MAGIC.to_bytes(8, "little").ljust(SIZE + room, b"\0"))
+            self.mapping = bytearray(content) if path is None else map_shared(path, content)
         except (OSError, ValueError, OverflowError) as error:
             if getattr(error, "errno", None):
                 raise system_error(error.errno, f"map {path!r}") from error

@@ -1,0 +1,6 @@
+"""What a store in memory holds."""
+
+from typing import final
+
+@final
+class Held: ...

@@ -1,0 +1,1 @@
+"""Entries that are held in memory alone."""

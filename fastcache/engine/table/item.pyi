@@ -1,0 +1,6 @@
+"""An entry that is held in memory."""
+
+from typing import final
+
+@final
+class Item: ...

@@ -1,0 +1,6 @@
+"""Items in the order in which they were inserted."""
+
+from typing import final
+
+@final
+class Order: ...
