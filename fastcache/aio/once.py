@@ -67,7 +67,7 @@ async def compute_once(
         try:
             flights = opened._single_flight
             if flights is None:
-                flights = opened._single_flight = single_flight.single_flight_of(opened.directory)
+                flights = opened._single_flight = single_flight.single_flight_of(opened.store)
         except DirectoryGoneError:
             return None, 0, patience
         return flights, single_flight.number_of(key, opened.serializer), patience
