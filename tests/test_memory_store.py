@@ -1,5 +1,6 @@
 """What is of caches in memory alone, and what their table promises, seen from inside and outside of transactions."""
 
+import asyncio
 import contextlib
 import copy
 import os
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import fastcache
-from fastcache import Cache, Deque, FanoutCache, FanoutIndex, Index
+from fastcache import Cache, Deque, FanoutCache, FanoutIndex, Index, aio
 
 from .clock import Clock
 from .together import in_a_thread
@@ -438,6 +439,18 @@ def test_who_waits_for_a_lock_of_a_cache_that_is_closed_waits_no_longer(kind):
     thread.join()
     with pytest.raises((fastcache.ClosedError, fastcache.LockError)):
         mine.release()
+
+
+def test_it_has_an_asyncio_face():
+    async def main():
+        async with aio.Cache(":memory:") as cache:
+            await cache.set("a", [1])
+            made = await asyncio.gather(*[cache.get_or_set("made", lambda: 2) for _ in range(3)])
+            async with cache.transact():
+                await cache.set("b", 3)
+            return await cache.get_many(["a", "b", "made"]), made
+
+    assert asyncio.run(main()) == ({"a": [1], "b": 3, "made": 2}, [2, 2, 2])
 
 
 def test_a_cache_as_an_argument_is_told_apart():
