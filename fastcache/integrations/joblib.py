@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from abc import ABCMeta
 
 import joblib
 from joblib._store_backends import CacheItemInfo, StoreBackendBase, StoreBackendMixin
@@ -33,7 +34,7 @@ _METADATA = "metadata"
 _CODE = "code"
 
 
-class FastCacheStore(StoreBackendMixin, StoreBackendBase):
+class FastCacheStore(StoreBackendMixin, StoreBackendBase, metaclass=ABCMeta):
     """The results of joblib.Memory in a directory that threads and processes share, with a limit if one is given.
 
     Options (``backend_options``) are the arguments of a Cache. Results are pickled under the rules of PickleSerializer,
@@ -52,6 +53,8 @@ class FastCacheStore(StoreBackendMixin, StoreBackendBase):
     (49, 49)
     >>> memory.store_backend.cache.close()
     """
+
+    location: Any = None
 
     def configure(self, location: str, verbose: int = 1, backend_options: dict[str, Any] | None = None) -> None:
         """Open the directory.
