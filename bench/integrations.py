@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 ENTRIES = 1_000
-CALLS = 300
+CALLS = 100
 BODY = b"x" * 1024
 Calls = dict[str, Callable[[int], Any]]
 
