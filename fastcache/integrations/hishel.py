@@ -129,31 +129,35 @@ class _Writing:
         self.is_removed = False
         self._responses = responses
         self._limit = limit
-        self._buffer = bytearray()
+        # What is not written yet; joined only then, and not at all if it is one.
+        self._pieces: list[bytes] = []
+        self._held = 0
         self._bytes = 0
         self._goes_on = True
 
     def add(self, piece: bytes) -> bool:
-        if self._goes_on:
-            self._bytes += len(piece)
-            if self._limit is not None and self._bytes > self._limit:
-                self._stop()
-                return True
-            self._buffer += piece
-        return len(self._buffer) >= CHUNK_BYTES
+        if not self._goes_on:
+            return False
+        self._bytes += len(piece)
+        if self._limit is not None and self._bytes > self._limit:
+            self._stop()
+            return True
+        self._pieces.append(piece)
+        self._held += len(piece)
+        return self._held >= CHUNK_BYTES
 
     def flush(self) -> None:
-        """Write the chunks that are full; after the limit was passed, remove those that were written."""
-        while self._goes_on and len(self._buffer) >= CHUNK_BYTES:
-            self._write_chunk(CHUNK_BYTES)
+        """Write a chunk; after the limit was passed, remove those that were written."""
+        if self._goes_on:
+            self._write_chunk()
         if not self._goes_on:
             self.give_up()
 
     def finish(self) -> None:
-        if self._goes_on and self._buffer and (self.loose or len(self._buffer) > SMALL_BYTES):
-            self._write_chunk(len(self._buffer))
+        if self._goes_on and self._held and (self.loose or self._held > SMALL_BYTES):
+            self._write_chunk()
         if self._goes_on:
-            self.stored.body = bytes(self._buffer)
+            self.stored.body = b"".join(self._pieces)
             self.stored.chunks = self.loose
             if self._responses.tried(self._responses.publish, self):
                 self.loose = 0
@@ -164,9 +168,9 @@ class _Writing:
         if loose:
             self._responses.tried(self._responses.remove_chunks, self.id.bytes, loose)
 
-    def _write_chunk(self, size: int) -> None:
-        chunk = bytes(memoryview(self._buffer)[:size])
-        del self._buffer[:size]
+    def _write_chunk(self) -> None:
+        chunk = b"".join(self._pieces)
+        self._pieces, self._held = [], 0
         if self._responses.tried(self._responses.set_chunk, (self.id.bytes, self.loose), chunk):
             self.loose += 1
         else:
@@ -174,7 +178,7 @@ class _Writing:
 
     def _stop(self) -> None:
         self._goes_on = False
-        self._buffer.clear()
+        self._pieces, self._held = [], 0
 
 
 class _Responses:
@@ -246,8 +250,8 @@ class _Responses:
             return None
 
     def _found(self, id: bytes) -> _Found | None:
-        value, expires = self.cache.get(id, expire_time=True)
-        stored = self._stored(id, value)
+        # Without the time, so that the memory tier answers, and learns.
+        stored = self._stored(id, self.cache.get(id))
         if stored is None:
             return None
         body = [stored.body] if not stored.chunks else []
@@ -258,10 +262,11 @@ class _Responses:
                 self.remove(id)
                 return None
             body.append(chunk)
-        # Half of it may be missing, so that not every read is a write.
-        if stored.tti is not None and expires is not None:
-            later = self._expires(stored)
-            if later is not None and later - expires >= stored.tti / 2 and not self._prolong(id, stored, later):
+        if stored.tti is not None:
+            expires, later = self.cache.get(id, expire_time=True)[1], self._expires(stored)
+            # Half of it may be missing, so that not every read is a write.
+            is_due = expires is not None and later is not None and later - expires >= stored.tti / 2
+            if is_due and not self._prolong(id, stored, later):
                 return None
         return _Found(id, stored, body)
 
@@ -300,7 +305,7 @@ class _Responses:
                 last = None if last is None or until is None else max(last, until)
         self.cache.set(key, b"".join([*ids, id]), self._seconds(key, last))
 
-    def _prolong(self, id: bytes, stored: _Stored, expires: float) -> bool:
+    def _prolong(self, id: bytes, stored: _Stored, expires: float | None) -> bool:
         """Have a response expire later; returns whether it is still there."""
         try:
             with self.cache.transact():
@@ -308,7 +313,7 @@ class _Responses:
                     return False
                 self._touch_chunks(id, stored, expires)
                 listed, until = self.cache.get(stored.key, expire_time=True)
-                if listed is not None and until is not None and until < expires:
+                if listed is not None and until is not None and expires is not None and until < expires:
                     self.cache.touch(stored.key, self._seconds(stored.key, expires))
         except Exception as error:
             self.tell("a response expires when it would have, had it not been used", error)
