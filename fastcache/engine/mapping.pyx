@@ -20,6 +20,7 @@ from fastcache.engine.entries.entry cimport BYTES, SHARED, VALUE
 from fastcache.engine.disk_store cimport DiskStore
 from fastcache.engine.store cimport Store
 
+from fastcache.engine.codecs.keys import NeverFoundError
 from fastcache.errors import ClosedError, FullError
 from fastcache.runtime.imports import load
 
@@ -65,8 +66,12 @@ cdef class StoreMapping:
 
     def _has_at_once(self, key, elsewhere):
         """The same of ``exists``."""
-        cdef Store store = self.opened_store_of(key)
-        return elsewhere if store is None else store.has_in_memory(key, elsewhere)
+        cdef Store store
+        try:
+            store = self.opened_store_of(key)
+            return elsewhere if store is None else store.has_in_memory(key, elsewhere)
+        except NeverFoundError:
+            return False
 
     # -- opening and closing ---------------------------------------------------------------------------------
 
@@ -153,7 +158,10 @@ cdef class StoreMapping:
             raise KeyError(key)
 
     def __contains__(self, key):
-        return self.store_of(key).contains(key)
+        try:
+            return self.store_of(key).contains(key)
+        except NeverFoundError:
+            return False
 
     def __len__(self):
         return self.count()
@@ -304,7 +312,10 @@ cdef class StoreMapping:
 
     def exists(self, key):
         """Whether there is an entry (bool); the same as ``key in cache``."""
-        return self.store_of(key).contains(key)
+        try:
+            return self.store_of(key).contains(key)
+        except NeverFoundError:
+            return False
 
     def incr(self, key, delta=1, default=0):
         """Add ``delta`` to the number of a key, atomically across threads and processes; returns the sum.

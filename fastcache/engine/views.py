@@ -5,6 +5,7 @@ from __future__ import annotations
 from _collections_abc import ItemsView, KeysView, Reversible, ValuesView
 from heapq import merge
 
+from fastcache.engine.codecs.keys import NeverFoundError
 from fastcache.engine.codecs.ranges import place_of, range_of
 from fastcache.engine.undecodable import handler_of as check
 
@@ -65,6 +66,12 @@ class ItemsOfStore(ItemsView):  # type: ignore[type-arg]
     def __reversed__(self) -> Iterator[tuple[Any, Any]]:
         pairs: Iterator[tuple[Any, Any]] = self._mapping._pairs(True, self._on_error)
         return pairs
+
+    def __contains__(self, item: object) -> bool:
+        try:
+            return super().__contains__(item)
+        except NeverFoundError:
+            return False
 
 
 class InOrder(Reversible):  # type: ignore[type-arg]

@@ -323,6 +323,12 @@ class KeyContract(StoreContract):
                 attempt()
         assert len(store) == 0
 
+    @pytest.mark.parametrize("key", [object(), Forgetful(), (1, object())], ids=lambda _: "")
+    def test_what_does_not_come_back_equal_is_not_there(self, store, key):
+        store["k"] = 1
+        assert key not in store
+        assert not store.exists(key)
+
     @pytest.mark.parametrize(
         "key",
         [

@@ -23,3 +23,11 @@ def test_it_is_what_a_function_stores_into(tmp_path):
         mapping["k"] = "grüße"
         assert index["k"] == "grüße".encode()
         assert dict(mapping) == {"k": "grüße"}
+
+
+@pytest.mark.parametrize("kind", [fastcache.Cache, fastcache.Index, fastcache.FanoutCache, fastcache.FanoutIndex])
+def test_it_is_the_mapping_that_zict_s_own_check_wants(kind, tmp_path):
+    from zict.tests.utils_test import check_mapping
+
+    with kind(tmp_path / "cache") as mapping:
+        check_mapping(mapping)

@@ -408,6 +408,10 @@ cdef unsigned long long bits_of(double real) noexcept:
     return bits
 
 
+class NeverFoundError(TypeError):
+    """A key does not come back equal from the serializer, so that no entry can be its."""
+
+
 cdef bytes serialized(object key, object serializer):
     """What the serializer makes of a key that has no encoding of its own; refused if it does not come back equal."""
     try:
@@ -422,7 +426,7 @@ cdef bytes serialized(object key, object serializer):
             f"{type(key).__name__} cannot be a key: serializer {serializer.name!r} cannot store it as one"
         ) from error
     if not same:
-        raise TypeError(
+        raise NeverFoundError(
             f"{type(key).__name__} cannot be a key: it does not come back equal from serializer {serializer.name!r}"
         )
     return payload
