@@ -69,7 +69,7 @@ class ItemsOfStore(ItemsView):  # type: ignore[type-arg]
 
     def __contains__(self, item: object) -> bool:
         try:
-            return super().__contains__(item)
+            return super().__contains__(item)  # type: ignore[operator]
         except NeverFoundError:
             return False
 
