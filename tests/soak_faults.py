@@ -1037,7 +1037,8 @@ def load_all():
 
     written = {found.name for found in pkgutil.walk_packages(fastcache.__path__, "fastcache.")}
     for name in sorted(written | MODULES):
-        if not name.endswith("__main__"):
+        # Adapters need what is not ours, and nothing else loads them.
+        if not name.endswith("__main__") and not name.startswith(("fastcache.integrations.", "fastcache.django.")):
             importlib.import_module(name)
 
 

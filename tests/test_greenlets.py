@@ -6,7 +6,11 @@ import textwrap
 import pytest
 
 GEVENT = "from gevent import monkey; monkey.patch_all()"
-EVENTLET = "import warnings; warnings.simplefilter('ignore'); import eventlet; eventlet.monkey_patch()"
+# Without its own resolver, which imports what trio cannot be imported under.
+EVENTLET = """\
+import os, warnings; os.environ["EVENTLET_NO_GREENDNS"] = "yes"; warnings.simplefilter("ignore")
+import eventlet; eventlet.monkey_patch()
+"""
 EARLY = "import fastcache; early = fastcache.Cache(); early['a'] = 1; early.get_or_set('b', int)"
 PATCHES = {
     "gevent": GEVENT,

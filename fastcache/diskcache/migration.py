@@ -64,9 +64,11 @@ def refuse_or_convert(
         NotACacheError: it is no directory of diskcache's, or is not to be converted.
         StorageError: an entry cannot be taken along; nothing was changed.
     """
-    if not diskcache.detect(directory):
+    wanted = _chosen(migrate)
+    # Another process may have just done it.
+    if not diskcache.detect(directory) and not (wanted and os.path.exists(directory + _LOCK)):
         raise error
-    if not _chosen(migrate):
+    if not wanted:
         raise NotACacheError(
             f"{directory!r} was made by diskcache, and fastcache has files of its own. Convert it with 'python -m "
             f"fastcache.migrate', or when it is opened with migrate='on-open', or choose another directory"
@@ -75,7 +77,7 @@ def refuse_or_convert(
         if diskcache.detect(directory):
             _convert(directory, make, DEFAULTS.unsafe if unsafe is None else unsafe)
         else:
-            # Another process has done it meanwhile.
+            # Or is about to end it.
             _finish(directory)
 
 

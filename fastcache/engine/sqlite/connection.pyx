@@ -180,6 +180,8 @@ cdef class Connection:
     """
 
     def __cinit__(self, str path, bint lenient=False, double timeout=60.0, bint exclusive=False, str reading=None):
+        # Before anything that may be interrupted: what is collected then closes no descriptor of others.
+        self.folder = -1
         cdef bytes name = os.fsencode(path) if os.name == "posix" else path.encode()
         cdef int code
         cdef int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
@@ -190,7 +192,6 @@ cdef class Connection:
         self.timeout = timeout
         use_descriptions()
         self.reading = reading
-        self.folder = -1
         if reading is not None:
             flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         if alone:
