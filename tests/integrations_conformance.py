@@ -15,6 +15,68 @@ import sys
 import tempfile
 from pathlib import Path
 
+CACHELIB = """
+import pytest
+from clear import ClearTests
+from common import CommonTests
+from has import HasTests
+from fastcache.integrations.cachelib import FastCache
+
+
+@pytest.fixture(autouse=True, params=[{}, {"memory": 0}, {"shards": 3}], ids=str)
+def cache_factory(request, tmp_path):
+    made = []
+
+    def factory(self, *arguments, **options):
+        made.append(FastCache(tmp_path / "cache", *arguments, **options, **request.param))
+        return made[-1]
+
+    request.cls.cache_factory = factory
+    yield
+    for each in made:
+        each.cache.close()
+
+
+class TestFastCache(CommonTests, ClearTests, HasTests):
+    pass
+"""
+
+REQUESTS_CACHE = """
+import pytest
+from tests.integration.base_cache_test import BaseCacheTest
+from tests.integration.base_storage_test import BaseStorageTest
+from requests_cache.serializers import dict_serializer
+from fastcache import Cache
+from fastcache.integrations.requests_cache import FastCache, Storage
+
+
+@pytest.fixture(autouse=True)
+def in_a_directory_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+class TestBackend(BaseCacheTest):
+    @staticmethod
+    def backend_class(cache_name, serializer=None, **of_the_session):
+        return FastCache(cache_name, serializer)
+
+    @classmethod
+    def teardown_class(cls):
+        pass
+
+
+class TestStorage(BaseStorageTest):
+    def init_cache(self, cache_name="http_cache", index=0, clear=True, **options):
+        cache = Storage(Cache(f"{cache_name}_{index}"), options.get("serializer") or dict_serializer, False)
+        if clear:
+            cache.clear()
+        return cache
+
+    @classmethod
+    def teardown_class(cls):
+        pass
+"""
+
 KEY_VALUE = """
 import pytest
 from fastcache import Cache, FanoutCache
@@ -157,6 +219,21 @@ HISHEL_FILES = (
 )
 
 
+def cachelib(folder, source):
+    """Classes of its own make cachelib's, whose modules lie beside each other (it needs pytest-xprocess)."""
+    file = folder / "test_of_fastcache.py"
+    file.write_text(CACHELIB, encoding="utf-8")
+    return [str(file), "-o", f"pythonpath={source / 'tests'}"]
+
+
+def requests_cache(folder, source):
+    """Classes of its own make requests-cache's (it needs pytest-httpbin, requests-mock and rich)."""
+    os.environ["USE_PYTEST_HTTPBIN"] = "true"
+    file = folder / "test_of_fastcache.py"
+    file.write_text(REQUESTS_CACHE, encoding="utf-8")
+    return [str(file), "-p", "tests.conftest"]
+
+
 def key_value(folder, source):
     """Classes of its own make py-key-value's."""
     file = folder / "test_of_fastcache.py"
@@ -170,7 +247,7 @@ def hishel(folder, source):
     return ["-p", "in_the_place", *(str(source / file) for file in HISHEL_FILES)]
 
 
-SUITES = {"hishel": hishel, "key_value": key_value}
+SUITES = {"cachelib": cachelib, "hishel": hishel, "key_value": key_value, "requests_cache": requests_cache}
 
 
 def main():
