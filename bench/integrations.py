@@ -129,7 +129,72 @@ def requests_cache(directory: Path, ours: bool) -> Calls:
     }
 
 
+def dogpile(directory: Path, ours: bool) -> Calls:
+    from dogpile.cache import make_region
+
+    region = make_region()
+    if ours:
+        import fastcache.integrations.dogpile
+
+        assert fastcache.integrations.dogpile
+        region.configure("fastcache", arguments={"directory": str(directory)})
+    else:
+        region.configure("dogpile.cache.dbm", arguments={"filename": str(directory / "cache.dbm")})
+    value = {"text": BODY.decode(), "number": 1}
+    for number in range(ENTRIES):
+        region.set(str(number), value)
+    assert region.get("1") == value
+    return {
+        "get": lambda number: region.get(str(number)),
+        "get, absent": lambda number: region.get(f"absent {number}"),
+        "set": lambda number: region.set(str(number), value),
+        "get_or_create, there": lambda number: region.get_or_create(str(number), dict),
+    }
+
+
+def cachelib(directory: Path, ours: bool) -> Calls:
+    if ours:
+        from fastcache.integrations.cachelib import FastCache
+
+        cache: Any = FastCache(directory)
+    else:
+        from cachelib import FileSystemCache
+
+        cache = FileSystemCache(str(directory), threshold=0)
+    value = {"text": BODY.decode(), "number": 1}
+    for number in range(ENTRIES):
+        cache.set(str(number), value)
+    assert cache.get("1") == value
+    return {
+        "get": lambda number: cache.get(str(number)),
+        "get, absent": lambda number: cache.get(f"absent {number}"),
+        "set": lambda number: cache.set(str(number), value),
+        "inc": lambda number: cache.inc("counted"),
+    }
+
+
+def joblib(directory: Path, ours: bool) -> Calls:
+    import joblib
+
+    if ours:
+        import fastcache.integrations.joblib
+
+        assert fastcache.integrations.joblib
+    memory = joblib.Memory(str(directory), backend="fastcache" if ours else "local", verbose=0)
+    cached = memory.cache(double)
+    for number in range(CALLS):
+        cached(number)
+    return {"a result that is there": cached}
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
 LIBRARIES: dict[str, tuple[Callable[[Path, bool], Calls], str]] = {
+    "dogpile.cache": (dogpile, "dbm"),
+    "cachelib": (cachelib, "FileSystemCache"),
+    "joblib.Memory": (joblib, "local"),
     "LangChain": (langchain, "SQLiteCache"),
     "py-key-value": (key_value, "DiskStore"),
     "hishel": (hishel, "SqliteStorage"),
