@@ -18,6 +18,7 @@ an operation might import). Then this must be true:
 import argparse
 import collections
 import contextlib
+import contextvars
 import ctypes
 import dataclasses
 import errno
@@ -1030,8 +1031,10 @@ def learn_bare():
 def load_all():
     """Load all modules of ours, and with them what they import.
 
-    CPython's compiler, and what Cython does to set up a module, crash by themselves where they find no memory.
+    CPython's compiler, and what Cython does to set up a module, crash by themselves where they find no memory. So does
+    CPython where it makes the first context of a thread (context_new_empty gives back what it does not track yet).
     """
+    contextvars.ContextVar("of the harness").set(None)
     import fastcache
     from fastcache._compiled import MODULES
 
