@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcache.diskcache.checking import strangers, warnings_of
 from fastcache.diskcache.configured import Configured
+from fastcache.diskcache.custom import with_extras
 from fastcache.diskcache.disk import Disk, JSONDisk, chunks, pickled_key
 from fastcache.diskcache.errors import EmptyDirWarning, Timeout, UnknownFileWarning
 from fastcache.diskcache.memoizing import args_to_key, full_name, memoize
@@ -378,17 +379,12 @@ class Cache(Configured):
         hits, misses = self._store.hits, self._store.misses
         if self._custom is not None:
             found = self._try(retry, getattr(self._custom, method), prefix, side)
-            pair = None if found is None else found[:2]
-            extras = () if found is None else found[2:]
+            pair, expires, label = (None, None, None) if found is None else (found[:2], *found[2:])
         else:
             call = getattr(self._entries, method)
-            pair, *extras = self._try(retry, lambda: call(prefix, None, side, expire_time=True, tag=True))
+            pair, expires, label = self._try(retry, lambda: call(prefix, None, side, expire_time=True, tag=True))
         self._leave_out(hits, misses)
-        if pair is None:
-            pair, extras = default, (None, None)
-        if not (expire_time or tag):
-            return pair
-        return (pair, *(extra for extra, wanted in zip(extras, (expire_time, tag), strict=True) if wanted))
+        return with_extras(default if pair is None else pair, expires, label, expire_time, tag)
 
     def peekitem(self, last: bool = True, expire_time: bool = False, tag: bool = False, retry: bool = False) -> Any:
         """The newest (key, value) pair, or the oldest; with extras as of ``pull``.
@@ -407,9 +403,7 @@ class Cache(Configured):
         except KeyError:
             raise KeyError("dictionary is empty") from None
         self._leave_out(hits, misses)
-        if not (expire_time or tag):
-            return key, value
-        return ((key, value), *([expires] if expire_time else []), *([label] if tag else []))
+        return with_extras((key, value), expires, label, expire_time, tag)
 
     # -- what is too much, or out of date
 
@@ -461,10 +455,10 @@ class Cache(Configured):
         if POLICIES[self.eviction_policy] == "none":
             return 0
         try:
-            while (over := self.volume() - self.size_limit) > 0:
+            while (volume := self.volume()) > self.size_limit:
                 # Half of what they would be if all were of the same size.
-                each = max(1, self.volume() // max(1, len(self._entries)))
-                most = min(max(10, over // each // 2), _CULLED_AT_ONCE)
+                each = max(1, volume // max(1, len(self._entries)))
+                most = min(max(10, (volume - self.size_limit) // each // 2), _CULLED_AT_ONCE)
                 done = self._try(retry, self._drop, most, None, True)
                 if not done:
                     break

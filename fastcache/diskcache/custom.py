@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fastcache.diskcache.disk import Disk
     from fastcache.diskcache.entries import Entries
 
-__all__ = ["DISK_VALUES", "Custom"]
+__all__ = ["DISK_VALUES", "Custom", "with_extras"]
 
 # Stored once there may be values with the mark.
 DISK_VALUES = "disk_values"
@@ -169,8 +169,8 @@ class Custom:
                 break
             value = self._fetch(stored, read)
             if value is not ENOVAL:
-                return _with_extras(value, expires, label, expire_time, tag)
-        return _with_extras(default, None, None, expire_time, tag)
+                return with_extras(value, expires, label, expire_time, tag)
+        return with_extras(default, None, None, expire_time, tag)
 
     def pop(self, key: Any, default: Any, expire_time: bool, tag: bool) -> Any:
         """The same of an entry that is removed."""
@@ -178,9 +178,9 @@ class Custom:
             found = self.get(key, ENOVAL, False, True, True)
             self.delete(key)
         if found[0] is ENOVAL:
-            return _with_extras(default, None, None, expire_time, tag)
+            return with_extras(default, None, None, expire_time, tag)
         value, expires, label = found
-        return _with_extras(value, expires, label, expire_time, tag)
+        return with_extras(value, expires, label, expire_time, tag)
 
     def delete(self, key: Any) -> bool:
         """Remove an entry; returns whether there was one."""
@@ -291,7 +291,8 @@ def _file_of(stored: Any) -> str | None:
     return stored[3] if _is_marked(stored) else None
 
 
-def _with_extras(value: Any, expires: Any, label: Any, expire_time: bool, tag: bool) -> Any:
+def with_extras(value: Any, expires: Any, label: Any, expire_time: bool, tag: bool) -> Any:
+    """A value, and in a tuple with it the extras that are asked for, if any."""
     if not (expire_time or tag):
         return value
     return (value, *([expires] if expire_time else []), *([label] if tag else []))

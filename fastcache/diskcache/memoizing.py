@@ -10,7 +10,7 @@ from fastcache.diskcache.settings import ENOVAL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["args_to_key", "full_name", "memoize"]
+__all__ = ["args_to_key", "cache_key_of", "full_name", "memoize"]
 
 
 def full_name(func: Callable[..., Any]) -> str:
@@ -39,6 +39,19 @@ def args_to_key(
     return key
 
 
+def cache_key_of(
+    function: Callable[..., Any], name: str | None, typed: bool, ignore: Iterable[Any]
+) -> Callable[..., tuple[Any, ...]]:
+    """What makes the keys of a function's calls; arguments as of ``memoize``."""
+    base = (full_name(function) if name is None else name,)
+
+    def cache_key(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """The key of a call."""
+        return args_to_key(base, args, kwargs, typed, ignore)
+
+    return cache_key
+
+
 def memoize(
     self: Any,
     name: str | None = None,
@@ -62,11 +75,7 @@ def memoize(
         raise TypeError("name cannot be callable")
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        base = (full_name(function) if name is None else name,)
-
-        def cache_key(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
-            """The key of a call."""
-            return args_to_key(base, args, kwargs, typed, ignore)
+        cache_key = cache_key_of(function, name, typed, ignore)
 
         @functools.wraps(function)
         def memoized(*args: Any, **kwargs: Any) -> Any:

@@ -15,7 +15,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from fastcache.diskcache.core import ENOVAL, args_to_key, full_name
+from fastcache.diskcache.core import ENOVAL, full_name
+from fastcache.diskcache.memoizing import cache_key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -324,11 +325,7 @@ def memoize_stampede(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        base = (full_name(function) if name is None else name,)
-
-        def cache_key(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
-            """The key of a call."""
-            return args_to_key(base, args, kwargs, typed, ignore)
+        cache_key = cache_key_of(function, name, typed, ignore)
 
         def compute(key: tuple[Any, ...], args: Any, kwargs: Any) -> Any:
             begun = time.time()
