@@ -25,7 +25,7 @@ cdef extern from *:
     #endif
     /* Whether the kernel itself keeps the locks of a file, and knows these. What a server keeps, or a program (FUSE), it would have
        to give back with the description, which is not certain everywhere. */
-    static int fastcache_has_description_locks(int fd)
+    static inline int fastcache_has_description_locks(int fd)
     {
         struct statfs system;
         struct flock place;

@@ -2,8 +2,10 @@
 
 from fastcache.engine.database.checkpoints cimport Checkpoints
 from fastcache.engine.database.database cimport Database
+from fastcache.engine.entries.appends cimport Appends
 from fastcache.engine.entries.changes cimport Changes
 from fastcache.engine.entries.content cimport Content
+from fastcache.engine.entries.drain cimport Drain
 from fastcache.engine.entries.expiry cimport Expiry
 from fastcache.engine.entries.file_writes cimport FileWrites
 from fastcache.engine.entries.flusher cimport Flusher
@@ -24,6 +26,7 @@ from fastcache.engine.store cimport Store
 cdef class DiskStore(Store):
     cdef readonly Database database
     cdef Memory memory
+    cdef bint journal_asked
 
     # Reading.
     cdef Lookup lookup
@@ -36,6 +39,8 @@ cdef class DiskStore(Store):
     cdef FileWrites filed
     cdef RowWrites rows
     cdef Flusher flusher
+    cdef Drain drain
+    cdef Appends appends
     # None but for durability "full".
     cdef GroupCommit group
     # Keeping within the limit.

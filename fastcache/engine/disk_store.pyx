@@ -43,7 +43,7 @@ from fastcache.engine.eviction.vacuum cimport vacuum
 from fastcache.engine.upkeep cimport maintain
 from fastcache.engine.memory.sieve cimport Budget
 from fastcache.engine.sqlite.cells cimport Cell
-from fastcache.engine.store cimport Store, check_memory
+from fastcache.engine.store cimport Store, check_journal, check_memory
 
 from fastcache.engine.codecs.keys import stored_form
 from fastcache.engine.database import forks, reserve
@@ -83,6 +83,7 @@ cdef class DiskStore(Store):
         nothing: whether it is empty, and is read alone; ``directory`` is not even looked at.
         culls: whether entries go only when their removal is asked for (`cull`, `expire`), whatever the limit. Those that have
             expired are counted and iterated over until then.
+        journal: whether what is set may be in the journal alone at first, from which it is drained into SQLite (shm/journal.pyx).
     Raises:
         OpenError: (FormatError, NotACacheError) the directory cannot be opened as asked.
     """
@@ -90,15 +91,17 @@ cdef class DiskStore(Store):
     def __init__(
             self, directory, *, serializer, timeout=60.0, timer=None, memory=0, scheduler=None, write_behind=None,
             durability="normal", compression=None, on_evict=None, keeps_limit=True, settings=None, shards=1, inherited=None,
-            recreate=False, read_only=None, nothing=False, culls=False):
+            recreate=False, read_only=None, nothing=False, culls=False, journal=False):
         cdef WriteBuffer behind = None
         self.set_up(serializer, compression, write_behind)
+        self.journal_asked = check_journal(journal)
         self.scope = self.database = Database(
             directory, ref(self), timeout=timeout, timer=timer, scheduler=scheduler, durability=durability,
             settings={
                 "format": sql.FORMAT, "serializer": serializer.name, "shards": shards, "max_size": 0, "eviction": "lru",
                 **(inherited or {})},
-            recreate=recreate, read_only=read_only, nothing=nothing, keeps_expired=culls)
+            recreate=recreate, read_only=read_only, nothing=nothing, keeps_expired=culls,
+            journal=self.journal_asked and durability == "normal" and scheduler is not None and not culls)
         if self.write_behind:
             # Half of it is for the writing.
             behind = WriteBuffer(self.write_behind / 2)
@@ -119,10 +122,12 @@ cdef class DiskStore(Store):
         self.filed = FileWrites(self.writes, self.leftovers)
         self.rows = RowWrites(self.filed)
         self.flusher = Flusher(self.rows, behind)
-        self.changes = Changes(self.reads, self.rows, self.flusher, self.checkpoints, self.format)
+        self.drain = Drain(self.rows)
+        self.appends = Appends(self.reads, self.drain, self.database.asked_journal and behind is None)
+        self.changes = Changes(self.reads, self.rows, self.flusher, self.appends, self.checkpoints, self.format)
         participants = (
             # What is pending comes before a transaction, and what is deferred into it.
-            self.flusher, self.rows,
+            self.drain, self.flusher, self.rows,
             # What a transaction has removed, and whose room that was; what follows a commit begins with these.
             self.evictor, self.leftovers, self.space.room, self.space, self.limit,
             # What is remembered is brought up to the commit.
@@ -170,6 +175,9 @@ cdef class DiskStore(Store):
                 self.space.room.left_at = 0
         finally:
             database.writer_lock.release()
+        if database.journal is not None and self.drain.has_pending():
+            # Of somebody who is dead, or busy.
+            self.drain.call(database)
         return 0
 
     # -- what it is ---------------------------------------------------------------------------------------------
@@ -183,6 +191,21 @@ cdef class DiskStore(Store):
     def path(self):
         """The database file."""
         return self.database.path
+
+    @property
+    def journal(self):
+        """The journal (Journal), if the database is open and has one; else None."""
+        return self.database.journal
+
+    @property
+    def asked_journal(self):
+        """Whether it was opened with one."""
+        return self.journal_asked
+
+    @property
+    def uses_journal(self):
+        """Whether what is set goes there."""
+        return self.appends.wanted
 
     @property
     def durability(self):
@@ -341,8 +364,9 @@ cdef class DiskStore(Store):
         return self.changes.put(self.database, key, value, expire, tag, only_if_absent)
 
     cdef bint put_off(self, object key, object value, long long expire, object tag) except -1:
-        """Have an entry stored by write-behind, if neither the disk nor a lock has to be waited for; returns whether it will be."""
-        return self.flusher.behind is not None and self.changes.put(self.database, key, value, expire, tag, False, True)
+        """Have an entry stored by the journal, or by write-behind, if neither the disk nor a lock has to be waited for; returns
+        whether it is, or will be."""
+        return (self.appends.wanted or self.flusher.behind is not None) and self.changes.put(self.database, key, value, expire, tag, False, True)
 
     cdef bint remove(self, object key) except -1:
         """Delete the live entry of a key. Returns whether there was one."""
@@ -566,7 +590,7 @@ cdef class DiskStore(Store):
         self.database.hurried_thread = <unsigned long>PyThread_get_thread_ident()
         try:
             return maintain(
-                self.database, self.flusher, self.checkpoints, self.space, self.leftovers, self.expiry, self.evictor)
+                self.database, self.drain, self.flusher, self.checkpoints, self.space, self.leftovers, self.expiry, self.evictor)
         finally:
             self.database.hurried_thread = 0
 

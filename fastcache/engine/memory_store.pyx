@@ -26,7 +26,7 @@ from fastcache.engine.eviction.limit cimport check_limit, check_policy
 from fastcache.engine.held_walks cimport portion_in_order
 from fastcache.engine.held_writing cimport HeldBatchPart, HeldTransaction, HeldWriting
 from fastcache.engine.sqlite.cells cimport NEVER, Cell
-from fastcache.engine.store cimport check_memory
+from fastcache.engine.store cimport check_journal, check_memory
 from fastcache.engine.table.item cimport changed_item
 from fastcache.engine.table.table cimport NEVER_GOES, is_live
 
@@ -60,17 +60,19 @@ cdef class MemoryStore(Store):
         serializer, timeout, timer, scheduler, compression, on_evict, keeps_limit: as of a DiskStore.
         settings: the limit and the policy.
         read_only: whether nothing is to be written.
-        memory, write_behind, durability, recreate: checked, and without meaning: all is in memory, and gone with it.
+        memory, write_behind, durability, journal, recreate: checked, and without meaning: all is in memory, and gone with it.
     """
 
     def __init__(
             self, directory, *, serializer, timeout=60.0, timer=None, memory=0, scheduler=None, write_behind=None, durability="normal",
-            compression=None, on_evict=None, keeps_limit=True, settings=None, recreate=False, read_only=None):
+            compression=None, on_evict=None, keeps_limit=True, settings=None, recreate=False, read_only=None,
+            journal=False):
         cdef dict asked = {name: value for name, value in (settings or {}).items() if value is not None}
         self.set_up(serializer, compression, write_behind)
         self.format.signs = False
         self.memory_limit = check_memory(memory)
         self.durability = check_durability(durability)
+        check_journal(journal)
         self.recreate = recreate
         if on_evict is not None and not callable(on_evict):
             raise TypeError(f"on_evict must be a callable that takes a key and a reason, not {type(on_evict).__name__}")

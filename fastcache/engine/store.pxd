@@ -42,3 +42,4 @@ cdef class Store:
 
 
 cdef unsigned long long check_memory(object memory) except? 0
+cdef bint check_journal(object journal) except -1

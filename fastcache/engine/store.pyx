@@ -138,3 +138,9 @@ cdef double check_delay(object write_behind) except -1.0:
     if not 0 <= write_behind < 1e9:
         raise ValueError(f"write_behind must be between 0 and 1e9 seconds, not {write_behind!r}")
     return write_behind
+
+
+cdef bint check_journal(object journal) except -1:
+    if not isinstance(journal, bool):
+        raise TypeError(f"journal must be True or False, not {journal!r}")
+    return journal

@@ -2,6 +2,7 @@
 
 from fastcache.engine.database.checkpoints cimport Checkpoints
 from fastcache.engine.database.database cimport Database
+from fastcache.engine.entries.drain cimport Drain
 from fastcache.engine.entries.expiry cimport Expiry
 from fastcache.engine.entries.flusher cimport Flusher
 from fastcache.engine.eviction.evict cimport Evictor
@@ -10,4 +11,5 @@ from fastcache.engine.eviction.space cimport Space
 
 
 cdef object maintain(
-    Database database, Flusher flusher, Checkpoints checkpoints, Space space, Leftovers leftovers, Expiry expiry, Evictor evictor)
+    Database database, Drain drain, Flusher flusher, Checkpoints checkpoints, Space space, Leftovers leftovers, Expiry expiry,
+    Evictor evictor)

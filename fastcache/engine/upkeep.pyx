@@ -17,7 +17,8 @@ cdef extern from "<math.h>":
 
 
 cdef object maintain(
-        Database database, Flusher flusher, Checkpoints checkpoints, Space space, Leftovers leftovers, Expiry expiry, Evictor evictor):
+        Database database, Drain drain, Flusher flusher, Checkpoints checkpoints, Space space, Leftovers leftovers, Expiry expiry,
+        Evictor evictor):
     """Do all that there is to do; returns in how many seconds (float) there will be more, or None."""
     cdef double soonest = INFINITY
     cdef double due
@@ -25,6 +26,14 @@ cdef object maintain(
     checkpoints.maintenance_requested = False
     if database.life == CLOSED or database.read_only:
         return None
+    try:
+        due = drain.maintain(database)
+        if due >= 0.0:
+            soonest = min(soonest, due)
+    except (ClosedError, DirectoryGoneError):
+        return None
+    except (CacheError, OSError) as error:
+        failure = error
     for queue in list(flusher.queues):
         try:
             due = flusher.maintain(database, queue)

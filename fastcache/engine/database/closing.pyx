@@ -97,6 +97,7 @@ cdef int shut(Database database) except -1:
     unlinking.release()
     try:
         database.drop_sessions(True)
+        database.leave_journal()
     finally:
         database.files.close()
     return 0

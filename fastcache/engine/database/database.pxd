@@ -5,6 +5,7 @@ from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.scope cimport Scope
 from fastcache.engine.database.watch cimport Watch
 from fastcache.engine.shm.change_log cimport ChangeLog, Commit
+from fastcache.engine.shm.journal cimport Journal
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport Cell
 from fastcache.engine.sqlite.connection cimport Connection, Statement
@@ -25,6 +26,7 @@ cdef class Participant:
     cdef void begin_anew(self) noexcept
     cdef int settings_changed(self, Database database, Session session) except -1
     cdef int before_transaction(self, Database database) except -1
+    cdef int before_writing(self, Database database) except -1
     cdef int flush_deferred(self, Database database) except -1
     cdef int discard_deferred(self, Database database) except -1
     cdef int roll_back(self, Database database) except -1
@@ -81,6 +83,13 @@ cdef class Database(Scope):
     # The wal-index header of the writer's connection; NULL while there is none.
     cdef const unsigned long long* clock
     cdef ChangeLog log
+    # The journal, if there is one; whether one is to be made, whether it is being drained, and up to which of the settings it was
+    # looked for.
+    cdef Journal journal
+    cdef readonly bint asked_journal
+    cdef bint wants_journal
+    cdef bint draining
+    cdef unsigned long long journal_sought
     cdef Commit commit
     # What the memory tier has noted of our last commit (entries/lookup.pyx).
     cdef unsigned long long own_era
@@ -118,6 +127,10 @@ cdef class Database(Scope):
     cdef Connection open_connection(self, bint lenient)
     cdef Connection connect_once(self, bint lenient)
     cdef void forget_clock(self) noexcept
+    cdef int take_journal(self, Session session, ChangeLog log, const unsigned long long* clock, bint make) except -1
+    cdef int seek_journal(self) except -1
+    cdef int make_journal(self) except -1
+    cdef int leave_journal(self) except -1
     cdef int open_reader(self) except -1
     cdef int begin_opening(self) except -1
     cdef int end_opening(self) except -1

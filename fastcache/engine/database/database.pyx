@@ -30,13 +30,14 @@ from cpython.mem cimport PyMem_RawFree
 
 from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.opening cimport (
-    connect, connect_to_read, initialize, make_directory, open_log, refuse_uninitialized, take_settings, use_wal)
+    connect, connect_to_read, find_journal, initialize, make_directory, open_log, refuse_uninitialized, take_settings, use_wal)
 from fastcache.engine.database.scope cimport Scope
 from fastcache.engine.database.watch cimport Watch
 from fastcache.engine.database.writer_lock cimport fork_count, knows_greenlets
 from fastcache.engine.shm.change_log cimport (
     after_commit, announce, announce_nothing, before_commit, is_priority_requested, request_priority, settings_changed,
     settings_version, withdraw_priority)
+from fastcache.engine.shm.journal cimport Journal
 from fastcache.engine.shm.wal_clock cimport seconds
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
@@ -85,6 +86,10 @@ cdef class Participant:
 
     cdef int before_transaction(self, Database database) except -1:
         """Something atomic begins, or a look at the whole table: what is pending has to come before it."""
+        return 0
+
+    cdef int before_writing(self, Database database) except -1:
+        """SQLite is about to be written to, outside of a transaction or to begin one: what is in the journal comes before it."""
         return 0
 
     cdef int flush_deferred(self, Database database) except -1:
@@ -148,11 +153,12 @@ cdef class Database(Scope):
         read_only: whether nothing is to be written; None for if nothing can be.
         nothing: whether there is nothing, and is not to be: a shard that is read before it was written.
         keeps_expired: whether what has expired is counted and iterated over until somebody asks for its removal.
+        journal: whether there is to be a journal. One that is there is followed in any case.
     """
 
     def __init__(
             self, directory, keepalive, *, timeout, timer, scheduler, durability, settings, bint recreate=False, read_only=None,
-            bint nothing=False, bint keeps_expired=False):
+            bint nothing=False, bint keeps_expired=False, bint journal=False):
         self.make(os.path.abspath(os.fspath(directory)), keepalive, timeout, timer, scheduler)
         self.durability = check_durability(durability)
         self.syncs = durability == "full"
@@ -163,6 +169,7 @@ cdef class Database(Scope):
         self.read_only = self.asked_read_only is True
         self.is_nothing = nothing
         self.keeps_expired = keeps_expired
+        self.asked_journal = journal and not nothing
         self.watch = Watch(self.path)
         self.born = fork_count()
         self.opening = imports.new_lock(_thread.RLock)
@@ -196,7 +203,9 @@ cdef class Database(Scope):
         self.settings = take_settings(self.writer.connection, self.directory, self.settings, asked)
         if self.commit.ring != NULL:
             self.settings_seen = settings_version(self.commit.ring)
-        change_log.remove_unfinished(self.directory, ("cache.changes", "cache.recency"))
+        if self.asked_journal:
+            self.make_journal()
+        change_log.remove_unfinished(self.directory, ("cache.changes", "cache.journal", "cache.recency"))
         return 0
 
     cdef int read_instead(self, error) except -1:
@@ -333,6 +342,8 @@ cdef class Database(Scope):
                     session.connection.track_read_lock()
                     log = open_log(self.directory)
             self.refuse_if_closed(session)
+            self.take_journal(session, log, clock, self.wants_journal)
+            self.refuse_if_closed(session)
             self.clock = clock
             self.log = log
             self.commit.header = clock
@@ -349,6 +360,58 @@ cdef class Database(Scope):
             self.writer = session
         finally:
             self.end_opening()
+        return 0
+
+    cdef int take_journal(self, Session session, ChangeLog log, const unsigned long long* clock, bint make) except -1:
+        """Have the journal of the database that was opened; ``make`` one if it has none."""
+        cdef Journal journal
+        if log is not None:
+            self.journal_sought = settings_version(log.ring)
+        journal = find_journal(session, self.directory, self.journal, clock, self.read_only, make)
+        if journal is not self.journal:
+            self.leave_journal()
+            self.journal = journal
+            self.writer_lock.journal = journal
+        return 0
+
+    cdef int seek_journal(self) except -1:
+        """Another object may have made a journal, since settings have changed."""
+        self.journal_sought = settings_version(self.log.ring)
+        self.begin_opening()
+        try:
+            if self.writer is not None and self.journal is None:
+                self.take_journal(self.writer, self.log, self.clock, False)
+                if self.journal is not None:
+                    for each in self.participants:
+                        (<Participant>each).attach(self, self.writer)
+        finally:
+            self.end_opening()
+        return 0
+
+    cdef int make_journal(self) except -1:
+        """Have a journal from now on, if there can be one."""
+        self.wants_journal = True
+        if self.journal is None and self.log is not None:
+            self.begin_opening()
+            try:
+                self.take_journal(self.writer, self.log, self.clock, True)
+                if self.journal is not None:
+                    self.tell_settings()
+                    self.journal_sought = settings_version(self.log.ring)
+                    for each in self.participants:
+                        (<Participant>each).attach(self, self.writer)
+            finally:
+                self.end_opening()
+        return 0
+
+    cdef int leave_journal(self) except -1:
+        """Nobody uses it any more: give back what it is known by."""
+        cdef Journal journal = self.journal
+        self.journal = None
+        if journal is not None and self.writer_lock.journal is journal:
+            self.writer_lock.journal = None
+            journal.open_gate()
+            journal.close()
         return 0
 
     cdef bint find_directory(self) except -1:
@@ -505,7 +568,7 @@ cdef class Database(Scope):
 
     cdef int flush_first(self) except -1:
         """Before what is atomic, and what looks at the whole table: have what waits written."""
-        if self.has_write_behind:
+        if self.has_write_behind or self.journal is not None:
             for each in self.participants:
                 (<Participant>each).before_transaction(self)
         return 0
@@ -537,6 +600,9 @@ cdef class Database(Scope):
             self.reopen_changed()
         if self.writer is None:
             self.open_writer()
+            return self.choose_session()
+        if self.journal is None and self.log is not None and settings_version(self.log.ring) != self.journal_sought:
+            self.seek_journal()
             return self.choose_session()
         if self.writer_lock.owner == 0 or self.writer_lock.held_by_me():
             return self.writer
@@ -597,6 +663,13 @@ cdef class Database(Scope):
                 self.yield_to_waiter()
             if settings_version(self.commit.ring) != self.settings_seen:
                 self.follow_settings()
+            if self.journal is None and settings_version(self.commit.ring) != self.journal_sought:
+                self.seek_journal()
+        if self.journal is not None and self.depth == 0 and not self.draining and not self.journal.shut_here:
+            for each in self.participants:
+                (<Participant>each).before_writing(self)
+            if self.writer is None or self.writer.has_snapshot:
+                return self.writing()
         return self.writer
 
     cdef int follow_settings(self) except -1:
@@ -785,6 +858,8 @@ cdef class Database(Scope):
     def connect(self, bint lenient=False):
         """Another connection to the database, the caller's alone."""
         self.look()
+        if not self.read_only and self.journal is not None:
+            self.flush_first()
         self.begin_opening()
         try:
             return self.open_connection(lenient)
@@ -806,6 +881,10 @@ cdef class Database(Scope):
         try:
             if self.depth or self.writer_lock.depth > 1:
                 raise TransactionError("the database cannot be replaced inside a transaction")
+            if self.journal is not None:
+                # What is in it is of the old content: it ends with that.
+                for each in self.participants:
+                    (<Participant>each).before_writing(self)
             connection = self.connect(True)
             overwrite(connection, source, fill)
             connection.close()

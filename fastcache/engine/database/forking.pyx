@@ -84,6 +84,9 @@ cdef bint drop_inherited(Database database) except -1:
 cdef int after_fork_in_child(Database database) except -1:
     """Start in the child with free locks and no connection; never touch the parent's."""
     database.born = fork_count()
+    # What it is known by is the parent's.
+    database.journal = None
+    database.draining = False
     database.writer_lock = WriterLock()
     database.opening = imports.new_lock(_thread.RLock)
     database.unlinking = imports.new_lock(_thread.RLock)

@@ -2,6 +2,7 @@
 
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shm.change_log cimport ChangeLog
+from fastcache.engine.shm.journal cimport Journal
 from fastcache.engine.sqlite.connection cimport Connection
 
 
@@ -13,3 +14,5 @@ cdef bint use_wal(Connection connection) except -1
 cdef Session initialize(Session session, dict settings, bint syncs)
 cdef dict take_settings(Connection connection, str directory, dict settings, dict asked)
 cdef ChangeLog open_log(str directory)
+cdef Journal find_journal(
+    Session session, str directory, Journal known, const unsigned long long* clock, bint read_only, bint make)

@@ -8,11 +8,15 @@ another program's database, a link, a file that is no database.
 import os
 import stat
 
+from fastcache.engine.shm.journal cimport Journal, boot_number, make_journal, open_journal
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW, Statement
 
+from fastcache.engine.descriptions cimport FASTCACHE_HAS_DESCRIPTIONS
+
 from fastcache.engine.database import reading
 from fastcache.engine.shm import change_log
+from fastcache.engine.shm.journal import capacity_for
 from fastcache.engine.shm.sharing import file_mode, make_folder, settle_mode
 from fastcache.engine.sqlite import fork_safety, sql
 from fastcache.errors import (
@@ -266,7 +270,7 @@ cdef dict take_settings(Connection connection, str directory, dict settings, dic
 
     Raises FormatError where they are at odds with those that a new database would have."""
     stored = dict(connection.query(sql.GET_META))
-    for counter in ("file_bytes", "restarts"):
+    for counter in ("file_bytes", "restarts", "journal", "applied"):
         stored.pop(counter, None)
     if stored.get("format") != settings["format"]:
         raise FormatError(
@@ -309,3 +313,89 @@ cdef ChangeLog open_log(str directory):
     except (OSError, ValueError) as error:
         warn("%r has no change log, so that each commit of others empties the memory: %s", directory, error)
         return None
+
+
+cdef Journal find_journal(
+        Session session, str directory, Journal known, const unsigned long long* clock, bint read_only, bint make):
+    """The journal of a database, or None. ``known`` if that is still the one; made, if it is to be and can be had."""
+    cdef Connection connection = session.connection
+    cdef Journal journal = None
+    cdef unsigned long long boot
+    if clock == NULL:
+        # Without shared memory there is none.
+        return None
+    path = os.path.join(directory, "cache.journal")
+    identity = stored_number(connection, sql.GET_JOURNAL)
+    if identity:
+        if known is not None and known.id == identity and is_in_place(path, known.identity):
+            return known
+        journal = open_journal(path, identity, read_only)
+    if journal is None and (read_only or not make):
+        return None
+    boot = boot_number()
+    if boot == 0 or not FASTCACHE_HAS_DESCRIPTIONS:
+        return journal
+    if journal is None:
+        return begin_journal(connection, path, boot)
+    if journal.boot() != boot:
+        # The machine was off since.
+        return None if read_only else recover_journal(connection, journal, boot)
+    return journal
+
+
+cdef object stored_number(Connection connection, str text):
+    """The one number of a statement; 0 for none."""
+    for (value,) in connection.query(text):
+        return value if type(value) is int else 0
+    return 0
+
+
+cdef bint is_in_place(str path, tuple identity) except -1:
+    """Whether a file is still the one that was opened."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == identity
+
+
+cdef Journal begin_journal(Connection connection, str path, unsigned long long boot):
+    """Make a journal, unless somebody else does meanwhile; None, of which is told, if it cannot be made."""
+    cdef Journal journal
+    refuse_link(path)
+    connection.execute(sql.BEGIN)
+    try:
+        identity = stored_number(connection, sql.GET_JOURNAL)
+        journal = open_journal(path, identity, False) if identity else None
+        if journal is None:
+            capacity = capacity_for(max(0, stored_number(connection, sql.GET_LIMIT)))
+            if capacity:
+                identity = int.from_bytes(os.urandom(8), "little") >> 1 | 1
+                make_journal(path, identity, capacity, boot)
+                connection.query(sql.PUT_META, ("journal", identity))
+                connection.query(sql.PUT_META, ("applied", 0))
+        connection.execute(sql.COMMIT)
+    except (CacheError, OSError) as error:
+        if connection.in_transaction():
+            connection.execute(sql.ROLLBACK)
+        warn("%r has no journal, so that each write is a transaction of its own: %s", os.path.dirname(path), error)
+        return None
+    except BaseException:
+        if connection.in_transaction():
+            connection.execute(sql.ROLLBACK)
+        raise
+    return open_journal(path, identity, False) if journal is None else journal
+
+
+cdef Journal recover_journal(Connection connection, Journal journal, unsigned long long boot):
+    """After the machine was off: what is whole in the journal is pending."""
+    connection.execute(sql.BEGIN)
+    try:
+        if journal.boot() != boot:
+            journal.recover(stored_number(connection, sql.GET_APPLIED), boot)
+        connection.execute(sql.COMMIT)
+    except BaseException:
+        if connection.in_transaction():
+            connection.execute(sql.ROLLBACK)
+        raise
+    return journal

@@ -3,6 +3,7 @@
 from cpython.object cimport PyObject
 
 from fastcache.engine.database.timings cimport Timings
+from fastcache.engine.shm.journal cimport Journal
 
 
 cdef class Block:
@@ -21,6 +22,8 @@ cdef class WriterLock:
     # How long it is held and waited for, if somebody wants to know; and when it was taken, by the system's clock.
     cdef Timings timings
     cdef double taken
+    # The journal whose gate may have been shut by whoever has it.
+    cdef Journal journal
     # The number of forks (fork_count) in which this was true.
     cdef unsigned long born
 

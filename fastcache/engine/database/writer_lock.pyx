@@ -195,6 +195,8 @@ cdef class WriterLock:
     cdef void release(self):
         self.depth -= 1
         if self.depth == 0:
+            if self.journal is not None and self.journal.shut_here:
+                self.journal.open_gate()
             if self.timings is not None:
                 self.timings.held.add(seconds() - self.taken)
             self.unbind()
@@ -207,6 +209,8 @@ cdef class WriterLock:
         """Give it back to whoever waits, for however long: what is done in the background comes in small pieces."""
         self.depth -= 1
         if self.depth == 0:
+            if self.journal is not None and self.journal.shut_here:
+                self.journal.open_gate()
             if self.timings is not None:
                 self.timings.held.add(seconds() - self.taken)
             self.unbind()

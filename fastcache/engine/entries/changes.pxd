@@ -3,6 +3,7 @@
 from fastcache.engine.codecs.values cimport ValueFormat
 from fastcache.engine.database.checkpoints cimport Checkpoints
 from fastcache.engine.database.database cimport Database
+from fastcache.engine.entries.appends cimport Appends
 from fastcache.engine.entries.entry cimport Entry
 from fastcache.engine.entries.file_writes cimport FileWrites
 from fastcache.engine.entries.flusher cimport Flusher
@@ -25,6 +26,7 @@ cdef class Changes:
     cdef FileWrites filed
     cdef Writes writes
     cdef Flusher flusher
+    cdef Appends appends
     cdef Checkpoints checkpoints
     cdef ValueFormat format
     # About how many bytes of entries were set.

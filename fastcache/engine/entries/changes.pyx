@@ -1,7 +1,7 @@
 # cython: nonecheck=True
 """Changes of one entry: it is set, added, deleted, popped, touched or counted up, in the way that is right just now.
 
-A value is encoded first, and then goes one of five ways (`Changes.put`): it is put off by write-behind, committed together with what
+A value is encoded first, and then goes one of six ways (`Changes.put`): it goes into the journal, is put off by write-behind, committed together with what
 other threads write, deferred to the end of the open transaction, written into a file, or written as a row at once.
 """
 
@@ -12,6 +12,7 @@ from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
 from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.full_disk cimport end_way, make_way
+from fastcache.engine.entries.appends cimport DONE, ELSEWHERE, REFUSED, Outcome
 from fastcache.engine.entries.entry cimport check_tag
 from fastcache.engine.entries.pending cimport begin_row
 from fastcache.engine.memory.sieve cimport ABSENT
@@ -29,12 +30,13 @@ cdef class Changes:
     """Changes entries of one store, one at a time.
 
     Args:
-        reads, rows, flusher: what reads, what writes rows and files, what puts off.
+        reads, rows, flusher, appends: what reads, what writes rows and files, what puts off, what goes into the journal.
         checkpoints: what makes room on a full disk.
         format: how values are kept.
     """
 
-    def __cinit__(self, Reads reads, RowWrites rows, Flusher flusher, Checkpoints checkpoints, ValueFormat format):
+    def __cinit__(
+            self, Reads reads, RowWrites rows, Flusher flusher, Appends appends, Checkpoints checkpoints, ValueFormat format):
         self.reads = reads
         self.lookup = reads.lookup
         self.limit = reads.limit
@@ -43,6 +45,7 @@ cdef class Changes:
         self.filed = rows.filed
         self.writes = rows.filed.writes
         self.flusher = flusher
+        self.appends = appends
         self.checkpoints = checkpoints
         self.format = format
 
@@ -53,6 +56,7 @@ cdef class Changes:
 
         With ``at_once``, it is put off by write-behind, or it is not stored: neither the disk nor a lock is waited for."""
         cdef Row row
+        cdef Outcome outcome
         cdef bint expired
         if database.read_only:
             database.refuse_writing()
@@ -76,6 +80,13 @@ cdef class Changes:
             cached_codec = (<EncodedValue>value_keepalive).cached_codec
         row.size = row.value.size
         self.written += row.size + ROW_COST
+        if self.appends.wanted and not large:
+            if only_if_absent:
+                outcome = self.appends.add(database, key, &row, name, cached, cached_codec)
+            else:
+                outcome = self.appends.put(database, &row, name, cached, cached_codec, at_once)
+            if outcome != ELSEWHERE:
+                return outcome == DONE
         if not only_if_absent:
             while self.flusher.can_wait(database):
                 expired = self.flusher.has_expired_waiting(database, name)
@@ -171,6 +182,7 @@ cdef class Changes:
 
     cdef bint change_keyed(self, Database database, str text, object key, long long expire) except -1:
         cdef Cell cell
+        cdef Outcome outcome
         cdef bint changed
         cdef long long entered
         cdef unsigned int commit
@@ -178,6 +190,13 @@ cdef class Changes:
             database.refuse_writing()
         keepalive = encode_key(key, self.serializer, &cell)
         name = self.reads.name_of(key, keepalive, &cell)
+        if self.appends.wanted:
+            if text is sql.DELETE:
+                outcome = self.appends.remove(database, key, name, &cell)
+            else:
+                outcome = self.appends.touch(database, key, keepalive, name, &cell, expire)
+            if outcome != ELSEWHERE:
+                return outcome == DONE
         cdef long long now = database.now()
         while text is sql.DELETE and self.flusher.can_wait(database):
             entered = self.flusher.behind.entered
@@ -218,8 +237,15 @@ cdef class Changes:
     cdef Entry take_once(self, Database database, object key):
         cdef Cell cell
         cdef Entry entry
+        cdef Outcome outcome = ELSEWHERE
         keepalive = encode_key(key, self.serializer, &cell)
         name = self.reads.name_of(key, keepalive, &cell)
+        if self.appends.wanted:
+            entry = self.appends.take(database, key, name, &cell, &outcome)
+            if outcome != ELSEWHERE:
+                self.reads.hits += outcome == DONE
+                self.reads.misses += outcome != DONE
+                return entry
         cdef long long now = database.now()
         database.acquire_writer_lock()
         try:
@@ -255,12 +281,19 @@ cdef class Changes:
         With the default None, raises KeyError if there is none."""
         cdef Cell cell
         cdef Entry entry
+        cdef Outcome outcome = ELSEWHERE
         cdef long long total = 0
         delta = check_number(delta, "delta")
         start = None if default is None else check_number(default, "default") + delta
         keepalive = encode_key(key, self.serializer, &cell)
-        self.reads.name_of(key, keepalive, &cell)
+        name = self.reads.name_of(key, keepalive, &cell)
         self.limit.refuse_too_large(database, &cell, 8)
+        if self.appends.wanted:
+            value = self.appends.increment(database, key, keepalive, name, &cell, delta, start, &outcome)
+            if outcome == DONE:
+                return value
+            if outcome == REFUSED:
+                raise KeyError(key)
         cdef long long now = database.now()
         database.acquire_writer_lock()
         try:

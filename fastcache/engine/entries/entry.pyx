@@ -4,7 +4,7 @@
 cimport cython
 
 from fastcache.engine.codecs.values cimport CODEC_ON_DISK
-from fastcache.engine.sqlite.cells cimport NEVER, cell_of_plain
+from fastcache.engine.sqlite.cells cimport NEVER, cell_object, cell_of_plain
 
 
 @cython.no_gc
@@ -40,6 +40,17 @@ cdef Entry entry_of(PendingWrite place):
     entry.size = place.size
     entry.stored = place.cached
     entry.tag = place.tag
+    return entry
+
+
+cdef Entry entry_of_row(const Row* row):
+    """The same of a row that is to be set; copies what it borrows."""
+    cdef Entry entry = Entry.__new__(Entry)
+    entry.codec = row.codec if 0 <= row.codec <= CODEC_ON_DISK else -1
+    entry.expire = row.expire
+    entry.stored = cell_object(&row.value)
+    entry.size = row.size
+    entry.tag = cell_object(&row.tag)
     return entry
 
 

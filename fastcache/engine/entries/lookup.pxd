@@ -3,6 +3,7 @@
 from cpython.ref cimport PyObject
 
 from fastcache.engine.database.database cimport Database, Participant
+from fastcache.engine.entries.entry cimport Entry
 from fastcache.engine.entries.pending cimport WriteBuffer
 from fastcache.engine.memory.sieve cimport Kind, Node
 from fastcache.engine.memory.tier cimport Memory
@@ -11,12 +12,14 @@ from fastcache.engine.sqlite.connection cimport Statement
 
 
 cdef enum Source:
-    # Where an entry was found, in the order in which it is looked for.
+    # Where an entry was found.
     PENDING = 0
     REMEMBERED = 1
     STORED = 2
     # It is certain that there is none.
     NOWHERE = 3
+    # In the journal.
+    APPENDED = 4
 
 
 cdef enum Depth:
@@ -43,7 +46,11 @@ cdef class Lookup(Participant):
     # What write-behind puts off; None without.
     cdef WriteBuffer pending
     cdef object serializer
+    # What was found in the journal, for whoever has asked (`taken`).
+    cdef Entry appended
 
+    cdef Entry taken(self)
+    cdef bint ask_journal(self, Database database, const Cell* key, Finding* found) except -1
     cdef unsigned long long era(self, Database database) noexcept
     cdef object find(self, Database database, object key, object keepalive, Cell* cell, Depth depth, Finding* found)
     cdef bint find_aside(

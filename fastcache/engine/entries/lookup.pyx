@@ -4,7 +4,8 @@
 1. *Pending*: what write-behind has put off and not committed yet. This process reads its own writes.
 2. *Remembered*: the memory tier, while it is of the present (memory/tier.pyx); but for who is inside a transaction, which
    has its own view, and for who needs the whole row, of which the tier knows a part.
-3. *Stored*: SQLite, in a snapshot that is not older than the tier's era (`era` comes first), so that what was read
+3. *Appended*: the journal (shm/journal.pyx), followed up to its tail: what is there is newer than what SQLite has.
+4. *Stored*: SQLite, in a snapshot that is not older than the tier's era (`era` comes first), so that what was read
    there may fill the tier. A value that is in a file is read after that, and looked for again if the file is gone.
 
 All reads ask here: one key (`find`), and many in one snapshot (`find_aside` for each, then the snapshot; bulk.pyx). A plain
@@ -16,9 +17,12 @@ cimport cython
 
 from fastcache.engine.codecs.keys cimport canonical_key
 from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.entries.entry cimport entry_of_row
 from fastcache.engine.entries.pending cimport PendingWrite
 from fastcache.engine.memory.sieve cimport PRESENT
+from fastcache.engine.shm.journal cimport IS_PENDING, NOT_PENDING, Journal, Pending
 from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.cells cimport ROW_DELETE, Row
 from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW
 
 
@@ -32,7 +36,7 @@ cdef class Lookup(Participant):
         self.serializer = serializer
 
     cdef int attach(self, Database database, Session session) except -1:
-        self.tier.attach(database.clock, database.log)
+        self.tier.attach(database.clock, database.log, database.journal)
         return 0
 
     cdef void detach(self) noexcept:
@@ -49,16 +53,12 @@ cdef class Lookup(Participant):
         return self.tier.catch_up()
 
     cdef object find(self, Database database, object key, object keepalive, Cell* cell, Depth depth, Finding* found):
-        """Look for an entry, and say in ``found`` where it is. Returns the key's name in the tier, None where nobody needed it.
+        """Look for an entry, and say in ``found`` where it is. Returns the key's name in the tier.
 
         ``keepalive`` and ``cell`` are the key as it is encoded."""
         cdef bint usable
-        name = None
-        if self.pending is not None:
-            name = canonical_key(key, keepalive, self.serializer, &cell.hashed)
+        name = canonical_key(key, keepalive, self.serializer, &cell.hashed)
         usable = depth != WHOLE and self.era(database) != 0
-        if usable and name is None:
-            name = canonical_key(key, keepalive, self.serializer, &cell.hashed)
         if not self.find_aside(name, cell.hashed, depth, usable, -1, found):
             self.ask(database, cell, depth, found)
             if not usable:
@@ -91,12 +91,20 @@ cdef class Lookup(Participant):
         cdef Session session
         cdef Statement statement
         cdef BusyWait wait = None
+        cdef Journal journal
         cdef int step
-        found.source = STORED
         while True:
-            # In this order: the snapshot that is read must not be older than the era.
+            # In this order: the snapshot that is read must not be older than the era, nor than the journal's head.
             found.era = self.era(database)
+            journal = database.journal
+            # Before a transaction all was drained; or it is the one that drains.
+            if (journal is not None and (database.depth == 0 or not database.writer_lock.held_by_me())
+                    and self.ask_journal(database, key, found)):
+                return 0
+            found.source = STORED
             session = database.reading_snapshot()
+            if database.journal is not journal:
+                continue
             if session.has_snapshot:
                 if not session.find(database.clock, key):
                     continue
@@ -116,6 +124,44 @@ cdef class Lookup(Participant):
                     found.source = NOWHERE
                     return 0
             wait = database.pause(wait)
+
+    cdef bint ask_journal(self, Database database, const Cell* key, Finding* found) except -1:
+        """Look for a key among what is in the journal, followed up to its tail. Returns whether all is known of it."""
+        cdef Journal journal = database.journal
+        cdef Pending pending
+        cdef Row row
+        cdef unsigned long long place = 0
+        while True:
+            if journal.followed != journal.tail() or journal.broken:
+                # Unless the tier has done so, or this is inside a transaction, before which all was drained.
+                journal.follow()
+            pending = journal.find(key, &row, &place)
+            if pending == NOT_PENDING:
+                return False
+            if pending != IS_PENDING:
+                # Of another key with the same hash.
+                database.flush_first()
+                return False
+            if row.kind == ROW_DELETE:
+                found.source = NOWHERE
+                if journal.holds(place):
+                    return True
+                continue
+            try:
+                self.appended = entry_of_row(&row)
+            except (UnicodeError, MemoryError):
+                # Or torn, since it was overwritten meanwhile.
+                if journal.holds(place):
+                    raise
+                continue
+            if journal.holds(place):
+                found.source = APPENDED
+                return True
+
+    cdef Entry taken(self):
+        """What was found in the journal."""
+        entry, self.appended = self.appended, None
+        return entry
 
     cdef bint fill(
             self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,

@@ -8,13 +8,15 @@ from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.entries.content cimport name_key
-from fastcache.engine.entries.entry cimport Entry, entry_of, read_entry
+from fastcache.engine.entries.entry cimport Entry, entry_of, entry_of_row, read_entry
 from fastcache.engine.entries.lookup cimport CONTENT, PENDING, Finding, Lookup
 from fastcache.engine.entries.pending cimport PendingWrite
 from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, UNDECODED, Kind, Node
+from fastcache.engine.shm.journal cimport IS_PENDING, UNCLEAR, Journal, Pending
+from fastcache.engine.shm.wal_clock cimport Tick, read, still_stands
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.busy cimport BusyWait
-from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, Cell
+from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_SET, Cell, Row
 from fastcache.engine.sqlite.connection cimport STEP_ROW, Statement
 
 from fastcache.errors import DecodeError, UntrustedValueError
@@ -62,6 +64,11 @@ cdef class Reading:
     cdef Question* questions
     # The era that the tier may be filled for.
     cdef unsigned long long era
+    # The journal, its head, and whether it is of no use; and a reading of the clock before the snapshot, if there was one.
+    cdef Journal journal
+    cdef unsigned long long head
+    cdef bint unclear, told
+    cdef Tick tick
     # Whether what write-behind commits just now was visible before the snapshot was taken.
     cdef bint committed
 
@@ -98,10 +105,21 @@ cdef class Reading:
         nothing.kind = CELL_NULL
         self.reads.limit.follow()
         while True:
+            if self.unclear:
+                # Of another key with the same hash.
+                self.unclear = False
+                self.database.flush_first()
             self.found = [NOTHING] * len(self.keys)
             # In this order, as for a single read: the snapshot must not be older than the era.
             self.era = self.reads.lookup.era(self.database)
+            self.journal = self.database.journal
+            self.told = self.database.clock != NULL and read(self.database.clock, &self.tick)
             session = self.database.reading_snapshot()
+            if self.database.journal is not self.journal:
+                continue
+            if self.database.depth != 0 and self.database.writer_lock.held_by_me():
+                # Before that, all was drained.
+                self.journal = None
             self.committed = self.flusher.behind is not None and self.flusher.behind.is_committed()
             if self.committed:
                 # The snapshot that is kept may be older.
@@ -134,6 +152,13 @@ cdef class Reading:
         """Find them with the snapshot in place. Runs no Python code, so that nobody comes in between.
 
         False if the snapshot was lost."""
+        # With the journal, in this order: the snapshot is there, the tail is followed, and the snapshot is the present one. So all is of
+        # the moment at which the tail was looked at.
+        if self.journal is not None:
+            self.journal.follow()
+            self.head = self.journal.head()
+            if self.journal.broken or not self.told or not still_stands(self.database.clock, &self.tick):
+                return False
         # If the clock still stands at the tier's epoch, then the snapshot was taken there, too.
         cdef bint usable = self.era != 0 and self.reads.tier.is_current()
         cdef Lookup lookup = self.reads.lookup
@@ -154,6 +179,8 @@ cdef class Reading:
                     finally:
                         end_span(spans)
                 continue
+            if self.journal is not None and self.is_appended(index):
+                continue
             if statement.step_for(&self.questions[index].key) != STEP_ROW:
                 return False
             begin_span(spans)
@@ -161,6 +188,20 @@ cdef class Reading:
                 self.take_row(index, statement)
             finally:
                 end_span(spans)
+        # What was taken from the journal was still pending.
+        return self.journal is None or (not self.unclear and self.journal.holds(self.head) and self.journal.head() == self.head)
+
+    cdef bint is_appended(self, Py_ssize_t index) except -1:
+        """Take what is pending for a key in the journal; whether something is."""
+        cdef Row row
+        cdef unsigned long long place = 0
+        cdef Pending pending = self.journal.find(&self.questions[index].key, &row, &place)
+        if pending == UNCLEAR:
+            self.unclear = True
+        if pending != IS_PENDING:
+            return False
+        if row.kind == ROW_SET:
+            self.found[index] = entry_of_row(&row)
         return True
 
     cdef int recall(self, Py_ssize_t index, Node* node) except -1:
@@ -245,7 +286,8 @@ cdef class Reading:
             self.reads.content.unwrap(entry, &self.questions[index].key)
             stored = entry.stored
         self.reads.content.decode(entry)
-        if not self.questions[index].recalled:
+        # Of what is in the journal it is not known which row that will be, whose use may have to be told.
+        if not self.questions[index].recalled and (entry.id != 0 or not self.reads.limit.notes_reads):
             if entry.codec < CODEC_SERIALIZED:
                 self.keep(index, OBJECT, entry.stored, entry.codec, entry.expire)
             elif type(stored) is bytes:

@@ -27,6 +27,10 @@ cdef class Reads:
     cdef Node* in_memory(self, Database database, object key, unsigned long long* hashed) except? NULL
     cdef object recall(self, Database database, object name, unsigned long long hashed, Node* node, object missing)
     cdef object fetch_row(self, Database database, object key, object missing)
+    cdef object finish_entry(
+        self, Database database, object key, object name, const Cell* cell, Entry entry, unsigned long long era, unsigned int row,
+        object missing)
+    cdef Entry find_stored(self, Database database, const Cell* cell, object key, object keepalive)
     cdef object fetch_pending(self, Database database, PendingWrite place, object missing)
     cdef object name_of(self, object key, object keepalive, Cell* cell)
     cdef Entry fetch_entry(self, Database database, object key, ReadMode mode=*)

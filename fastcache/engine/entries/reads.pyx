@@ -12,7 +12,7 @@ from fastcache.engine.codecs.keys cimport canonical_key, encode_key, hash_plain
 from fastcache.engine.codecs.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_SERIALIZED
 from fastcache.engine.entries.content cimport name_key
 from fastcache.engine.entries.entry cimport VALUE, entry_of, read_entry
-from fastcache.engine.entries.lookup cimport CONTENT, NOWHERE, PENDING, PRESENCE, REMEMBERED, WHOLE, Finding
+from fastcache.engine.entries.lookup cimport APPENDED, CONTENT, NOWHERE, PENDING, PRESENCE, REMEMBERED, STORED, WHOLE, Finding
 from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.cells cimport NEVER
@@ -144,6 +144,8 @@ cdef class Reads:
             self.lookup.fill(found.era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
             self.misses += 1
             return missing
+        if found.source == APPENDED:
+            return self.finish_entry(database, key, name, &cell, self.lookup.taken(), found.era, 0, missing)
         statement = <Statement>found.statement
         begin_span(spans)
         row = self.limit.row_read(statement)
@@ -163,6 +165,12 @@ cdef class Reads:
         finally:
             statement.reset()
             end_span(spans)
+        return self.finish_entry(database, key, name, &cell, entry, found.era, row, missing)
+
+    cdef object finish_entry(
+            self, Database database, object key, object name, const Cell* cell, Entry entry, unsigned long long era, unsigned int row,
+            object missing):
+        """The live value of what was read, or ``missing``; the tier has it afterwards."""
         if not self.content.load(database, entry):
             if entry.file is None:
                 self.misses += 1
@@ -173,16 +181,19 @@ cdef class Reads:
             return missing
         self.limit.note_use_of_row(entry.id)
         try:
-            self.content.unwrap(entry, &cell)
+            self.content.unwrap(entry, cell)
             stored = entry.stored
             self.content.decode(entry)
         except (DecodeError, UntrustedValueError) as error:
             name_key(key, error)
             raise
+        if entry.id == 0 and self.limit.notes_reads:
+            # Of what is in the journal it is not known which row that will be, whose use is to be told.
+            era = 0
         if entry.codec < CODEC_SERIALIZED:
-            self.lookup.fill(found.era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire, row)
+            self.lookup.fill(era, name, cell.hashed, OBJECT, entry.stored, entry.codec, entry.expire, row)
         elif type(stored) is bytes and self.lookup.fill(
-                found.era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire, row):
+                era, name, cell.hashed, UNDECODED, stored, entry.codec, entry.expire, row):
             self.tier.sieve.become(name, cell.hashed, stored, entry.stored)
         self.hits += 1
         return entry.stored
@@ -232,13 +243,16 @@ cdef class Reads:
                     return None
                 self.content.as_mode(entry, mode)
                 return entry
-            statement = <Statement>found.statement
-            begin_span(spans)
-            try:
-                entry = read_entry(statement)
-            finally:
-                statement.reset()
-                end_span(spans)
+            if found.source == APPENDED:
+                entry = self.lookup.taken()
+            else:
+                statement = <Statement>found.statement
+                begin_span(spans)
+                try:
+                    entry = read_entry(statement)
+                finally:
+                    statement.reset()
+                    end_span(spans)
             if self.content.load(database, entry, mode):
                 try:
                     self.content.unwrap(entry, &cell)
@@ -256,6 +270,23 @@ cdef class Reads:
                 return None
             lost = entry.file
 
+    cdef Entry find_stored(self, Database database, const Cell* cell, object key, object keepalive):
+        """What is stored for a key as it is stored, expired or not, which may be in a file; None if there is nothing. Not counted."""
+        cdef Finding found
+        cdef Statement statement
+        self.lookup.find(database, key, keepalive, <Cell*>cell, WHOLE, &found)
+        if found.source == NOWHERE or found.source == PENDING:
+            return None
+        if found.source == APPENDED:
+            return self.lookup.taken()
+        statement = <Statement>found.statement
+        begin_span(spans)
+        try:
+            return read_entry(statement)
+        finally:
+            statement.reset()
+            end_span(spans)
+
     cdef object open_value(self, Database database, object key):
         """Bytes that lie in a file, open for reading; else the live value in a tuple, or None. Counts a hit or a miss."""
         cdef Cell cell
@@ -267,7 +298,8 @@ cdef class Reads:
         # A file that is replaced meanwhile is looked for again.
         for tries in range(MOST_TRIES):
             self.lookup.find(database, key, keepalive, &cell, WHOLE, &found)
-            if found.source == NOWHERE or found.source == PENDING:
+            if found.source != STORED:
+                self.lookup.taken()
                 break
             statement = <Statement>found.statement
             begin_span(spans)
@@ -317,6 +349,7 @@ cdef class Reads:
         cdef Finding found
         cdef Statement statement
         cdef PendingWrite place
+        cdef Entry entry
         cdef long long expire, size
         keepalive = encode_key(key, self.serializer, &cell)
         name = self.lookup.find(database, key, keepalive, &cell, PRESENCE, &found)
@@ -328,6 +361,9 @@ cdef class Reads:
         if found.source == NOWHERE:
             self.lookup.fill(found.era, name, cell.hashed, ABSENT, None, 0, NEVER, 0)
             return False
+        if found.source == APPENDED:
+            entry = self.lookup.taken()
+            return entry.expire == NEVER or entry.expire > database.now()
         statement = <Statement>found.statement
         begin_span(spans)
         try:

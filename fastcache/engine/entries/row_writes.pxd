@@ -17,6 +17,8 @@ cdef class RowWrites(Participant):
     cdef Space space
     # A value of more bytes goes into a file.
     cdef long long inline_limit
+    # Whether what is written is known already, so that it is not announced: while the journal is drained.
+    cdef bint quiet
     # What the open transaction has set and not written yet.
     cdef Rows deferred
 

@@ -131,8 +131,9 @@ cdef class RowWrites(Participant):
             session.connection.offer(rows, count)
             try:
                 if not self.has_conflict(database, session, now):
-                    for index in range(count):
-                        database.will_change(&rows[index].key)
+                    if not self.quiet:
+                        for index in range(count):
+                            database.will_change(&rows[index].key)
                     statement = session.statement(sql.ADD_MANY if only_if_absent else sql.SET_MANY)
                     if not only_if_absent:
                         statement.bind_integer(8, now)
@@ -180,8 +181,9 @@ cdef class RowWrites(Participant):
         cdef Session session = database.writing()
         cdef Statement statement = session.statement(sql.DELETE_MANY)
         cdef Py_ssize_t index
-        for index in range(count):
-            database.will_change(&rows[index].key)
+        if not self.quiet:
+            for index in range(count):
+                database.will_change(&rows[index].key)
         session.connection.offer(rows, count)
         try:
             statement.bind_integer(8, now)

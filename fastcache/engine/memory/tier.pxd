@@ -1,7 +1,8 @@
 # The memory tier: what this process knows of a cache's entries, and until when it is true.
 
 from fastcache.engine.shm.change_log cimport ChangeLog, Commit
-from fastcache.engine.shm.wal_clock cimport Tick, stands
+from fastcache.engine.shm.journal cimport Journal
+from fastcache.engine.shm.wal_clock cimport Tick, load, stands
 from fastcache.engine.memory.sieve cimport Kind, Node, Sieve
 
 
@@ -11,17 +12,23 @@ cdef class Memory:
     cdef ChangeLog log
     cdef unsigned long long position
     cdef Tick epoch
+    # The journal, or None; its tail, and where that was.
+    cdef Journal journal
+    cdef const unsigned long long* tail
+    cdef unsigned long long followed
     # Counts the epochs. 0 is none.
     cdef readonly unsigned long long era
     cdef double impatient_at
 
-    cdef void attach(self, const unsigned long long* clock, ChangeLog log) noexcept
+    cdef void attach(self, const unsigned long long* clock, ChangeLog log, Journal journal) noexcept
     cdef void detach(self) noexcept
     cdef inline bint is_current(self) noexcept nogil:
-        """Whether the clock stands at the epoch. Asked for each hit."""
-        return self.clock != NULL and stands(self.clock, &self.epoch)
+        """Whether the journal's tail and the clock stand at the epoch. Asked for each hit."""
+        return self.clock != NULL and load(self.tail) == self.followed and stands(self.clock, &self.epoch)
 
     cdef unsigned long long catch_up(self) noexcept
+    cdef unsigned long long follow_journal(self) noexcept
+    cdef bint follow_append(self, unsigned long long hashed) noexcept
     cdef bint follow_own(self, const Commit* commit) noexcept
     cdef void forget(self, unsigned long long hashed) noexcept
     cdef bint keep(

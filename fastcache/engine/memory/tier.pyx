@@ -9,6 +9,8 @@ expiry aside, which whoever takes a hit compares with the time.) Who keeps it so
   read was the epoch's.
 - **a commit**, of whatever process, moves the clock. `catch_up` then asks the change log which keys that has changed,
   forgets these, and moves the epoch. What the log cannot explain forgets everything.
+- **the journal** (shm/journal.pyx) has a tail, which is a part of the epoch: while it has not moved nobody has appended. It is looked
+  at before the clock. When it has moved, the keys that were appended are forgotten. Draining moves the clock, and changes no key.
 - **our own commit** is one like any other, except that without a log we still know what it has changed: if it was the
   only one since the epoch, these keys are forgotten. If the clock stands exactly at it, then the value that it stored is
   known.
@@ -21,7 +23,11 @@ from libc.string cimport memset
 
 from fastcache.engine.shm.change_log cimport FOLLOWED, NOT_YET, Followed
 from fastcache.engine.shm.wal_clock cimport fingerprint, read, same, seconds
+from fastcache.engine.shm.journal cimport TAIL
 from fastcache.engine.memory.sieve cimport OBJECT, Budget, cost_of, cost_of_utf8
+
+# Where there is no journal, its tail never moves.
+cdef unsigned long long NO_TAIL = 0
 
 # How long a commit may go unconfirmed, or a restarted WAL stay empty, before everything is forgotten, in seconds.
 cdef double PATIENCE = 0.002
@@ -34,29 +40,41 @@ cdef class Memory:
 
     def __cinit__(self, Budget budget):
         self.sieve = Sieve(budget)
+        self.tail = &NO_TAIL
 
-    cdef void attach(self, const unsigned long long* clock, ChangeLog log) noexcept:
-        """Begin, empty, with a clock; a log is optional. Without a clock, or any room, nothing is ever known."""
+    cdef void attach(self, const unsigned long long* clock, ChangeLog log, Journal journal) noexcept:
+        """Begin, empty, with a clock; a log and a journal are optional. Without a clock, or any room, nothing is ever known."""
         self.detach()
+        self.journal = journal
         if self.sieve.limit:
             self.clock = clock
             self.log = log
+            if journal is not None:
+                self.tail = &journal.words[TAIL]
 
     cdef void detach(self) noexcept:
         """Forget everything, and the clock: its memory is about to be unmapped."""
         self.clock = NULL
         self.log = None
+        self.journal = None
+        self.tail = &NO_TAIL
+        self.followed = 0
         memset(&self.epoch, 0, sizeof(self.epoch))
         self.sieve.clear()
 
     cdef unsigned long long catch_up(self) noexcept:
-        """Move the epoch to the clock. Returns the era, or 0 if what is known cannot be used now."""
+        """Move the epoch to the tail, and to the clock. Returns the era, or 0 if what is known cannot be used now."""
         cdef Tick now
         cdef Followed followed = NOT_YET
         cdef unsigned long long position
         # What is forgotten may run code, by which this one may be replaced.
         cdef ChangeLog log = self.log
         if self.is_current():
+            return self.era
+        if self.journal is not None:
+            self.follow_journal()
+        if self.is_current():
+            # Only the tail has moved.
             return self.era
         if self.clock == NULL or not read(self.clock, &now):
             return 0
@@ -73,6 +91,35 @@ cdef class Memory:
             return 0
         self.start_over(&now)
         return self.era
+
+    cdef unsigned long long follow_journal(self) noexcept:
+        """Forget what was appended to the journal, whose index is brought up first. Returns up to where."""
+        cdef Journal journal = self.journal
+        cdef unsigned long long before = self.followed
+        cdef unsigned long long tail = journal.follow()
+        if tail == before or self.clock == NULL:
+            return tail
+        # Before anything is forgotten, which may run code that comes here, too.
+        self.era += 1
+        if not journal.tell(before, tail, forget, <void*>self.sieve):
+            self.sieve.clear()
+        # Whoever came here meanwhile has forgotten what that was.
+        if self.journal is journal and self.followed == before:
+            self.followed = tail
+            self.era += 1
+        return tail
+
+    cdef bint follow_append(self, unsigned long long hashed) noexcept:
+        """After an append of ours: forget the key. Returns whether nobody else has appended since the epoch's tail."""
+        cdef Journal journal = self.journal
+        cdef unsigned long long after
+        if self.clock == NULL or journal is None or journal.before != self.followed:
+            return False
+        after = journal.after
+        self.era += 1
+        self.followed = after
+        self.sieve.forget(hashed)
+        return self.followed == after
 
     cdef bint may_wait(self) noexcept:
         """Whether a commit that cannot be explained yet is younger than our patience."""

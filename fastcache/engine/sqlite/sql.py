@@ -49,6 +49,11 @@ SCHEMA = (
 USE_INCREMENTAL_VACUUM = "PRAGMA auto_vacuum = INCREMENTAL"
 MARK_AS_OURS = f"PRAGMA application_id = {APPLICATION_ID}"
 PUT_META = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
+# The journal that belongs to the database, by its identity, and up to where it is applied.
+GET_JOURNAL = "SELECT value FROM meta WHERE name = 'journal'"
+GET_APPLIED = "SELECT value FROM meta WHERE name = 'applied'"
+PUT_APPLIED = "UPDATE meta SET value = ?1 WHERE name = 'applied'"
+GET_LIMIT = "SELECT value FROM meta WHERE name = 'max_size'"
 GET_META = "SELECT name, value FROM meta"
 GET_APPLICATION_ID = "PRAGMA application_id"
 COUNT_SCHEMA = "SELECT count(*) FROM sqlite_schema"

@@ -1,0 +1,39 @@
+# What is in the journal goes into SQLite.
+
+from fastcache.engine.database.database cimport Database, Participant
+from fastcache.engine.entries.pending cimport Rows
+from fastcache.engine.entries.row_writes cimport RowWrites
+from fastcache.engine.shm.journal cimport Journal
+from fastcache.engine.sqlite.cells cimport Row
+
+
+cdef class Drain(Participant):
+    cdef RowWrites rows
+    # While the database is open; None if it has none.
+    cdef Journal journal
+    # Up to where the transaction that drains has applied it.
+    cdef unsigned long long place
+    # Whether maintenance was called for what is there, and whether it was because that is much.
+    cdef bint scheduled
+    cdef bint requested
+    # How many records this object has drained, and in how many transactions.
+    cdef readonly long long records
+    cdef readonly long long transactions
+
+    cdef int shut(self, Database database) except -1
+    cdef int drain_all(self, Database database) except -1
+    cdef int drain_part(self, Database database) except -1
+    cdef int drain_some(self, Database database, unsigned long long until) except -1
+    cdef unsigned long long leave_out(self, Database database, Journal journal, unsigned long long place) except? 0
+    cdef int call(self, Database database) except -1
+    cdef double maintain(self, Database database) except? -2.0
+
+
+cdef class Records(Rows):
+    cdef size_t* slots
+    cdef size_t room_of_slots
+
+    cdef bint make_slots(self, size_t count) noexcept nogil
+    cdef bint take(self, const Row* row, long long now) noexcept nogil
+    cdef int collect(self, Journal journal, unsigned long long* place, unsigned long long until, long long now) noexcept nogil
+    cdef int in_order(self) except -1

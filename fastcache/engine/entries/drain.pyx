@@ -1,0 +1,357 @@
+# cython: nonecheck=True
+"""Draining: what is in the journal goes into SQLite, many records in one transaction.
+
+shm/journal.pyx says what is always true. Whoever drains has the writer lock and SQLite's write lock, reads from `meta` up to where the
+table has applied the journal, writes the newest record of each key from there on, and the new position into `meta`, commits, and
+then moves the journal's head. Killed anywhere, it is done again, or was done.
+
+It happens in three cases: in maintenance, a moment after something was appended; before something that looks at the whole table
+(`before_transaction`); and before SQLite is written to in any other way (`before_writing`), with the gate shut until the writer
+lock is given back. Where the ring is full, whoever appends drains a part of it.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
+
+from fastcache.engine.database.blocks cimport enter, leave
+from fastcache.engine.database.database cimport CLOSED, SOON, warn
+from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.shm.journal cimport APPENDED, DAMAGED, TAKEN, Taken
+from fastcache.engine.shm.wal_clock cimport seconds
+from fastcache.engine.sqlite.busy cimport BusyWait
+from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET
+from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT, Cell
+
+from fastcache.engine.sqlite import sql
+from fastcache.errors import Timeout
+
+cdef extern from "<string.h>" nogil:
+    int memcmp(const void* one, const void* other, size_t size)
+
+# How long what was appended may stay in the journal alone, in seconds; the writing comes on top of that.
+cdef double DELAY = 0.025
+# How many records go into one transaction, and of how many bytes: not so many that others wait for long.
+cdef Py_ssize_t MOST_RECORDS = 2048
+cdef unsigned long long MOST_BYTES = 1 << 20
+# How long somebody may hold the journal's lock before it is looked whether he lives, in seconds.
+cdef double LONG = 0.001
+
+# What has something in its journal, by its database: not to be collected before maintenance has drained it.
+cdef dict undrained = {}
+
+
+cdef bint is_same_cell(const Cell* one, const Cell* other) noexcept nogil:
+    if one.kind != other.kind:
+        return False
+    if one.kind == CELL_INTEGER:
+        return one.integer == other.integer
+    if one.kind == CELL_REAL:
+        return one.real == other.real
+    return one.size == other.size and (one.size == 0 or memcmp(one.data, other.data, <size_t>one.size) == 0)
+
+
+@cython.final
+cdef class Records(Rows):
+    """Records of the journal as rows that borrow from it: of each key what is left of its changes, one deletion at most and then one
+    row to be set."""
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.slots)
+
+    cdef bint make_slots(self, size_t count) noexcept nogil:
+        self.room_of_slots = 64
+        while self.room_of_slots < 2 * count:
+            self.room_of_slots = 2 * self.room_of_slots
+        self.slots = <size_t*>PyMem_RawCalloc(self.room_of_slots, sizeof(size_t))
+        self.room = 2 * <Py_ssize_t>count
+        self.rows = <Row*>PyMem_RawRealloc(self.rows, self.room * sizeof(Row))
+        return self.slots != NULL and self.rows != NULL
+
+    cdef bint take(self, const Row* row, long long now) noexcept nogil:
+        """Add a record. What it makes needless is withdrawn."""
+        cdef size_t at = <size_t>row.key.hashed & (self.room_of_slots - 1)
+        cdef Row* there = NULL
+        while self.slots[at] != 0:
+            there = &self.rows[self.slots[at] - 1]
+            if there.key.hashed == row.key.hashed and is_same_cell(&there.key, &row.key):
+                break
+            there = NULL
+            at = (at + 1) & (self.room_of_slots - 1)
+        if there != NULL and there.kind == ROW_SET:
+            if row.kind == ROW_SET and (there.expire == NEVER or there.expire > now):
+                # A set over another one keeps its place.
+                there[0] = row[0]
+                return True
+            if row.kind == ROW_SET:
+                # Over what has expired, it is an insertion, and goes to the end.
+                there.kind = ROW_DELETE
+                there.value.kind = CELL_NULL
+            else:
+                there.kind = ROW_NOTHING
+        elif there != NULL and row.kind == ROW_DELETE:
+            return True
+        if self.count == self.room:
+            return False
+        self.rows[self.count] = row[0]
+        self.count = self.count + 1
+        self.slots[at] = <size_t>self.count
+        return True
+
+    cdef int collect(self, Journal journal, unsigned long long* place, unsigned long long until, long long now) noexcept nogil:
+        """Take the records from a place on, and move that: up to a position, or as many as there is room for. Returns how many."""
+        cdef unsigned long long since = place[0], before
+        cdef int taken = 0
+        cdef Taken found
+        cdef Row row
+        while taken < MOST_RECORDS and place[0] - since < MOST_BYTES:
+            before = place[0]
+            found = journal.next(place, until, &row, True)
+            if found == DAMAGED:
+                return -1
+            if found != TAKEN:
+                break
+            if not self.take(&row, now):
+                place[0] = before
+                break
+            taken += 1
+        return taken
+
+    cdef int in_order(self) except -1:
+        """Put the deletions first, so that the rows that are to be set are one statement: what is left of different keys may change
+        places, and of one key a deletion comes first."""
+        cdef Py_ssize_t index, deletions = 0, sets = 0
+        cdef Row* ordered = <Row*>PyMem_RawRealloc(NULL, max(1, self.count) * sizeof(Row))
+        if ordered == NULL:
+            raise MemoryError()
+        for index in range(self.count):
+            deletions += self.rows[index].kind == ROW_DELETE
+        cdef Py_ssize_t next_deletion = 0, next_set = deletions
+        for index in range(self.count):
+            if self.rows[index].kind == ROW_DELETE:
+                ordered[next_deletion] = self.rows[index]
+                next_deletion += 1
+            elif self.rows[index].kind == ROW_SET:
+                ordered[next_set] = self.rows[index]
+                next_set += 1
+        PyMem_RawFree(self.rows)
+        self.rows = ordered
+        self.room = max(1, self.count)
+        self.count = next_set
+        return 0
+
+
+@cython.final
+cdef class Drain(Participant):
+    """Drains the journal of one store. Args: rows: what writes rows."""
+
+    def __cinit__(self, RowWrites rows):
+        self.rows = rows
+
+    # -- as a part of transactions ------------------------------------------------------------------------------
+
+    cdef int attach(self, Database database, Session session) except -1:
+        self.journal = database.journal
+        self.scheduled = False
+        self.requested = False
+        return 0
+
+    cdef void detach(self) noexcept:
+        self.journal = None
+
+    cdef int before_transaction(self, Database database) except -1:
+        cdef Journal journal = database.journal
+        if journal is None or database.read_only or journal.is_empty():
+            return 0
+        if database.depth != 0 and database.writer_lock.held_by_me():
+            # All was drained before it began.
+            return 0
+        return self.drain_all(database)
+
+    cdef int before_writing(self, Database database) except -1:
+        if database.journal is None or database.draining:
+            return 0
+        self.shut(database)
+        return self.drain_all(database)
+
+    cdef bint has_pending(self) noexcept:
+        return self.journal is not None and not self.journal.read_only and not self.journal.is_empty()
+
+    cdef int flush(self, Database database) except -1:
+        if database.journal is not None and not database.read_only:
+            self.drain_all(database)
+        return 0
+
+    cdef int after_fork_in_child(self, Database database) except -1:
+        undrained.pop(id(database), None)
+        self.journal = None
+        self.scheduled = False
+        self.requested = False
+        return 0
+
+    # -- draining -----------------------------------------------------------------------------------------------
+
+    cdef int shut(self, Database database) except -1:
+        """Shut the gate: from now on nobody appends, until the writer lock, which is held, is given back."""
+        cdef Journal journal = database.journal
+        cdef BusyWait wait = None
+        cdef double since = 0.0
+        journal.take_number()
+        while journal.try_shut() != APPENDED:
+            if since == 0.0:
+                since = seconds()
+            elif seconds() - since > LONG:
+                journal.look_after()
+            wait = database.pause(wait)
+            if database.journal is not journal:
+                return 0
+        return 0
+
+    cdef int drain_all(self, Database database) except -1:
+        """Drain all that is there now; with the gate shut, all that there is."""
+        cdef Journal journal
+        cdef unsigned long long until
+        database.writer_lock.acquire(database.patience())
+        try:
+            # Inside of a transaction, or called by what interrupts the draining.
+            if database.depth != 0 or database.draining:
+                return 0
+            if database.writer is None:
+                database.open_writer()
+            journal = database.journal
+            if journal is None:
+                return 0
+            until = journal.tail()
+            while (journal.head() < until or journal.shut_here and not journal.is_empty()) and database.journal is journal:
+                self.drain_some(database, journal.tail() if journal.shut_here else until)
+            if journal.is_empty():
+                undrained.pop(id(database), None)
+        finally:
+            database.writer_lock.release()
+        return 0
+
+    cdef int drain_part(self, Database database) except -1:
+        """Drain a part, unless somebody else does meanwhile: the ring is full, or it is time."""
+        cdef Journal journal = database.journal
+        cdef unsigned long long head
+        if journal is None:
+            return 0
+        head = journal.head()
+        database.writer_lock.acquire(database.patience())
+        try:
+            if database.depth == 0 and not database.draining and database.journal is journal and journal.head() == head:
+                self.drain_some(database, journal.tail())
+        finally:
+            database.writer_lock.release_to_waiter()
+        return 0
+
+    cdef int drain_some(self, Database database, unsigned long long until) except -1:
+        """Drain so many records as go into one transaction. The writer lock is held."""
+        cdef Journal journal = database.journal
+        cdef Records records = Records()
+        cdef Session session
+        cdef unsigned long long place
+        cdef BusyWait wait = None
+        cdef bint ours = True
+        cdef int taken
+        cdef long long now = database.now()
+        if not records.make_slots(MOST_RECORDS):
+            raise MemoryError()
+        database.draining = True
+        try:
+            enter(database)
+            try:
+                session = database.writing()
+                place = <unsigned long long>database.integer(session, sql.GET_APPLIED)
+                ours = <unsigned long long>database.integer(session, sql.GET_JOURNAL) == journal.id
+                if not ours or place < journal.head() or place > journal.tail():
+                    # Another one has taken its place: what was acknowledged is kept all the same.
+                    place = journal.head()
+                with nogil:
+                    taken = records.collect(journal, &place, until, now)
+                if taken < 0:
+                    place = self.leave_out(database, journal, place)
+                if records.count:
+                    records.in_order()
+                    self.rows.quiet = True
+                    try:
+                        self.rows.write_rows(database, records, 0, records.count, False)
+                    finally:
+                        self.rows.quiet = False
+                if ours:
+                    database.change_row(session, sql.PUT_APPLIED, <long long>place)
+                if database.commit.everything or database.commit.count != 0:
+                    # Something was evicted, say: nobody must append what builds on what that was, without seeing it.
+                    journal.take_number()
+                    while not journal.try_hold():
+                        journal.look_after()
+                        wait = database.pause(wait)
+            except BaseException:
+                leave(database, False)
+                raise
+            self.place = place
+            leave(database, True)
+            self.records += max(0, taken)
+            self.transactions += 1
+            if not ours and journal.is_empty() and database.depth == 0:
+                database.drop_sessions(False)
+        finally:
+            journal.let_go(True)
+            database.draining = False
+        return 0
+
+    cdef int after_commit(self, Database database) except -1:
+        if database.draining:
+            # Before anything else is written.
+            database.journal.drained(self.place)
+            database.journal.let_go(True)
+            database.draining = False
+        return 0
+
+    cdef unsigned long long leave_out(self, Database database, Journal journal, unsigned long long place) except? 0:
+        """What is damaged ends the chain: nothing is known of what lies behind it. Returns up to where there is something now."""
+        self.shut(database)
+        warn("%r: the journal is damaged, and what was written last is lost: %s", database.directory, f"{journal.tail() - place} bytes")
+        journal.cut(place)
+        return place
+
+    # -- maintenance --------------------------------------------------------------------------------------------
+
+    cdef int call(self, Database database) except -1:
+        """After something was appended: have it drained in time."""
+        if not self.scheduled:
+            self.scheduled = True
+            try:
+                undrained[id(database)] = database.keepalive()
+                if not database.schedule(DELAY):
+                    self.drain_all(database)
+            except BaseException:
+                # Or nobody would hear of it.
+                self.scheduled = False
+                raise
+        elif not self.requested and self.journal is not None and (
+                self.journal.tail() - self.journal.head() > self.journal.capacity // 4):
+            self.requested = True
+            database.schedule(0.0)
+        return 0
+
+    cdef double maintain(self, Database database) except? -2.0:
+        """Drain what is there; returns in how many seconds to come again, or -1."""
+        cdef unsigned long long until
+        if self.journal is None or self.journal.read_only:
+            return -1.0
+        self.scheduled = False
+        self.requested = False
+        if not self.journal.is_empty():
+            try:
+                until = self.journal.tail()
+                while self.journal is not None and self.journal.head() < until:
+                    self.drain_part(database)
+            except Timeout:
+                self.scheduled = True
+                return SOON
+            except BaseException:
+                self.scheduled = True
+                raise
+        if self.journal is not None and self.journal.is_empty():
+            undrained.pop(id(database), None)
+        return -1.0
