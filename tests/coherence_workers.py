@@ -499,8 +499,10 @@ class Foreigner(Actor):
     INSERT = "INSERT INTO entry (codec, size, tag, value, key) VALUES (0, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
     DELETE = "DELETE FROM entry WHERE key = ? AND file IS NULL"
 
-    def __init__(self, log, writer, seed, *, databases, stored_keys, knows_tags):
+    def __init__(self, log, writer, seed, *, databases, stored_keys, knows_tags, changes=True):
         super().__init__(log, writer, seed, knows_tags)
+        # Whether it changes entries.
+        self.changes = changes
         self.kinds = self.cycle((INT, TEXT, BYTES, LARGE_BYTES))
         self.paths = databases
         self.stored_keys = stored_keys
@@ -566,7 +568,7 @@ class Foreigner(Actor):
         left = self.maintain(Action.JOURNAL, database, "PRAGMA journal_mode = DELETE")
         database.execute("PRAGMA busy_timeout = 60000")
         if left:
-            for one in range(self.chance.randrange(3)):
+            for one in range(self.chance.randrange(3) if self.changes else 0):
                 self.update(key - key % 2 + one % 2)
             database.execute("PRAGMA busy_timeout = 1000")
             self.maintain(Action.JOURNAL, database, "PRAGMA journal_mode = WAL")
@@ -588,12 +590,15 @@ class Foreigner(Actor):
 FOREIGN = {"update": 40, "insert": 20, "delete": 20, "transact": 10, "checkpoint": 8, "vacuum": 1}
 # Where nobody stays.
 LEAVING = {"leave_wal": 10}
+# What changes entries.
+CHANGING = ("update", "insert", "delete", "transact")
 
 
 class Stage:
     """What all processes of a run share, and the orders of who runs them."""
 
-    def __init__(self, folder, mode, store, seed=0):
+    def __init__(self, folder, mode, store, seed=0, journal="off"):
+        self.journal = journal
         self.folder = folder
         self.directory = os.path.join(folder, "cache")
         self.mode = mode
@@ -630,6 +635,7 @@ class Stage:
             change_log.capacity = 64
         if self.store.startswith("Fanout"):
             settings["shards"] = SHARDS
+        settings["journal"] = self.journal == "on" or (self.journal == "mixed" and random.random() < 0.6)
         return getattr(fastcache, self.store)(self.directory, memory=memory, **settings)
 
     def recorded_open(self, log, memory):
@@ -897,6 +903,7 @@ def interfere(stage, *, number, databases, stored_keys, capacity, pace):
         databases=databases,
         stored_keys=stored_keys,
         knows_tags=not stage.store.endswith("Index"),
+        changes=stage.journal == "off",
     )
     with contextlib.ExitStack() as stack:
         stack.callback(foreigner.leave)
@@ -904,6 +911,9 @@ def interfere(stage, *, number, databases, stored_keys, capacity, pace):
             chance = foreigner.chance = random.Random(f"{stage.seed} turn {turn} of {foreigner.writer}")
             stays = phase.company == ALL_STAY
             acts = FOREIGN | LEAVING if phase.company == NOBODY_STAYS else FOREIGN
+            if not foreigner.changes:
+                # It sees a state of a moment ago, and what is pending may come over what it writes.
+                acts = {act: weight for act, weight in acts.items() if act not in CHANGING}
             if not stays:
                 foreigner.leave()
             # In a phase of reading alone, nobody writes.
@@ -1000,5 +1010,5 @@ ROLES = {
 
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[2])
-    stage = Stage(*(arguments.pop(name) for name in ("folder", "mode", "store", "seed")))
+    stage = Stage(*(arguments.pop(name) for name in ("folder", "mode", "store", "seed", "journal")))
     ROLES[sys.argv[1]](stage, **arguments)

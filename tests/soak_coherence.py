@@ -17,6 +17,9 @@ again and again. Processes are killed, one at a time or all at once. Between the
 something may be done to the directory: its change log is removed, or a copy of an earlier state is put back. The
 foreign program leaves WAL mode and comes back where it can.
 
+The journal (shm/journal.pyx) is ``on`` or ``off`` for all, or ``mixed``: each object has or has not its sets go there. With it, the
+foreign program changes no entry, since it would not see what is pending.
+
 The modes are those of the memory tier: ``off``; ``whole``, which drops everything when another process commits;
 ``log``, which drops what the change log names; and ``overrun``, whose change log is too small for what happens.
 
@@ -31,6 +34,7 @@ What the random choices are depends on the seed; how the operations meet does no
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -51,6 +55,7 @@ else:
 
 MODES = ("off", "whole", "log", "overrun", "bounded")
 STORES = ("Cache", "Index", "FanoutCache", "FanoutIndex")
+JOURNALS = ("on", "mixed", "off")
 WORKERS = pathlib.Path(__file__).with_name("coherence_workers.py")
 PATIENCE_SECONDS = 120
 MS = 1_000_000
@@ -195,6 +200,7 @@ class Outcome:
 
     mode: str
     store: str
+    journal: str
     operations: int
     counts: dict
     committed: int
@@ -220,7 +226,7 @@ class Outcome:
         counts = ", ".join(f"{action.name.lower()} {count}" for action, count in self.counts.items() if count)
         reads = self.hits + self.misses
         return (
-            f"mode {self.mode}, {self.store}: {self.operations} operations in {self.recording_seconds:.1f} s, checked "
+            f"mode {self.mode}, {self.store}, journal {self.journal}: {self.operations} operations in {self.recording_seconds:.1f} s, checked "
             f"in {self.checking_seconds:.1f} s\n"
             f"  {counts}\n"
             f"  opened {self.opened} times, {self.lives} lives; all killed {self.crashes} times; while nobody was "
@@ -244,7 +250,8 @@ class Outcome:
 class Run:
     """One run in one mode with one kind of store: the processes, from the first to the last."""
 
-    def __init__(self, folder, mode, store, operations, seed):
+    def __init__(self, folder, mode, store, operations, seed, journal):
+        self.journal = journal
         self.folder = folder
         self.directory = os.path.join(folder, "cache")
         self.mode = mode
@@ -272,6 +279,7 @@ class Run:
 
     def start(self, role, **arguments):
         shared = {"folder": self.folder, "mode": self.mode, "store": self.store, "seed": self.seed}
+        shared["journal"] = self.journal
         process = Process(next(self.numbers), role, **shared, **arguments)
         self.processes.append(process)
         return process
@@ -495,9 +503,9 @@ def clock_offset():
     return now - (before + after) // 2
 
 
-def soak(mode, folder, *, operations, seed, store="Cache"):
+def soak(mode, folder, *, operations, seed, store="Cache", journal="off"):
     """Run and check; return the outcome."""
-    run = Run(folder, mode, store, operations, seed)
+    run = Run(folder, mode, store, operations, seed, journal)
     began = time.monotonic()
     try:
         run.record()
@@ -511,6 +519,7 @@ def soak(mode, folder, *, operations, seed, store="Cache"):
     return Outcome(
         mode=mode,
         store=store,
+        journal=journal,
         operations=sum(recorded.counts.values()),
         counts=recorded.counts,
         committed=recorded.committed,
@@ -604,17 +613,18 @@ def main():
     parser.add_argument("--operations", type=int, default=1_000_000, help="in each mode, with each kind of store")
     parser.add_argument("--mode", nargs="*", choices=MODES, default=MODES)
     parser.add_argument("--store", nargs="*", choices=STORES, default=STORES)
+    parser.add_argument("--journal", nargs="*", choices=JOURNALS, default=JOURNALS)
     parser.add_argument("--seed", type=int, default=0, help="default: from the clock")
     options = parser.parse_args()
     seed = options.seed or int(time.time())
     print(f"seed {seed}", flush=True)
     failed = False
     for mode in options.mode:
-        for store in options.store:
+        for store, journal in itertools.product(options.store, options.journal):
             if mode == "bounded" and store.endswith("Index"):
                 continue
             with tempfile.TemporaryDirectory() as folder:
-                outcome = soak(mode, folder, operations=options.operations, seed=seed, store=store)
+                outcome = soak(mode, folder, operations=options.operations, seed=seed, store=store, journal=journal)
             print(outcome, flush=True)
             failed = failed or bool(outcome.violations)
     return 1 if failed else 0

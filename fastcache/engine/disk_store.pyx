@@ -177,7 +177,10 @@ cdef class DiskStore(Store):
             database.writer_lock.release()
         if database.journal is not None and self.drain.has_pending():
             # Of somebody who is dead, or busy.
-            self.drain.call(database)
+            if database.clock == NULL:
+                self.drain.drain_all(database)
+            else:
+                self.drain.call(database)
         return 0
 
     # -- what it is ---------------------------------------------------------------------------------------------

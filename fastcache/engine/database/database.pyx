@@ -659,7 +659,9 @@ cdef class Database(Scope):
         if self.has_deferred:
             self.flush_deferred()
         if self.commit.ring != NULL:
-            if self.depth == 0 and is_priority_requested(self.commit.ring, self.token):
+            # Not with the gate of the journal shut, for which they wait.
+            if (self.depth == 0 and (self.journal is None or not self.journal.shut_here)
+                    and is_priority_requested(self.commit.ring, self.token)):
                 self.yield_to_waiter()
             if settings_version(self.commit.ring) != self.settings_seen:
                 self.follow_settings()

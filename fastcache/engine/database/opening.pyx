@@ -321,16 +321,14 @@ cdef Journal find_journal(
     cdef Connection connection = session.connection
     cdef Journal journal = None
     cdef unsigned long long boot
-    if clock == NULL:
-        # Without shared memory there is none.
-        return None
     path = os.path.join(directory, "cache.journal")
     identity = stored_number(connection, sql.GET_JOURNAL)
     if identity:
         if known is not None and known.id == identity and is_in_place(path, known.identity):
             return known
         journal = open_journal(path, identity, read_only)
-    if journal is None and (read_only or not make):
+    # Without shared memory none is made; but what is in one is not forgotten.
+    if journal is None and (read_only or not make or clock == NULL):
         return None
     boot = boot_number()
     if boot == 0 or not FASTCACHE_HAS_DESCRIPTIONS:

@@ -30,6 +30,7 @@ cdef class Appends:
     cdef bint wanted
 
     cdef bint may_append(self, Database database) except -1
+    cdef bint is_draining(self, Database database) noexcept
     cdef bint is_inside(self, Database database) noexcept
     cdef Outcome put(
         self, Database database, const Row* row, object name, object cached, int cached_codec, bint at_once) except *

@@ -68,7 +68,7 @@ cdef class Appends:
         database.refuse_writing()
         if database.writer is None:
             database.open_writer()
-        if database.journal is None or (self.limit.max_size != 0 and not self.limit.evicts):
+        if database.journal is None or database.clock == NULL or (self.limit.max_size != 0 and not self.limit.evicts):
             # Where nothing goes, whoever sets has to know at once whether there is room.
             return False
         database.journal.take_number()
@@ -78,6 +78,10 @@ cdef class Appends:
         """Whether this thread writes to SQLite just now, and does not drain."""
         return database.writer_lock.owner != 0 and database.writer_lock.held_by_me() and not database.draining and (
             database.depth != 0 or database.journal is None or database.journal.shut_here)
+
+    cdef bint is_draining(self, Database database) noexcept:
+        """Whether this has interrupted what drains: a signal handler, or a timer."""
+        return database.draining and database.writer_lock.held_by_me()
 
     # -- what builds on nothing ---------------------------------------------------------------------------------
 
@@ -93,7 +97,7 @@ cdef class Appends:
             journal = database.journal
             if not journal.fits(row):
                 return ELSEWHERE
-            result = journal.append(row, False, 0, 0)
+            result = journal.append(row, False, 0, 0, self.is_draining(database))
             if result == APPENDED:
                 self.appended(database, row, name, cached, cached_codec)
                 return DONE
@@ -108,7 +112,7 @@ cdef class Appends:
         """After an append that was refused: wait for a moment. False if that was for long enough, and it is to be done in SQLite."""
         cdef Journal journal = database.journal
         if why == FULL:
-            if database.draining and database.writer_lock.held_by_me():
+            if self.is_draining(database):
                 raise Timeout(f"{database.directory!r}: its journal is full, and this has interrupted what drains it")
             self.drain.drain_part(database)
             return True
@@ -116,7 +120,7 @@ cdef class Appends:
             waiting.since = seconds()
         elif seconds() - waiting.since > LONG:
             journal.look_after()
-            if not (database.draining and database.writer_lock.held_by_me()):
+            if not self.is_draining(database):
                 return False
         waiting.wait = database.pause(waiting.wait)
         return True
@@ -139,7 +143,7 @@ cdef class Appends:
     cdef Outcome append(
             self, Database database, const Row* row, unsigned long long tail, unsigned long long generation, Waiting waiting) except *:
         """Append if nothing has happened since: DONE, REFUSED if it has, or ELSEWHERE if that is to be done in SQLite."""
-        cdef Appended result = database.journal.append(row, True, tail, generation)
+        cdef Appended result = database.journal.append(row, True, tail, generation, self.is_draining(database))
         if result == APPENDED:
             return DONE
         if result == MOVED:

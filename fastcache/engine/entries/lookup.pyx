@@ -95,6 +95,9 @@ cdef class Lookup(Participant):
         cdef int step
         while True:
             # In this order: the snapshot that is read must not be older than the era, nor than the journal's head.
+            if database.writer is None:
+                # What is there may be another journal than before.
+                database.choose_session()
             found.era = self.era(database)
             journal = database.journal
             # Before a transaction all was drained; or it is the one that drains.

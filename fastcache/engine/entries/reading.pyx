@@ -105,8 +105,8 @@ cdef class Reading:
         nothing.kind = CELL_NULL
         self.reads.limit.follow()
         while True:
-            if self.unclear:
-                # Of another key with the same hash.
+            if self.unclear or (self.database.clock == NULL and self.database.journal is not None):
+                # Of another key with the same hash; or there is no clock to go by.
                 self.unclear = False
                 self.database.flush_first()
             self.found = [NOTHING] * len(self.keys)
@@ -117,7 +117,7 @@ cdef class Reading:
             session = self.database.reading_snapshot()
             if self.database.journal is not self.journal:
                 continue
-            if self.database.depth != 0 and self.database.writer_lock.held_by_me():
+            if self.database.clock == NULL or (self.database.depth != 0 and self.database.writer_lock.held_by_me()):
                 # Before that, all was drained.
                 self.journal = None
             self.committed = self.flusher.behind is not None and self.flusher.behind.is_committed()

@@ -94,7 +94,8 @@ cdef class Journal:
 
     cdef bint lock(self) noexcept nogil
     cdef void unlock(self) noexcept nogil
-    cdef Appended append(self, const Row* row, bint strictly, unsigned long long tail, unsigned long long generation) noexcept
+    cdef Appended append(
+        self, const Row* row, bint strictly, unsigned long long tail, unsigned long long generation, bint drains) noexcept
     cdef void write_record(self, unsigned long long place, const Row* row, unsigned long long size) noexcept nogil
 
     cdef Appended try_shut(self) noexcept

@@ -250,13 +250,15 @@ cdef class Journal:
     cdef void unlock(self) noexcept nogil:
         store(&self.words[OWNER], 0)
 
-    cdef Appended append(self, const Row* row, bint strictly, unsigned long long tail, unsigned long long generation) noexcept:
-        """Append a change. ``strictly``, only if the tail and the generation are these. Who has shut the gate may, until all is drained."""
+    cdef Appended append(
+            self, const Row* row, bint strictly, unsigned long long tail, unsigned long long generation, bint drains) noexcept:
+        """Append a change. ``strictly``, only if the tail and the generation are these. The thread that ``drains`` may do so although it has
+        shut the gate, since it drains all that there is before it does anything else."""
         cdef unsigned long long size = size_of(row)
         cdef unsigned long long here, place, offset
         if not self.lock():
             return BUSY
-        if load(&self.words[CLOSER]) != 0 and not self.shut_here:
+        if load(&self.words[CLOSER]) != 0 and not (drains and self.shut_here):
             self.unlock()
             return SHUT
         here = load(&self.words[TAIL])
