@@ -161,9 +161,10 @@ cdef class Appends:
             if row.value.size > LARGE or not self.may_append(database) or not database.journal.fits(row):
                 return ELSEWHERE
             journal = database.journal
+            # In this order: whoever shuts the gate from now on makes it another generation.
+            generation = journal.generation()
             if journal.is_shut():
                 return ELSEWHERE
-            generation = journal.generation()
             tail = journal.follow()
             if self.reads.contains(database, key):
                 return REFUSED
@@ -189,9 +190,10 @@ cdef class Appends:
             if not self.may_append(database) or not database.journal.fits(&row):
                 return ELSEWHERE
             journal = database.journal
+            # In this order: whoever shuts the gate from now on makes it another generation.
+            generation = journal.generation()
             if journal.is_shut():
                 return ELSEWHERE
-            generation = journal.generation()
             tail = journal.follow()
             if not self.reads.contains(database, key):
                 return REFUSED
@@ -218,9 +220,9 @@ cdef class Appends:
             if not self.may_append(database) or not database.journal.fits(&row):
                 return None
             journal = database.journal
+            generation = journal.generation()
             if journal.is_shut():
                 return None
-            generation = journal.generation()
             tail = journal.follow()
             entry = self.reads.find_entry(database, key, VALUE)
             if entry is None:
@@ -254,9 +256,10 @@ cdef class Appends:
             if not self.may_append(database):
                 return ELSEWHERE
             journal = database.journal
+            # In this order: whoever shuts the gate from now on makes it another generation.
+            generation = journal.generation()
             if journal.is_shut():
                 return ELSEWHERE
-            generation = journal.generation()
             tail = journal.follow()
             entry = self.reads.find_stored(database, cell, key, keepalive)
             if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
@@ -296,9 +299,9 @@ cdef class Appends:
             if not self.may_append(database):
                 return None
             journal = database.journal
+            generation = journal.generation()
             if journal.is_shut():
                 return None
-            generation = journal.generation()
             tail = journal.follow()
             entry = self.reads.find_stored(database, cell, key, keepalive)
             if entry is not None and entry.expire != NEVER and entry.expire <= database.now():

@@ -3,6 +3,9 @@ from typing import Any, final
 LEAST_CAPACITY: int
 MOST_CAPACITY: int
 
+FAULTS: dict[str, int]
+
+def fault(name: str, signal: int) -> None: ...
 def capacity_for(max_size: int) -> int: ...
 @final
 class Journal:

@@ -69,6 +69,9 @@ cdef extern from *:
     """
     void relax "fastcache_relax"() noexcept nogil
 
+cdef extern from "<signal.h>" nogil:
+    int raise_signal "raise"(int signal)
+
 cdef unsigned long long MAGIC_NUMBER = 0x3130726E6C6A6366ULL
 
 # How often a lock that another one holds is looked at before anything else is done, some 20 microseconds.
@@ -80,6 +83,30 @@ cdef unsigned long long MOST_NUMBERS = 1ULL << 61
 
 LEAST_CAPACITY = 1 << 16
 MOST_CAPACITY = 1 << 22
+
+
+# Where an append, or a shutting of the gate, is to stop, and the signal that does it: for tests of what its death leaves.
+cdef int fault_at = 0
+cdef int fault_signal = 0
+
+FAULTS = {"locked": 1, "reserved": 2, "half": 3, "whole": 4, "published": 5, "shut": 6, "held": 7}
+"""The places at which ``fault`` can stop this process, by name."""
+
+
+def fault(name, int signal):
+    """Have this process send itself a signal where it is next at that place: "locked", nothing else was done; "reserved", so was the
+    room; "half" or "whole", that much of the record is written; "published", the tail is moved; "shut", the gate is shut by this
+    process; "held", it has the lock for a commit. "" for nowhere."""
+    global fault_at, fault_signal
+    fault_at = FAULTS[name] if name else 0
+    fault_signal = signal
+
+
+cdef inline void at_place(int place) noexcept nogil:
+    global fault_at
+    if fault_at == place:
+        fault_at = 0
+        raise_signal(fault_signal)
 
 
 cdef inline unsigned long long rounded(unsigned long long size) noexcept nogil:
@@ -258,6 +285,7 @@ cdef class Journal:
         cdef unsigned long long here, place, offset
         if not self.lock():
             return BUSY
+        at_place(1)
         if load(&self.words[CLOSER]) != 0 and not (drains and self.shut_here):
             self.unlock()
             return SHUT
@@ -274,6 +302,7 @@ cdef class Journal:
             return FULL
         store(&self.words[RESERVED], place + size)
         barrier()
+        at_place(2)
         if place != here and self.capacity - offset >= RECORD_BYTES:
             # Of no kind, and as long as what is left.
             memset(self.ring + offset, 0, RECORD_BYTES)
@@ -282,7 +311,9 @@ cdef class Journal:
             (<unsigned long long*>(self.ring + offset))[0] = checksum(
                 <unsigned long long*>(self.ring + offset) + 1, RECORD_WORDS - 1, self.id)
         self.write_record(place, row, size)
+        at_place(4)
         store(&self.words[TAIL], place + size)
+        at_place(5)
         self.unlock()
         self.before = here
         self.at = place
@@ -305,6 +336,7 @@ cdef class Journal:
         words[7] = word_of(&row.value)
         words[8] = word_of(&row.tag)
         there = put_bytes(<char*>(words + RECORD_WORDS), &row.key)
+        at_place(3)
         there = put_bytes(there, &row.value)
         put_bytes(there, &row.tag)
         words[0] = checksum(words + 1, size // 8 - 1, self.id)
@@ -324,6 +356,7 @@ cdef class Journal:
         store(&self.words[GENERATION], load(&self.words[GENERATION]) + 1)
         self.unlock()
         self.shut_here = True
+        at_place(6)
         return APPENDED
 
     cdef void open_gate(self) noexcept:
@@ -349,6 +382,8 @@ cdef class Journal:
         if self.shut_here or self.locked_here:
             return True
         self.locked_here = self.lock()
+        if self.locked_here:
+            at_place(7)
         return self.locked_here
 
     cdef void let_go(self, bint changed) noexcept:
