@@ -36,7 +36,7 @@ cdef int enter(Database database) except -1:
             entering = True
             database.entering += 1
             database.flush_first()
-        session = database.writing()
+        session = database.changing()
         # All that takes memory comes before the transaction begins: whatever fails, none is left open.
         while len(database.marks) <= database.depth:
             database.marks.append(0)
@@ -47,7 +47,7 @@ cdef int enter(Database database) except -1:
         if database.depth == 0:
             while session.begin.step() == STEP_BUSY:
                 wait = database.pause(wait)
-                session = database.writing()
+                session = database.changing()
             session.begin.reset()
             database.clear_priority()
             announce_nothing(&database.commit)

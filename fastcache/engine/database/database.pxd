@@ -26,7 +26,7 @@ cdef class Participant:
     cdef void begin_anew(self) noexcept
     cdef int settings_changed(self, Database database, Session session) except -1
     cdef int before_transaction(self, Database database) except -1
-    cdef int before_writing(self, Database database) except -1
+    cdef int before_changing(self, Database database) except -1
     cdef int flush_deferred(self, Database database) except -1
     cdef int discard_deferred(self, Database database) except -1
     cdef int roll_back(self, Database database) except -1
@@ -143,6 +143,7 @@ cdef class Database(Scope):
     cdef Session reading(self)
     cdef Session reading_snapshot(self)
     cdef Session writing(self)
+    cdef Session changing(self)
     cdef int follow_settings(self) except -1
     cdef int notice_settings(self) except -1
     cdef int tell_settings(self) except -1

@@ -88,8 +88,8 @@ cdef class Participant:
         """Something atomic begins, or a look at the whole table: what is pending has to come before it."""
         return 0
 
-    cdef int before_writing(self, Database database) except -1:
-        """SQLite is about to be written to, outside of a transaction or to begin one: what is in the journal comes before it."""
+    cdef int before_changing(self, Database database) except -1:
+        """Entries are about to be changed in SQLite, outside of a transaction or in one that begins: what is in the journal comes before."""
         return 0
 
     cdef int flush_deferred(self, Database database) except -1:
@@ -667,12 +667,18 @@ cdef class Database(Scope):
                 self.follow_settings()
             if self.journal is None and settings_version(self.commit.ring) != self.journal_sought:
                 self.seek_journal()
-        if self.journal is not None and self.depth == 0 and not self.draining and not self.journal.shut_here:
-            for each in self.participants:
-                (<Participant>each).before_writing(self)
-            if self.writer is None or self.writer.has_snapshot:
-                return self.writing()
         return self.writer
+
+    cdef Session changing(self):
+        """The same to change entries, or to begin a transaction: nobody else changes any meanwhile, until the writer lock is given
+        back."""
+        cdef Session session = self.writing()
+        while self.journal is not None and self.depth == 0 and not self.draining and not self.journal.shut_here:
+            for each in self.participants:
+                (<Participant>each).before_changing(self)
+            # That may have let others in.
+            session = self.writing()
+        return session
 
     cdef int follow_settings(self) except -1:
         """Another object has changed the limit or the policy. Whatever fails here, it is looked at again."""
@@ -886,7 +892,7 @@ cdef class Database(Scope):
             if self.journal is not None:
                 # What is in it is of the old content: it ends with that.
                 for each in self.participants:
-                    (<Participant>each).before_writing(self)
+                    (<Participant>each).before_changing(self)
             connection = self.connect(True)
             overwrite(connection, source, fill)
             connection.close()

@@ -33,8 +33,8 @@ cdef class Appends:
     cdef bint is_draining(self, Database database) noexcept
     cdef bint is_inside(self, Database database) noexcept
     cdef Outcome put(
-        self, Database database, const Row* row, object name, object cached, int cached_codec, bint at_once) except *
-    cdef Outcome add(self, Database database, object key, const Row* row, object name, object cached, int cached_codec) except *
+        self, Database database, Row* row, object name, object cached, int cached_codec, bint at_once) except *
+    cdef Outcome add(self, Database database, object key, Row* row, object name, object cached, int cached_codec) except *
     cdef Outcome remove(self, Database database, object key, object name, const Cell* cell) except *
     cdef Outcome touch(
         self, Database database, object key, object keepalive, object name, const Cell* cell, long long expire) except *
@@ -43,6 +43,6 @@ cdef class Appends:
         self, Database database, object key, object keepalive, object name, const Cell* cell, object delta, object start,
         Outcome* outcome)
     cdef Outcome append(
-        self, Database database, const Row* row, unsigned long long tail, unsigned long long generation, Waiting waiting) except *
+        self, Database database, Row* row, unsigned long long tail, unsigned long long generation, Waiting waiting) except *
     cdef bint wait(self, Database database, Appended why, Waiting waiting) except -1
     cdef int appended(self, Database database, const Row* row, object name, object cached, int cached_codec) except -1

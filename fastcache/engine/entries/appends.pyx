@@ -86,7 +86,7 @@ cdef class Appends:
     # -- what builds on nothing ---------------------------------------------------------------------------------
 
     cdef Outcome put(
-            self, Database database, const Row* row, object name, object cached, int cached_codec, bint at_once) except *:
+            self, Database database, Row* row, object name, object cached, int cached_codec, bint at_once) except *:
         """Have an entry set. With ``at_once``, only if nothing has to be waited for."""
         cdef Journal journal
         cdef Appended result
@@ -97,6 +97,9 @@ cdef class Appends:
             journal = database.journal
             if not journal.fits(row):
                 return ELSEWHERE
+            row.at = database.now()
+            if database.journal is not journal:
+                continue
             result = journal.append(row, False, 0, 0, self.is_draining(database))
             if result == APPENDED:
                 self.appended(database, row, name, cached, cached_codec)
@@ -141,16 +144,21 @@ cdef class Appends:
     # -- what builds on what it has read ------------------------------------------------------------------------
 
     cdef Outcome append(
-            self, Database database, const Row* row, unsigned long long tail, unsigned long long generation, Waiting waiting) except *:
+            self, Database database, Row* row, unsigned long long tail, unsigned long long generation, Waiting waiting) except *:
         """Append if nothing has happened since: DONE, REFUSED if it has, or ELSEWHERE if that is to be done in SQLite."""
-        cdef Appended result = database.journal.append(row, True, tail, generation, self.is_draining(database))
+        cdef Journal journal = database.journal
+        cdef Appended result
+        row.at = database.now()
+        if database.journal is not journal:
+            return REFUSED
+        result = journal.append(row, True, tail, generation, self.is_draining(database))
         if result == APPENDED:
             return DONE
         if result == MOVED:
             return REFUSED
         return REFUSED if self.wait(database, result, waiting) else ELSEWHERE
 
-    cdef Outcome add(self, Database database, object key, const Row* row, object name, object cached, int cached_codec) except *:
+    cdef Outcome add(self, Database database, object key, Row* row, object name, object cached, int cached_codec) except *:
         """Have an entry set unless there is a live one (REFUSED)."""
         cdef Journal journal
         cdef Outcome outcome

@@ -32,8 +32,10 @@ cdef class Drain(Participant):
 cdef class Records(Rows):
     cdef size_t* slots
     cdef size_t room_of_slots
+    # When the first of them expires.
+    cdef long long soonest
 
     cdef bint make_slots(self, size_t count) noexcept nogil
-    cdef bint take(self, const Row* row, long long now) noexcept nogil
-    cdef int collect(self, Journal journal, unsigned long long* place, unsigned long long until, long long now) noexcept nogil
+    cdef bint take(self, const Row* row) noexcept nogil
+    cdef int collect(self, Journal journal, unsigned long long* place, unsigned long long until) noexcept nogil
     cdef int in_order(self) except -1

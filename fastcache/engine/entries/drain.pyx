@@ -6,7 +6,7 @@ table has applied the journal, writes the newest record of each key from there o
 then moves the journal's head. Killed anywhere, it is done again, or was done.
 
 It happens in three cases: in maintenance, a moment after something was appended; before something that looks at the whole table
-(`before_transaction`); and before SQLite is written to in any other way (`before_writing`), with the gate shut until the writer
+(`before_transaction`); and before SQLite is written to in any other way (`before_changing`), with the gate shut until the writer
 lock is given back. Where the ring is full, whoever appends drains a part of it.
 """
 
@@ -14,7 +14,7 @@ cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
 
 from fastcache.engine.database.blocks cimport enter, leave
-from fastcache.engine.database.database cimport CLOSED, SOON, warn
+from fastcache.engine.database.database cimport OPEN, SOON, warn
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shm.journal cimport APPENDED, DAMAGED, TAKEN, Taken
 from fastcache.engine.shm.wal_clock cimport seconds
@@ -23,7 +23,7 @@ from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_DELETE, ROW_NOT
 from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT, Cell
 
 from fastcache.engine.sqlite import sql
-from fastcache.errors import Timeout
+from fastcache.errors import FullError, Timeout
 
 cdef extern from "<string.h>" nogil:
     int memcmp(const void* one, const void* other, size_t size)
@@ -67,7 +67,7 @@ cdef class Records(Rows):
         self.rows = <Row*>PyMem_RawRealloc(self.rows, self.room * sizeof(Row))
         return self.slots != NULL and self.rows != NULL
 
-    cdef bint take(self, const Row* row, long long now) noexcept nogil:
+    cdef bint take(self, const Row* row) noexcept nogil:
         """Add a record. What it makes needless is withdrawn."""
         cdef size_t at = <size_t>row.key.hashed & (self.room_of_slots - 1)
         cdef Row* there = NULL
@@ -78,7 +78,7 @@ cdef class Records(Rows):
             there = NULL
             at = (at + 1) & (self.room_of_slots - 1)
         if there != NULL and there.kind == ROW_SET:
-            if row.kind == ROW_SET and (there.expire == NEVER or there.expire > now):
+            if row.kind == ROW_SET and (there.expire == NEVER or there.expire > row.at):
                 # A set over another one keeps its place.
                 there[0] = row[0]
                 return True
@@ -97,7 +97,7 @@ cdef class Records(Rows):
         self.slots[at] = <size_t>self.count
         return True
 
-    cdef int collect(self, Journal journal, unsigned long long* place, unsigned long long until, long long now) noexcept nogil:
+    cdef int collect(self, Journal journal, unsigned long long* place, unsigned long long until) noexcept nogil:
         """Take the records from a place on, and move that: up to a position, or as many as there is room for. Returns how many."""
         cdef unsigned long long since = place[0], before
         cdef int taken = 0
@@ -110,7 +110,7 @@ cdef class Records(Rows):
                 return -1
             if found != TAKEN:
                 break
-            if not self.take(&row, now):
+            if not self.take(&row):
                 place[0] = before
                 break
             taken += 1
@@ -123,8 +123,11 @@ cdef class Records(Rows):
         cdef Row* ordered = <Row*>PyMem_RawRealloc(NULL, max(1, self.count) * sizeof(Row))
         if ordered == NULL:
             raise MemoryError()
+        self.soonest = NEVER
         for index in range(self.count):
             deletions += self.rows[index].kind == ROW_DELETE
+            if self.rows[index].kind == ROW_SET:
+                self.soonest = min(self.soonest, self.rows[index].expire)
         cdef Py_ssize_t next_deletion = 0, next_set = deletions
         for index in range(self.count):
             if self.rows[index].kind == ROW_DELETE:
@@ -167,7 +170,7 @@ cdef class Drain(Participant):
             return 0
         return self.drain_all(database)
 
-    cdef int before_writing(self, Database database) except -1:
+    cdef int before_changing(self, Database database) except -1:
         if database.journal is None or database.draining:
             return 0
         self.shut(database)
@@ -177,8 +180,15 @@ cdef class Drain(Participant):
         return self.journal is not None and not self.journal.read_only and not self.journal.is_empty()
 
     cdef int flush(self, Database database) except -1:
-        if database.journal is not None and not database.read_only:
+        if database.journal is None or database.read_only:
+            return 0
+        try:
             self.drain_all(database)
+        except (FullError, Timeout) as error:
+            # Nothing is lost: whoever opens it next drains it.
+            if database.life == OPEN and not database.is_hurried():
+                raise
+            warn("%r: what was set last is in its journal, and not in the database yet: %s", database.directory, error)
         return 0
 
     cdef int after_fork_in_child(self, Database database) except -1:
@@ -253,7 +263,6 @@ cdef class Drain(Participant):
         cdef BusyWait wait = None
         cdef bint ours = True
         cdef int taken
-        cdef long long now = database.now()
         if not records.make_slots(MOST_RECORDS):
             raise MemoryError()
         database.draining = True
@@ -267,7 +276,7 @@ cdef class Drain(Participant):
                     # Another one has taken its place: what was acknowledged is kept all the same.
                     place = journal.head()
                 with nogil:
-                    taken = records.collect(journal, &place, until, now)
+                    taken = records.collect(journal, &place, until)
                 if taken < 0:
                     place = self.leave_out(database, journal, place)
                 if records.count:
@@ -290,6 +299,8 @@ cdef class Drain(Participant):
                 raise
             self.place = place
             leave(database, True)
+            if records.soonest != NEVER:
+                self.rows.writes.expiry.expect(database, records.soonest)
             self.records += max(0, taken)
             self.transactions += 1
             if not ours and journal.is_empty() and database.depth == 0:

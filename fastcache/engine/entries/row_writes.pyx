@@ -139,7 +139,7 @@ cdef class RowWrites(Participant):
                         statement.bind_integer(8, now)
                     changed = database.change_locked(session, statement, count > FEW)
                     for index in range(count):
-                        if rows[index].expire != NEVER:
+                        if rows[index].expire != NEVER and not self.quiet:
                             self.writes.expiry.expect(database, rows[index].expire)
             finally:
                 session.connection.offer(NULL, 0)

@@ -112,7 +112,7 @@ cdef class Writes:
 
     cdef bint upsert(self, Database database, const Row* row, bint only_if_absent, str file) except -1:
         """Run the upsert, or the insert. Returns whether the row was written."""
-        cdef long long now = database.now()
+        cdef long long now = row.at if row.at else database.now()
         cdef Session session
         cdef Statement statement
         cdef BusyWait wait = None
@@ -120,7 +120,7 @@ cdef class Writes:
         cdef bint written
         cdef unsigned long long era
         while True:
-            session = database.writing()
+            session = database.changing()
             statement = session.add if only_if_absent else session.set
             bind_row(statement, row, file)
             if not only_if_absent:
@@ -148,7 +148,7 @@ cdef class Writes:
                 leave(database, False)
                 raise
             leave(database, True)
-        if row.expire != NEVER:
+        if row.expire != NEVER and not row.at:
             # A signal handler that comes in here may set the same key. Then what it has set is the last.
             era = database.own_era
             self.expiry.expect(database, row.expire)
@@ -204,7 +204,7 @@ cdef class Writes:
         if expire != NEVER:
             self.expiry.expect(database, expire)
         while True:
-            session = database.writing()
+            session = database.changing()
             statement = session.statement(text)
             statement.bind(1, key)
             if text is sql.TOUCH:
@@ -229,7 +229,7 @@ cdef class Writes:
         cdef Entry entry
         cdef int step
         while True:
-            statement = database.writing().pop_native
+            statement = database.changing().pop_native
             statement.bind(1, key)
             statement.bind_integer(8, now)
             database.will_change(key)
@@ -261,7 +261,7 @@ cdef class Writes:
         cdef BusyWait wait = None
         cdef int step
         while True:
-            statement = database.writing().incr
+            statement = database.changing().incr
             statement.bind(1, key)
             statement.bind_integer(2, delta)
             statement.bind_integer(3, start)

@@ -20,9 +20,9 @@ cdef enum:
     GENERATION = 33
     HEADER_WORDS = 512
     # Words of a record before its bytes.
-    RECORD_WORDS = 9
+    RECORD_WORDS = 10
     HEADER_BYTES = 4096
-    RECORD_BYTES = 72
+    RECORD_BYTES = 80
 
 
 cdef enum Appended:

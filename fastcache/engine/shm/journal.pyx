@@ -35,7 +35,7 @@ What is always true, and who keeps it so:
 
 A record begins at a multiple of 8 and is of such a size; where too little room is left at the end of the ring the next one
 begins at its start. In words of 8 bytes: its checksum, its position, its size and kinds, the key's hash, the expiry, the codec and the
-value's size, and one word each of key, value and tag (a number, or how many bytes it has); then their bytes. The checksum covers
+value's size, one word each of key, value and tag (a number, or how many bytes it has), and when it was; then their bytes. The checksum covers
 the rest, and with it the position and the file's identity: what an earlier lap or file has left is no record. It is looked at
 when a record is drained: as long as the machine runs, nothing else is ever found. After a power cut pages of the ring may be older
 than others; then the chain of records ends where one is not whole (`recover`), and what follows is dropped: the last moments may be
@@ -335,6 +335,7 @@ cdef class Journal:
         words[6] = word_of(&row.key)
         words[7] = word_of(&row.value)
         words[8] = word_of(&row.tag)
+        words[9] = <unsigned long long>row.at
         there = put_bytes(<char*>(words + RECORD_WORDS), &row.key)
         at_place(3)
         there = put_bytes(there, &row.value)
@@ -575,6 +576,7 @@ cdef class Journal:
                 return DAMAGED
             row.key.hashed = words[3]
             row.expire = <long long>words[4]
+            row.at = <long long>words[9]
             row.codec = <int>(words[5] >> 32)
             if row.value.data == NULL:
                 row.value.size = <Py_ssize_t>(words[5] & LOW_HALF)

@@ -39,6 +39,8 @@ ctypedef struct Row:
     long long size
     # In ms since the epoch, or NEVER.
     long long expire
+    # When it was set, in ms since the epoch; 0 for now.
+    long long at
     RowKind kind
 
 
