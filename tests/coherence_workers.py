@@ -558,7 +558,7 @@ class Foreigner(Actor):
         """Do nothing."""
 
     def checkpoint(self, key):
-        # One that has nothing to write, and restarts the log, may wait for its own lock while it keeps all from writing.
+        # One that restarts the log keeps all from writing while it waits for readers, a minute if need be.
         kind = self.chance.choice(("TRUNCATE", "RESTART", "PASSIVE") if self.changes else ("PASSIVE",))
         self.maintain(Action.CHECKPOINT, self.of(key), f"PRAGMA wal_checkpoint({kind})")
 

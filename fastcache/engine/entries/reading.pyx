@@ -201,7 +201,8 @@ cdef class Reading:
         cdef unsigned long long place = 0
         cdef Pending pending = self.journal.find(&self.questions[index].key, &row, &place)
         if pending == UNCLEAR:
-            self.unclear = True
+            # Who reads alone cannot have it drained.
+            self.unclear = not self.database.read_only
         if pending != IS_PENDING:
             return False
         if row.kind == ROW_SET:
