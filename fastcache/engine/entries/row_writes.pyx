@@ -179,14 +179,16 @@ cdef class RowWrites(Participant):
     cdef Py_ssize_t delete_run(self, Database database, const Row* rows, Py_ssize_t count, long long now) except -1:
         """Delete the live entries of these keys as one statement; returns how many there were."""
         cdef Session session = database.writing()
-        cdef Statement statement = session.statement(sql.DELETE_MANY)
+        # While the journal is drained, what was deleted was live then, and may have expired since.
+        cdef Statement statement = session.statement(sql.DELETE_ALL_OF if self.quiet else sql.DELETE_MANY)
         cdef Py_ssize_t index
         if not self.quiet:
             for index in range(count):
                 database.will_change(&rows[index].key)
         session.connection.offer(rows, count)
         try:
-            statement.bind_integer(8, now)
+            if not self.quiet:
+                statement.bind_integer(8, now)
             return database.change_locked(session, statement, count > FEW)
         finally:
             session.connection.offer(NULL, 0)
