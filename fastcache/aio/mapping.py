@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
 from itertools import islice
 
 from fastcache.aio.blocks import Batch, Transaction
@@ -10,6 +12,7 @@ from fastcache.aio.methods import reading, writing
 from fastcache.aio.opened import ABSENT, Opened, View
 from fastcache.engine.mapping import StoreMapping
 from fastcache.runtime.imports import load
+from fastcache.runtime.loops import trio_token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,11 +37,55 @@ class Mapping(Opened):
     # What ``get`` asks first, once it is opened.
     _find_at_once: Callable[[Any, Any, Any], Any] = staticmethod(lambda key, missing, elsewhere: elsewhere)
     _has_at_once: Callable[[Any, Any], Any] = staticmethod(lambda key, elsewhere: elsewhere)
+    # What ``set`` tries first.
+    _set_at_once: Callable[..., bool] | None = None
 
     def _was_opened(self, opened: Any) -> None:
         self._find_at_once = opened._find_at_once
         self._has_at_once = opened._has_at_once
+        # Called by the first set that is put off, or has something to be tidied: in the loop.
+        load("fastcache.runtime.background")
+        self._set_at_once = opened._set_at_once
         self._worker.timeout = opened.timeout
+
+    async def _find(
+        self, method: Callable[..., Any], key: Any, missing: Any, rest: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        """What is not in memory: asked of SQLite, here if nothing is to be waited for, else in the thread.
+
+        Args:
+            method: of the synchronous cache; its arguments are the key, the rest and the options.
+            missing: what is returned if there is none.
+        """
+        worker, opened = self._worker, self._opened
+        if opened is not None and worker.is_passed():
+            if worker.is_due_to_pause():
+                await worker.pause()
+            # Another task may have come in between.
+            if worker.is_passed():
+                found = opened._find_stored_at_once(key, missing, ELSEWHERE)
+                worker.done()
+                if found is not ELSEWHERE:
+                    return found
+        return await self._run(method, (key, *rest), options, False)
+
+    async def _put(self, method: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Literal[True]:
+        """Set, here if nothing is to be waited for, else in the thread."""
+        worker = self._worker
+        # After what was called before, also where nobody waits for that any more; and never past a transaction.
+        if self._set_at_once is not None and worker.is_passed():
+            if worker.is_due_to_pause():
+                await worker.pause()
+            elif asyncio._get_running_loop() is None and trio_token() is not None:
+                # Trio's rule: in a scope that is cancelled, nothing begins.
+                await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
+            if worker.is_passed():
+                was_set = self._set_at_once(*arguments, **options)
+                worker.done()
+                if was_set:
+                    return True
+        await self._run(method, arguments, options, True)
+        return True
 
     # -- entries --------------------------------------------------------------------------------------------------
 
@@ -55,6 +102,10 @@ class Mapping(Opened):
                 raise KeyError(key)
             if found is not ELSEWHERE:
                 return found
+            found = await self._find(StoreMapping.__getitem__, key, ABSENT, (), {})
+            if found is ABSENT:
+                raise KeyError(key)
+            return found
         return await self._run(StoreMapping.__getitem__, (key,), {}, False)
 
     async def exists(self, key: Any) -> bool:
@@ -64,6 +115,11 @@ class Mapping(Opened):
             found = self._has_at_once(key, ELSEWHERE)
             if found is not ELSEWHERE:
                 return bool(found)
+            if self._opened is not None and worker.is_passed():
+                found = self._opened._has_stored_at_once(key, ELSEWHERE)
+                worker.done()
+                if found is not ELSEWHERE:
+                    return bool(found)
         return bool(await self._run(StoreMapping.exists, (key,), {}, False))
 
     delete = writing(StoreMapping.delete)

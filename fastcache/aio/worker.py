@@ -11,6 +11,8 @@ What is always true, and who keeps it so:
   those that it starts inside. Its calls run in a context of its own, by which the engine knows them from others of this
   same thread. Meanwhile the others read what is committed; and what they write is put aside, in order, until the
   transaction ends. Nothing waits for the writer lock in this thread, which the transaction needs to go on.
+- **What waits for nothing passes the thread** (entries/at_once.pyx): hits, and reads and sets while nothing that writes is in
+  the thread. Of what takes longer than a hit, the loop does half a millisecond in one go; then its other tasks go on.
 - **The loop gets the GIL.** A thread that works on and on gives it up every five milliseconds, which would be for how
   long the loop stands still. This one sleeps for a moment after each half millisecond.
 
@@ -207,6 +209,8 @@ class Worker:
         # Held by the thread while it runs.
         self._alive = new_lock()
         self._worked_since = 0.0
+        # Since when the loop does what could be the thread's, and when it did last.
+        self._done_since = self._done = 0.0
 
     # -- in any thread --------------------------------------------------------------------------------------------
 
@@ -217,6 +221,30 @@ class Worker:
                 if block is self.holder:
                     return block
         return None
+
+    def is_passed(self) -> bool:
+        """Whether something that writes may be done past the thread: none is there that came before, and this code is
+        inside of no transaction."""
+        return not self.writing and (self.holder is None or self.block() is None)
+
+    def is_due_to_pause(self) -> bool:
+        """Whether what is done in the loop has kept it from other tasks for long enough; it says so by ``done``."""
+        now = monotonic()
+        if now - self._done > _WORK:
+            self._done_since = now
+        return now - self._done_since > _WORK
+
+    def done(self) -> None:
+        """Something was done in the loop that takes longer than a hit."""
+        self._done = monotonic()
+
+    async def pause(self) -> None:
+        """Let the other tasks of the loop go on."""
+        if asyncio._get_running_loop() is not None:
+            await asyncio.sleep(0)
+        elif trio_token() is not None:
+            await sys.modules["trio"].lowlevel.checkpoint()
+        self._done_since = monotonic()
 
     def post(self, call: Call) -> None:
         """Have a call carried out, in its turn."""

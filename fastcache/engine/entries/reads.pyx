@@ -130,12 +130,16 @@ cdef class Reads:
         """The same for what the tier does not know, or not for certain."""
         cdef Cell cell
         cdef Finding found
-        cdef Statement statement
-        cdef Entry entry
-        cdef unsigned int row
         database.notice_settings()
         keepalive = encode_key(key, self.serializer, &cell)
         name = self.lookup.find(database, key, keepalive, &cell, CONTENT, &found)
+        return self.value_of(database, key, name, &cell, &found, missing)
+
+    cdef object value_of(self, Database database, object key, object name, const Cell* cell, const Finding* found, object missing):
+        """The live value of what was found, or ``missing``; nothing has run since."""
+        cdef Statement statement
+        cdef Entry entry
+        cdef unsigned int row
         if found.source == PENDING:
             return self.fetch_pending(database, <PendingWrite>found.place, missing)
         if found.source == REMEMBERED:
@@ -173,7 +177,7 @@ cdef class Reads:
             return missing
         self.limit.note_use_of_row(entry.id)
         try:
-            self.content.unwrap(entry, &cell)
+            self.content.unwrap(entry, cell)
             stored = entry.stored
             self.content.decode(entry)
         except (DecodeError, UntrustedValueError) as error:
@@ -315,11 +319,16 @@ cdef class Reads:
         """The same for what the tier does not know, or not for certain."""
         cdef Cell cell
         cdef Finding found
+        keepalive = encode_key(key, self.serializer, &cell)
+        name = self.lookup.find(database, key, keepalive, &cell, PRESENCE, &found)
+        return self.presence_of(database, key, name, &cell, &found)
+
+    cdef bint presence_of(
+            self, Database database, object key, object name, const Cell* cell, const Finding* found) except -1:
+        """Whether what was found is a live entry; nothing has run since."""
         cdef Statement statement
         cdef PendingWrite place
         cdef long long expire, size
-        keepalive = encode_key(key, self.serializer, &cell)
-        name = self.lookup.find(database, key, keepalive, &cell, PRESENCE, &found)
         if found.source == PENDING:
             place = <PendingWrite>found.place
             return not place.deleted and (place.expire == NEVER or place.expire > database.now())
