@@ -6,7 +6,7 @@ from fastcache import cache as sync_cache
 from fastcache import fanout as sync_fanout
 from fastcache import index as sync_index
 from fastcache.aio.mapping import ELSEWHERE, Mapping
-from fastcache.aio.methods import constructor, reading, writing
+from fastcache.aio.methods import constructor, reading, writing, writing_many
 from fastcache.aio.once import get_or_set
 from fastcache.engine.cache_mapping import CacheMapping
 from fastcache.engine.index_mapping import IndexMapping
@@ -33,8 +33,8 @@ class _Index(Mapping):
     check = writing(Recipes.check)
     backup = writing(Recipes.backup)
     add = writing(IndexMapping.add)
-    set_many = writing(IndexMapping.set_many)
-    add_many = writing(IndexMapping.add_many)
+    set_many = writing_many(IndexMapping.set_many)
+    add_many = writing_many(IndexMapping.add_many)
     pop = writing(IndexMapping.pop)
     peekitem = reading(IndexMapping.peekitem)
     setdefault = writing(IndexMapping.setdefault)
@@ -84,8 +84,8 @@ class _Cache(Mapping):
     check = writing(Recipes.check)
     backup = writing(Recipes.backup)
     add = writing(CacheMapping.add)
-    set_many = writing(CacheMapping.set_many)
-    add_many = writing(CacheMapping.add_many)
+    set_many = writing_many(CacheMapping.set_many)
+    add_many = writing_many(CacheMapping.add_many)
     pop = writing(CacheMapping.pop)
     peekitem = reading(CacheMapping.peekitem)
     setdefault = writing(CacheMapping.setdefault)

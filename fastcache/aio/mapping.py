@@ -6,9 +6,13 @@ import asyncio
 import re
 import sys
 from itertools import islice
+from time import monotonic
 
+# Loaded now, since importing something takes the GIL for longer than a loop is to wait: what iterating needs.
+import fastcache.engine.undecodable
+import fastcache.engine.views  # noqa: F401
 from fastcache.aio.blocks import Batch, Transaction
-from fastcache.aio.methods import reading, writing
+from fastcache.aio.methods import reading, writing, writing_many
 from fastcache.aio.opened import ABSENT, Opened, View
 from fastcache.engine.mapping import StoreMapping
 from fastcache.runtime.imports import load
@@ -28,7 +32,7 @@ ELSEWHERE: Any = object()
 """What is not at hand in memory."""
 
 # Of many keys, so many are read at a time: while they are, this process does nothing else.
-_AT_A_TIME = 250
+_AT_A_TIME = 100
 
 
 class Mapping(Opened):
@@ -59,31 +63,27 @@ class Mapping(Opened):
         """
         worker, opened = self._worker, self._opened
         if opened is not None and worker.is_passed():
-            if worker.is_due_to_pause():
-                await worker.pause()
-            # Another task may have come in between.
-            if worker.is_passed():
-                found = opened._find_stored_at_once(key, missing, ELSEWHERE)
-                worker.done()
-                if found is not ELSEWHERE:
-                    return found
+            may_go_on = worker.may_go_on(monotonic())
+            found = opened._find_stored_at_once(key, missing, ELSEWHERE)
+            worker.looped = monotonic()
+            if found is not ELSEWHERE:
+                if not may_go_on:
+                    await worker.pause()
+                return found
         return await self._run(method, (key, *rest), options, False)
 
     async def _put(self, method: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Literal[True]:
         """Set, here if nothing is to be waited for, else in the thread."""
         worker = self._worker
+        if asyncio._get_running_loop() is None and trio_token() is not None:
+            # Trio's rule: in a scope that is cancelled, nothing begins.
+            await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
         # After what was called before, also where nobody waits for that any more; and never past a transaction.
-        if self._set_at_once is not None and worker.is_passed():
-            if worker.is_due_to_pause():
-                await worker.pause()
-            elif asyncio._get_running_loop() is None and trio_token() is not None:
-                # Trio's rule: in a scope that is cancelled, nothing begins.
-                await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
-            if worker.is_passed():
-                was_set = self._set_at_once(*arguments, **options)
-                worker.done()
-                if was_set:
-                    return True
+        if self._set_at_once is not None and worker.is_passed() and worker.may_go_on(monotonic()):
+            was_set = self._set_at_once(*arguments, **options)
+            worker.looped = monotonic()
+            if was_set:
+                return True
         await self._run(method, arguments, options, True)
         return True
 
@@ -116,9 +116,12 @@ class Mapping(Opened):
             if found is not ELSEWHERE:
                 return bool(found)
             if self._opened is not None and worker.is_passed():
+                may_go_on = worker.may_go_on(monotonic())
                 found = self._opened._has_stored_at_once(key, ELSEWHERE)
-                worker.done()
+                worker.looped = monotonic()
                 if found is not ELSEWHERE:
+                    if not may_go_on:
+                        await worker.pause()
                     return bool(found)
         return bool(await self._run(StoreMapping.exists, (key,), {}, False))
 
@@ -127,7 +130,7 @@ class Mapping(Opened):
     clear = writing(StoreMapping.clear)
     incr = writing(StoreMapping.incr)
     decr = writing(StoreMapping.decr)
-    delete_many = writing(StoreMapping.delete_many)
+    delete_many = writing_many(StoreMapping.delete_many)
     flush = writing(StoreMapping.flush)
     count = reading(StoreMapping.count)
     size = reading(StoreMapping.size)
@@ -137,7 +140,7 @@ class Mapping(Opened):
     async def get_many(self, keys: Iterable[Any], on_error: Any = "warn") -> dict[Any, Any]:
         """The values of many keys, as a dict; those that are absent are left out. See Cache.get_many.
 
-        Up to 250 are of one moment. More are read 250 at a time, so that the loop goes on in between; inside of
+        Up to 100 are of one moment. More are read 100 at a time, so that the loop goes on in between; inside of
         ``transact`` all are of one moment.
         """
         values: dict[Any, Any] = {}
