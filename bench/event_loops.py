@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import subprocess
 import sys
 import tempfile
@@ -169,17 +170,26 @@ async def measure(open_face: Callable[[str], Any]) -> dict[str, float]:
 # -- how late the loop was --------------------------------------------------------------------------------------------
 
 
-def clocks() -> tuple[float, float, float]:
-    """The time; for how long this thread has run, or waited for a processor; and what the others have computed."""
-    while True:
-        begun = perf_counter()
-        own = thread_time()
-        with open("/proc/thread-self/schedstat") as known:
-            queued = int(known.read().split()[1]) / 1e9
-        theirs = process_time() - own
-        # What was read before and after a pause does not belong together.
-        if perf_counter() - begun < SHORT:
-            return begun, own + queued, theirs
+class Clocks:
+    """The time; for how long this thread has run, or waited for a processor; and what the others have computed.
+
+    They are read without giving up the GIL, which would be to wait for whoever has it then.
+    """
+
+    def __init__(self) -> None:
+        self.known = open("/proc/thread-self/schedstat", "rb")
+        self.buffer = ctypes.create_string_buffer(100)
+        self.pread = ctypes.PyDLL(None).pread
+
+    def read(self) -> tuple[float, float, float]:
+        while True:
+            begun = perf_counter()
+            own = thread_time()
+            self.pread(self.known.fileno(), self.buffer, 100, ctypes.c_long(0))
+            theirs = process_time() - own
+            # What was read before and after a pause does not belong together.
+            if perf_counter() - begun < SHORT:
+                return begun, own + int(self.buffer.value.split()[1]) / 1e9, theirs
 
 
 class Monitor:
@@ -196,10 +206,11 @@ class Monitor:
         self.task.cancel()
 
     async def watch(self) -> None:
-        last = clocks()
+        clocks = Clocks()
+        last = clocks.read()
         while True:
             await asyncio.sleep(0)
-            now = clocks()
+            now = clocks.read()
             passed, own, theirs = (later - earlier for later, earlier in zip(now, last, strict=True))
             self.pauses.append(max(0.0, min(passed - own, theirs)))
             last = now

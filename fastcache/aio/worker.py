@@ -131,7 +131,9 @@ class Call:
         error = self.error
         self.wake = None
         if error is None:
-            return self.result
+            # So that it is not freed in the thread, which would have the GIL meanwhile.
+            result, self.result = self.result, None
+            return result
         self.error = None
         try:
             raise error
