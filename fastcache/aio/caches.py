@@ -40,7 +40,7 @@ class _Index(Mapping):
     setdefault = writing(IndexMapping.setdefault)
 
     async def get(self, key: Any, default: Any = None, *, copy: bool = True, buffer: bool = False) -> Any:
-        """The value of a key, or ``default``; see Index.get. What is in memory, or in SQLite within reach, is returned at once."""
+        """The value of a key, or ``default``; see Index.get. What waits for nothing is returned at once."""
         worker = self._worker
         if copy and not buffer and (worker.holder is None or worker.block() is None):
             found = self._find_at_once(key, default, ELSEWHERE)
@@ -106,7 +106,7 @@ class _Cache(Mapping):
         expire_time: bool = False,
         tag: bool = False,
     ) -> Any:
-        """The value of a key, or ``default``; see Cache.get. What is in memory, or in SQLite within reach, is returned at once."""
+        """The value of a key, or ``default``; see Cache.get. What waits for nothing is returned at once."""
         worker = self._worker
         if copy and not (buffer or expire_time or tag) and (worker.holder is None or worker.block() is None):
             found = self._find_at_once(key, default, ELSEWHERE)
@@ -121,9 +121,9 @@ class _Cache(Mapping):
     ) -> Literal[True]:
         """Store a value, whatever was there; see Cache.set.
 
-        What is little (a few hundred parts of Python's own types, 16 KiB) is stored, or put off by ``write_behind``, at
-        once, if no lock and no disk has to be waited for, and unless something that writes is still in the thread: writes
-        happen in the order in which they were called.
+        What is little (a few hundred parts of Python's own types, 16 KiB) is stored at once, or put off by
+        ``write_behind``, if no lock and no disk has to be waited for, and nothing that writes is still in the thread:
+        writes happen in the order in which they were called.
         """
         return await self._put(CacheMapping.set, (key, value, expire), {"tag": tag})
 

@@ -72,7 +72,9 @@ class Mapping(Opened):
                 return found
         return await self._run(method, (key, *rest), options, False)
 
-    async def _put(self, method: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Literal[True]:
+    async def _put(
+        self, method: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> Literal[True]:
         """Set, here if nothing is to be waited for, else in the thread."""
         worker = self._worker
         if asyncio._get_running_loop() is None and trio_token() is not None:

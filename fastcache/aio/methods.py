@@ -70,7 +70,7 @@ def writing(
 def writing_many(
     method: Callable[Concatenate[Any, _P], _R],
 ) -> Callable[Concatenate[Any, _P], Coroutine[Any, Any, _R]]:
-    """The same of one that takes many keys or items from an iterable, its first argument: the loop goes on meanwhile."""
+    """The same of one that takes many keys or items from its first argument: the loop goes on meanwhile."""
 
     async def writing_many(self: Any, /, *arguments: _P.args, **options: _P.kwargs) -> _R:
         given: tuple[Any, ...] = arguments

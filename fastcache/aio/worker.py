@@ -11,8 +11,9 @@ What is always true, and who keeps it so:
   those that it starts inside. Its calls run in a context of its own, by which the engine knows them from others of this
   same thread. Meanwhile the others read what is committed; and what they write is put aside, in order, until the
   transaction ends. Nothing waits for the writer lock in this thread, which the transaction needs to go on.
-- **What waits for nothing passes the thread** (entries/at_once.pyx): hits, and reads and sets while nothing that writes is in
-  the thread. Of what takes longer than a hit, the loop does a third of a millisecond in one go; then its other tasks go on.
+- **What waits for nothing passes the thread** (entries/at_once.pyx): hits; and other reads, and sets, while nothing
+  that writes is in the thread. Of what takes longer than a hit, the loop does a third of a millisecond in one go; then
+  its other tasks go on.
 - **The loop gets the GIL.** A thread that works on and on gives it up every five milliseconds, which would be for how
   long the loop stands still. This one sleeps for a moment after each third of a millisecond.
 
@@ -56,8 +57,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Worker", "breathing", "transactions"]
 
-# After so many seconds of work without a pause, and for how long, the thread lets others have the GIL: long enough that one
-# which sleeps has woken up.
+# After so many seconds of work without a pause, and for how long, the thread lets others have the GIL: long enough that
+# one which sleeps has woken up. The loop does as much of it in one go.
 _WORK, _PAUSE = 0.0003, 0.0001
 # If so many seconds lie between two things that are done in the loop, it has done something else.
 _GAP = 0.0001
@@ -216,7 +217,7 @@ class Worker:
         timeout: for how many seconds (float) a call waits for another task's transaction.
         holder: the outermost transaction that is open; None if none is.
         writing: the calls that write and are not over yet (set).
-        looped: when something was last done in the loop that could have been done in the thread, by ``monotonic`` (float).
+        looped: when the loop last did what could be the thread's, by ``monotonic`` (float).
     """
 
     def __init__(self) -> None:
@@ -263,8 +264,8 @@ class Worker:
         return not self.writing and (self.holder is None or self.block() is None)
 
     def may_go_on(self, now: float) -> bool:
-        """Whether the loop may do something more itself that takes longer than a hit: not when such things, one after the
-        other, have kept it from its other tasks for long enough. Whoever does it sets ``looped``."""
+        """Whether the loop may do something more itself that takes longer than a hit: not when such things, one after
+        the other, have kept it from its other tasks for long enough. Whoever does it sets ``looped``."""
         if now - self.looped > _GAP:
             self._looped_since = now
         return now - self._looped_since < _WORK

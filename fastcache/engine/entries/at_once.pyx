@@ -8,8 +8,8 @@ is done, not even counted:
 - a lock: the writer lock is tried; where SQLite says that it is busy, that is the answer. Another process that asks to come first
   comes first, in the thread;
 - a file: a value that has one, a connection that has to be opened, a directory that is not in its place any more;
-- the disk, by fsync: durability "full"; a commit that starts the WAL over, for which SQLite syncs its header (sqlite.org/src/info/ff5be73dee);
-  one after which a checkpoint may be due;
+- the disk, by fsync (Database.waits_for_disk): durability "full", a commit that starts the WAL over, one while maintenance syncs,
+  and one after which a checkpoint may be due;
 - eviction: where there is a limit, room is known to be left;
 - Python code for long: a value of more than 16 KiB, or a compressed one, of which nobody knows how much that is.
 
@@ -29,7 +29,7 @@ from fastcache.engine.entries.lookup cimport (
 from fastcache.engine.entries.writes cimport bind_row
 from fastcache.engine.eviction.limit cimport cost_of_row
 from fastcache.engine.shm.change_log cimport is_priority_requested, settings_version
-from fastcache.engine.shm.wal_clock cimport Tick, is_backfilled, load, read, wal_frames
+from fastcache.engine.shm.wal_clock cimport Tick, load, read, wal_frames
 from fastcache.engine.sqlite.cells cimport NEVER, Cell
 from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW, Statement
 
@@ -138,7 +138,7 @@ cdef Session session_at_once(Database database):
 cdef bint may_write_at_once(Database database, Checkpoints checkpoints) except -1:
     """Whether a set would wait for nothing, as far as that can be told before; nobody else has the writer lock, or it is ours."""
     cdef Tick now
-    if not is_usable(database) or database.syncs or database.scheduler is None:
+    if not is_usable(database) or database.scheduler is None:
         return False
     # Nobody is in between, and nothing is left to be done.
     if database.depth != 0 or database.entering or database.has_trash or database.writer.connection.read_only:
@@ -147,8 +147,8 @@ cdef bint may_write_at_once(Database database, Checkpoints checkpoints) except -
         return False
     if database.commit.ring != NULL and is_priority_requested(database.commit.ring, database.token):
         return False
-    # A commit that starts the WAL over waits for the disk, and so may one after which a checkpoint is due.
-    if not read(database.clock, &now) or is_backfilled(database.clock):
+    # So may one after which a checkpoint is due.
+    if not read(database.clock, &now) or database.waits_for_disk():
         return False
     if <long long>wal_frames(&now) + FEW_FRAMES >= min(checkpoints.checkpoint_at, checkpoints.own_checkpoint_at):
         return False
