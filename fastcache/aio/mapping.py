@@ -1,4 +1,4 @@
-"""What asynchronous caches share: they answer at once what is in memory, and hand over the rest to their thread."""
+"""What asynchronous caches share: they do at once what waits for nothing, and hand over the rest to their thread."""
 
 from __future__ import annotations
 
