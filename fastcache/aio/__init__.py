@@ -1,9 +1,9 @@
 """Caches for event loops: asyncio and uvloop, and the calls under trio (and so under anyio).
 
-The classes have the methods of those of their names in fastcache, as coroutines. What waits for nothing is done at once,
-in the loop: hits, reads of small values, and sets of them while nobody else writes. All else is done in a thread of the
-cache's own, in the order in which it was called, and the loop goes on. A call that is cancelled is left out, or done as
-a whole, and its result dropped.
+The classes have the methods of those of their names in fastcache, as coroutines. What waits for nothing is done at
+once, in the loop: hits, reads of small values, and sets of them while nobody else writes. All else is done in a thread
+of the cache's own, in the order in which it was called, and the loop goes on. A call that is cancelled is left out, or
+done as a whole, and its result dropped.
 
 >>> import asyncio
 >>> from fastcache import aio

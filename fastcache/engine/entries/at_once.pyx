@@ -35,8 +35,8 @@ from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW, Statement
 
 # What takes well under a millisecond to verify and decode.
 cdef long long QUICK_BYTES = 16 * 1024
-# A set adds fewer frames to the WAL.
-cdef unsigned int FEW_FRAMES = 32
+# A set of that size adds fewer frames to the WAL.
+cdef unsigned int FEW_FRAMES = 16
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

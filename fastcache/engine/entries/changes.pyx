@@ -87,8 +87,12 @@ cdef class Changes:
                     self.flusher.on_enqueued(database, row.key.hashed)
                     return True
             if at_once:
-                return self.flusher.behind is None and not large and put_row_at_once(
-                    database, self.checkpoints, self.writes, &row, name, cached, cached_codec)
+                if self.flusher.behind is None and not large and put_row_at_once(
+                        database, self.checkpoints, self.writes, &row, name, cached, cached_codec):
+                    return True
+                # It will be counted by whoever does it.
+                self.written -= row.size + ROW_COST
+                return False
             if self.group is not None and database.writer_lock.owner != 0 and not database.writer_lock.held_by_me():
                 return self.group.put(database, &row, key_keepalive, value_keepalive, tag_keepalive)
             if not large and database.depth != 0 and database.writer_lock.held_by_me():
