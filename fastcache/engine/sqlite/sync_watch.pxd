@@ -4,6 +4,8 @@
 # keeps writers out of it while that is being written. So an event loop does not commit then, and others do it without the GIL.
 #
 # The method of the file that syncs is one of ours, which counts; all else is left to SQLite's own methods (as in read_lock.pxd).
+# There is one count in a process: this is for connection.pyx alone. A child that C code has forked meanwhile may never count
+# down to 0, and then takes the long way.
 
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
