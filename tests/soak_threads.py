@@ -126,7 +126,7 @@ class Plan:
         self.limited = chosen.random() < 0.4
         self.write_behind = chosen.choice((None, None, 0.01, 0.2))
         # Chosen apart, so that all else of a round is what it was before there were journals.
-        self.journal = random.Random(f"journal of {seed}").random() < 0.5
+        self.journal = random.Random(f"journal of {self.seed}").random() < 0.5
         self.memory = chosen.choice((0, 20_000, 1 << 20, 32 << 20))
         self.timer = chosen.choice((None, None, "lets others in", "uses the cache"))
         self.serializer = chosen.choice((None, None, "lets others in", "uses the cache"))
