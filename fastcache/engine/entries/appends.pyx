@@ -60,6 +60,7 @@ cdef class Appends:
 
     cdef bint may_append(self, Database database) except -1:
         """Whether there is a journal, and this is a moment at which changes go there. Opens the database if need be."""
+        cdef Journal journal
         if not self.wanted or database.life != OPEN:
             return False
         if database.born != fork_count():
@@ -73,8 +74,10 @@ cdef class Appends:
                 or settings_version(database.commit.ring) != database.settings_seen):
             # Whatever has changed is looked at before SQLite is written to.
             return False
-        database.journal.take_number()
-        return True
+        # Held here, since others are let in, who may close it.
+        journal = database.journal
+        journal.take_number()
+        return database.journal is journal
 
     cdef bint may_set(self, Database database) except -1:
         """The same for what takes room: where nothing is evicted, or the disk is full, whoever sets has to know at once if there is none."""
@@ -120,6 +123,8 @@ cdef class Appends:
     cdef bint wait(self, Database database, Appended why, Waiting waiting) except -1:
         """After an append that was refused: wait for a moment. False if that was for long enough, and it is to be done in SQLite."""
         cdef Journal journal = database.journal
+        if journal is None:
+            return True
         if why == FULL:
             if self.is_draining(database):
                 raise Timeout(f"{database.directory!r}: its journal is full, and this has interrupted what drains it")

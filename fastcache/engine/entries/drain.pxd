@@ -27,6 +27,7 @@ cdef class Drain(Participant):
     cdef int drain_part(self, Database database) except -1
     cdef int drain_some(self, Database database, unsigned long long until) except -1
     cdef unsigned long long leave_out(self, Database database, Journal journal, unsigned long long place) except? 0
+    cdef void keep_alive(self, object store) noexcept
     cdef int call(self, Database database) except -1
     cdef double maintain(self, Database database) except? -2.0
 

@@ -36,7 +36,7 @@ cdef unsigned long long MOST_BYTES = 1 << 20
 # How long somebody may hold the journal's lock before it is looked whether he lives, in seconds.
 cdef double LONG = 0.001
 
-# What has something in its journal, by its database: not to be collected before maintenance has drained it.
+# What has something in its journal, by its Drain: not to be collected before maintenance has drained it.
 cdef dict undrained = {}
 
 
@@ -160,6 +160,18 @@ cdef class Drain(Participant):
 
     cdef void detach(self) noexcept:
         self.journal = None
+        self.keep_alive(None)
+
+    cdef void keep_alive(self, object store) noexcept:
+        """Not to be collected before all is drained; None for that it may be."""
+        try:
+            if store is None:
+                undrained.pop(id(self), None)
+            else:
+                undrained[id(self)] = store
+        except MemoryError:
+            # It may be collected: what is in the journal is drained by whoever comes next.
+            pass
 
     cdef int before_transaction(self, Database database) except -1:
         cdef Journal journal = database.journal
@@ -194,7 +206,7 @@ cdef class Drain(Participant):
         return 0
 
     cdef int after_fork_in_child(self, Database database) except -1:
-        undrained.pop(id(database), None)
+        self.keep_alive(None)
         self.journal = None
         self.scheduled = False
         self.requested = False
@@ -238,7 +250,7 @@ cdef class Drain(Participant):
                 # What is damaged ends it sooner.
                 until = min(until, journal.tail())
             if journal.is_empty():
-                undrained.pop(id(database), None)
+                self.keep_alive(None)
         finally:
             database.writer_lock.release()
         return 0
@@ -340,7 +352,7 @@ cdef class Drain(Participant):
         if not self.scheduled:
             self.scheduled = True
             try:
-                undrained[id(database)] = database.keepalive()
+                self.keep_alive(database.keepalive())
                 if not database.schedule(DELAY):
                     self.drain_all(database)
             except BaseException:
@@ -372,5 +384,5 @@ cdef class Drain(Participant):
                 self.scheduled = True
                 raise
         if self.journal is not None and self.journal.is_empty():
-            undrained.pop(id(database), None)
+            self.keep_alive(None)
         return -1.0

@@ -67,6 +67,7 @@ cdef class Journal:
     # What this object is known by, to whom it would wait for; 0 before it was first needed.
     cdef ByteLocks numbers
     cdef readonly unsigned long long number
+    cdef bint is_closed
     # The device and inode of the file.
     cdef readonly tuple identity
     # Whether the gate is shut by us, and whether we hold the lock for a commit.

@@ -228,10 +228,13 @@ cdef class Journal:
             # Opening the file lets other threads in, one of which may have taken one since.
             if self.number == 0 and self.numbers.acquire(number):
                 self.number = number
+        if self.is_closed:
+            self.close()
         return 0
 
     def close(self):
         """Give the number back; nobody uses this object any more."""
+        self.is_closed = True
         if self.number:
             self.numbers.release(self.number)
             self.number = 0
