@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -30,9 +31,9 @@ from contenders import (
     DICT,
     DIRECT,
     DISKCACHE,
-    FASTCACHE,
     FLOOR,
     JOURNAL_PEERS,
+    JOURNALED,
     ROCKSDB,
     SCIQLOP_CACHE,
     SETTING,
@@ -47,8 +48,8 @@ from synthetic import zipf
 from traces import no_collection, occupied
 
 CACHES = (DIRECT, SCIQLOP_CACHE, DISKCACHE)
-# More than anyone can set in a second.
-MOST_A_SECOND = 1_000_000
+# How many new entries are made at most, and in a second: more than anyone can.
+MOST_NEW, MOST_A_SECOND = 2_000_000, 1_000_000
 # What is found out with the first 10,000: how many a contender deletes in a second.
 PROBING_SECONDS = 0.5
 THREADS = 8
@@ -60,10 +61,13 @@ REQUESTS, PATIENCE = 200_000, 5
 # Of the second mix: almost everything is a miss.
 WIDE_KEYS, WIDE_EXPONENT = 1_000_000, 0.5
 
-operation = partial(pytest.mark.operation, peers=JOURNAL_PEERS)
+
+def operation(
+    label: str, unit: str = "us", *, peers: tuple[Contender, ...] = JOURNAL_PEERS, **options: object
+) -> pytest.MarkDecorator:
+    return pytest.mark.operation(label, unit, ours=JOURNALED, peers=peers, **options)
 
 
-@cache
 def new_names(count: int) -> list[str]:
     """Names that are in no fresh directory, all made before anything is timed."""
     return [f"new-{number:08d}" for number in range(count)]
@@ -87,11 +91,16 @@ def measure_sustained(
     *,
     seconds: float,
     row: Row,
+    most: int | None = None,
 ) -> None:
-    """The mean over some seconds and the flush at their end, then each call by itself for as long again."""
-    done = sustain(loops, call, chunks, seconds)
+    """The mean over some seconds and the flush at their end, then each call by itself for as long again.
+
+    Args:
+        most: how many of the chunks the first part may use, where there is an end to them.
+    """
+    done = sustain(loops, call, itertools.islice(chunks, most), seconds)
     row.record(done.seconds)
-    if contender is FASTCACHE:
+    if contender is JOURNALED:
         row.record_beside("flush at the end", "ms", done.flushing)
     if contender is FLOOR:
         # Each call of its loops goes through ctypes.
@@ -102,10 +111,16 @@ def measure_sustained(
     row.record_beside("worst", "ms", ordered[-1] / 1e9)
 
 
+def measure_new(contender: Contender, loops: Loops, loop: Callable[..., object], *, seconds: float, row: Row) -> None:
+    """Of entries that there are not yet."""
+    names = new_names(2 * min(MOST_NEW, int(seconds * MOST_A_SECOND)))
+    chunks = in_chunks(loops, names)
+    measure_sustained(contender, loops, Sets(loop), iter(chunks), seconds=seconds, row=row, most=len(chunks) // 2)
+
+
 @operation("set, insert", average="mean")
 def bench_insert(contender: Contender, loops: Loops, seconds: float, row: Row) -> None:
-    chunks = iter(in_chunks(loops, new_names(int(2 * seconds * MOST_A_SECOND))))
-    measure_sustained(contender, loops, Sets(loops.set), chunks, seconds=seconds, row=row)
+    measure_new(contender, loops, loops.set, seconds=seconds, row=row)
 
 
 @operation("set, update", average="mean")
@@ -116,20 +131,20 @@ def bench_update(contender: Contender, loops: Loops, seconds: float, shuffled: r
 
 @operation("add", without=(ROCKSDB,), average="mean")
 def bench_add(contender: Contender, loops: Loops, seconds: float, row: Row) -> None:
-    chunks = iter(in_chunks(loops, new_names(int(2 * seconds * MOST_A_SECOND))))
-    measure_sustained(contender, loops, Sets(loops.add), chunks, seconds=seconds, row=row)
+    measure_new(contender, loops, loops.add, seconds=seconds, row=row)
 
 
 @operation("delete", without=(ROCKSDB,), average="mean")
 def bench_delete(contender: Contender, loops: Loops, seconds: float, row: Row) -> None:
     probed = sustain(loops, lambda: loops.delete, in_chunks(loops, NAMES), PROBING_SECONDS)
-    # Twice as many as would be enough, and again for those that are timed one by one.
-    count = int(4 * seconds / probed.seconds) // CHUNK * CHUNK
-    doomed = new_names(int(2 * seconds * MOST_A_SECOND))[: max(2 * CHUNK, count)]
+    # Twice as many as would be enough, and as many again for those that are timed one by one.
+    count = max(2 * CHUNK, int(4 * seconds / probed.seconds)) // CHUNK * CHUNK
+    doomed = new_names(min(count, MOST_NEW))
     loops.fill(doomed, fresh_value(256))
     loops.flush()
-    chunks = iter(in_chunks(loops, doomed))
-    measure_sustained(contender, loops, lambda: loops.delete, chunks, seconds=seconds, row=row)
+    chunks = in_chunks(loops, doomed)
+    most = len(chunks) // 2
+    measure_sustained(contender, loops, lambda: loops.delete, iter(chunks), seconds=seconds, row=row, most=most)
 
 
 @operation("incr", without=(ROCKSDB,), average="mean")
@@ -211,7 +226,7 @@ def bench_get(loops: Loops, measure: Measure) -> None:
     measure_gets(loops, measure, NAMES)
 
 
-@pytest.mark.operation("memoize, miss", reference=SETTING, peers=CACHES, average="mean")
+@operation("memoize, miss", reference=SETTING, peers=CACHES, average="mean")
 def bench_memoize_miss(loops: Loops, seconds: float, row: Row) -> None:
     function = loops.memoize(add)
 
@@ -259,18 +274,18 @@ def measure_mix(contender: Contender, directory: Path, requests: list[str], *, s
         row.record_beside(f"hits of an LRU of {label}", "of all", sum(lru(requests[:played], capacity)) / played)
 
 
-@pytest.mark.operation("Zipf mix", "k op/s", reference=None, peers=CACHES)
+@operation("Zipf mix", "k op/s", reference=None, peers=CACHES)
 def bench_mix(contender: Contender, tmp_path: Path, seconds: float, row: Row) -> None:
     measure_mix(contender, tmp_path / "mix", list(zipf(REQUESTS, seed=1)), seconds=seconds, row=row)
 
 
-@pytest.mark.operation("Zipf mix, few hits", "k op/s", reference=None, peers=CACHES)
+@operation("Zipf mix, few hits", "k op/s", reference=None, peers=CACHES)
 def bench_wide_mix(contender: Contender, tmp_path: Path, seconds: float, row: Row) -> None:
     requests = list(zipf(REQUESTS, seed=1, keys=WIDE_KEYS, exponent=WIDE_EXPONENT))
     measure_mix(contender, tmp_path / "mix", requests, seconds=seconds, row=row)
 
 
-@pytest.mark.operation("lock, 2 processes, hand-off", reference=None, peers=CACHES)
+@operation("lock, 2 processes, hand-off", reference=None, peers=CACHES)
 def bench_lock(contender: Contender, directory: str, row: Row) -> None:
     """From where one process begins to release the lock until the other one has it; by the clock that they share."""
     said = compete(contender, directory)
@@ -288,12 +303,17 @@ def bench_lock(contender: Contender, directory: str, row: Row) -> None:
 
 @operation("new process: open", "ms", reference=None)
 def bench_first_calls(contender: Contender, directory: str, row: Row) -> None:
+    """A first process, which does not count, has its modules compiled, those that are imported late, too."""
     program = str(Path(__file__).with_name("first_calls.py"))
     command = [sys.executable, program, contender.name, directory]
-    said = [
-        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(OPENINGS)
-    ]
-    opening, setting, getting = (median(times) for times in zip(*said, strict=True))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+    def run() -> list[float]:
+        child = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        return [float(seconds) for seconds in json.loads(child.stdout)]
+
+    run()
+    opening, setting, getting = (median(times) for times in zip(*(run() for _ in range(OPENINGS)), strict=True))
     row.record(opening)
     row.record_beside("first set", "ms", setting)
     row.record_beside("first get", "ms", getting)

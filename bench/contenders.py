@@ -256,11 +256,13 @@ class FloorContender(Contender):
 
 
 @dataclass(frozen=True)
-class DirectContender(Contender):
-    """fastcache without a journal: each write is a commit of SQLite's."""
+class JournalContender(Contender):
+    """fastcache with a journal, or without one: then each write is a commit of SQLite's."""
+
+    journal: bool = True
 
     def settings(self) -> dict[str, object]:
-        return {"journal": False}
+        return {"journal": self.journal}
 
 
 class StoreLoops(Loops):
@@ -269,7 +271,7 @@ class StoreLoops(Loops):
     def keys(self, names: Sequence[str]) -> Any:
         return [name.encode() for name in names]
 
-    def mixed(self, keys: Sequence[bytes], value: object, period: int) -> None:
+    def mixed(self, keys: Any, value: object, period: int) -> None:
         if period == 0:
             self.get(keys)
             return
@@ -277,7 +279,7 @@ class StoreLoops(Loops):
             self.set(keys[start : start + 1], value)
             self.get(keys[start + 1 : start + period])
 
-    def mixed_timed(self, keys: Sequence[bytes], value: object, period: int, latencies: MutableSequence[int]) -> None:
+    def mixed_timed(self, keys: Any, value: object, period: int, latencies: MutableSequence[int]) -> None:
         for start in range(0, len(keys), period):
             one = keys[start : start + 1]
             begun = perf_counter_ns()
@@ -301,31 +303,31 @@ class LmdbLoops(StoreLoops):
     def count(self, times: int) -> int:
         return int(self.cache.stat()["entries"])
 
-    def get(self, keys: Sequence[bytes]) -> None:
+    def get(self, keys: Any) -> None:
         begin = self.cache.begin
         for key in keys:
             with begin() as transaction:
                 transaction.get(key)
 
-    def set(self, keys: Sequence[bytes], value: object) -> None:
+    def set(self, keys: Any, value: object) -> None:
         begin = self.cache.begin
         for key in keys:
             with begin(write=True) as transaction:
                 transaction.put(key, value)
 
-    def add(self, keys: Sequence[bytes], value: object) -> None:
+    def add(self, keys: Any, value: object) -> None:
         begin = self.cache.begin
         for key in keys:
             with begin(write=True) as transaction:
                 transaction.put(key, value, overwrite=False)
 
-    def delete(self, keys: Sequence[bytes]) -> None:
+    def delete(self, keys: Any) -> None:
         begin = self.cache.begin
         for key in keys:
             with begin(write=True) as transaction:
                 transaction.delete(key)
 
-    def incr(self, keys: Sequence[bytes]) -> None:
+    def incr(self, keys: Any) -> None:
         begin = self.cache.begin
         for key in keys:
             with begin(write=True) as transaction:
@@ -339,7 +341,7 @@ class RocksdbLoops(StoreLoops):
     def holds(self, name: str, value: object) -> bool:
         return bool(self.cache.get(name.encode()) == value)
 
-    def set(self, keys: Sequence[bytes], value: object) -> None:
+    def set(self, keys: Any, value: object) -> None:
         put = self.cache.put
         for key in keys:
             put(key, value)
@@ -477,7 +479,8 @@ DISKCACHE = Contender("diskcache", "diskcache", limit="size_limit", policy="leas
 DISKCACHE_RS = Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops, limit="size_limit")
 PEERS = (SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS)
 # Of bench_journal.py, where fastcache without a journal is a peer with directories of its own.
-DIRECT = DirectContender("fastcache journal=False", "fastcache", FastcacheLoops, extra=".")
+JOURNALED = JournalContender("fastcache journal=True", "fastcache", FastcacheLoops, peer=False, extra=".")
+DIRECT = JournalContender("fastcache journal=False", "fastcache", FastcacheLoops, extra=".", journal=False)
 LMDB = LmdbContender("LMDB", "lmdb")
 ROCKSDB = RocksdbContender("RocksDB", "rocksdict")
 JOURNAL_PEERS = (DIRECT, SCIQLOP_CACHE, DISKCACHE, LMDB, ROCKSDB)
@@ -504,7 +507,7 @@ CONTENDERS = (
     *(FILE, UNSIGNED, ONE_THREAD),
     *(UNBOUNDED, UNBOUNDED_NO_MEMORY),
     *(FACE, FASTCACHE_IN_DJANGO, LOCMEM),
-    DIRECT,
+    *(JOURNALED, DIRECT),
     *PEERS,
     *(LMDB, ROCKSDB),
     *DJANGO_PEERS,

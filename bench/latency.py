@@ -120,7 +120,8 @@ def write_steadily(contender: Contender, folder: Path, seconds: float, readers: 
         workers.start(0, ALL_WRITES, seconds, "--latencies", str(file), *(["--insert"] if insert else []))
         for seed in range(1, readers + 1):
             workers.start(seed, READ_ONLY, seconds)
-        with WalWatch(str(folder / "cache")) as watch:
+        watch = WalWatch(str(folder / "cache"))
+        with watch:
             workers.go()
             rate = workers.rates()[0]
     ordered = sorted(read_latencies(file))
