@@ -43,7 +43,7 @@ from entries import KIB, NAMES, fresh_value, million_names
 from latency import HALF_WRITES, Watch, percentile, run_processes
 from loops import Loops
 from replacement import lru
-from sustained import CHUNK, Call, in_chunks, sustain, time_each
+from sustained import CHUNK, Call, Sustained, in_chunks, sustain, time_each
 from synthetic import zipf
 from traces import no_collection, occupied
 
@@ -83,6 +83,13 @@ class Sets:
         return partial(self.loop, value=fresh_value(256))
 
 
+def record_sustained(done: Sustained, row: Row) -> None:
+    """The share of all that an operation has, and that of the CPU time."""
+    row.record(done.seconds)
+    if row.contender is not FLOOR:
+        row.record_beside("CPU, all threads", "us", done.computing / done.operations)
+
+
 def measure_sustained(
     contender: Contender,
     loops: Loops,
@@ -99,13 +106,12 @@ def measure_sustained(
         most: how many of the chunks the first part may use, where there is an end to them.
     """
     done = sustain(loops, call, itertools.islice(chunks, most), seconds)
-    row.record(done.seconds)
+    record_sustained(done, row)
     if contender is JOURNALED:
         row.record_beside("flush at the end", "ms", done.flushing)
     if contender is FLOOR:
         # Each call of its loops goes through ctypes.
         return
-    row.record_beside("CPU, all threads", "us", done.computing / done.operations)
     ordered = time_each(loops, call, chunks, seconds)
     row.record_beside("99.9 %", "us", percentile(ordered, 99.9) / 1e9)
     row.record_beside("worst", "ms", ordered[-1] / 1e9)
@@ -157,7 +163,7 @@ def bench_incr(contender: Contender, loops: Loops, seconds: float, row: Row) -> 
 def bench_million_inserts(contender: Contender, tmp_path: Path, seconds: float, row: Row) -> None:
     """All of them, or as many as there is time for; into a directory without entries."""
     loops = contender.open(str(tmp_path / "empty"))
-    row.record(sustain(loops, Sets(loops.set), in_chunks(loops, million_names()), PATIENCE * seconds).seconds)
+    record_sustained(sustain(loops, Sets(loops.set), in_chunks(loops, million_names()), PATIENCE * seconds), row)
     loops.close()
 
 
@@ -170,7 +176,7 @@ def bench_million_updates(
     # The last one is not to be changed: see bench_million.py.
     chosen = shuffled.choices(range(len(names) - 1), k=int(seconds * MOST_A_SECOND))
     chunks = in_chunks(loops, [names[number] for number in chosen])
-    row.record(sustain(loops, Sets(loops.set), chunks, seconds).seconds)
+    record_sustained(sustain(loops, Sets(loops.set), chunks, seconds), row)
     loops.close()
 
 
