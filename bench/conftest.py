@@ -6,6 +6,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ Filled = Callable[[Contender, Sequence[str]], Path]
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fastcache benchmarks")
     group.addoption("--turns", type=int, default=5, help="turns of every contender (default: 5)")
+    group.addoption("--seconds", type=float, default=2.0, help="of what is sustained, at the least (default: 2)")
     group.addoption("--bench-dir", metavar="DIR", help="make the caches here (default: with temporary files)")
     group.addoption("--bench-table", metavar="FILE", help="write the table as Markdown to FILE")
 
@@ -148,6 +150,35 @@ def record(request: pytest.FixtureRequest, contender: Contender, turn: int) -> C
     """Put one turn's number into the row by itself: a percentile in seconds, or what is no time at all."""
     operation, table = operation_of(request.function), request.config.stash[TABLE]
     return lambda number: table.record(operation, contender, turn, number)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender's place in a row in one turn, and in rows that the same run has besides."""
+
+    table: Table
+    operation: Operation
+    contender: Contender
+    turn: int
+
+    def record(self, number: float) -> None:
+        self.table.record(self.operation, self.contender, self.turn, number)
+
+    def record_beside(self, what: str, unit: str, number: float) -> None:
+        """Put a number into the row whose label says this, too."""
+        beside = replace(self.operation, label=f"{self.operation.label}: {what}", unit=unit)
+        self.table.record(beside, self.contender, self.turn, number)
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest, contender: Contender, turn: int) -> Row:
+    return Row(request.config.stash[TABLE], operation_of(request.function), contender, turn)
+
+
+@pytest.fixture
+def seconds(request: pytest.FixtureRequest) -> float:
+    """How long what is sustained lasts."""
+    return float(request.config.getoption("seconds"))
 
 
 def measure_writes(

@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import repeat
+from time import perf_counter_ns
 from typing import Any
 
 from entries import KIB, NAMES, VALUE
@@ -254,6 +255,124 @@ class FloorContender(Contender):
         return super().obstacle() or obstacle()
 
 
+@dataclass(frozen=True)
+class JournalContender(Contender):
+    """fastcache with a journal, or without one: then each write is a commit of SQLite's."""
+
+    journal: bool = True
+
+    def settings(self) -> dict[str, object]:
+        return {"journal": self.journal}
+
+
+class StoreLoops(Loops):
+    """Of a store of bytes that is no cache: its loops are over its own calls."""
+
+    def keys(self, names: Sequence[str]) -> Any:
+        return [name.encode() for name in names]
+
+    def mixed(self, keys: Any, value: object, period: int) -> None:
+        if period == 0:
+            self.get(keys)
+            return
+        for start in range(0, len(keys), period):
+            self.set(keys[start : start + 1], value)
+            self.get(keys[start + 1 : start + period])
+
+    def mixed_timed(self, keys: Any, value: object, period: int, latencies: MutableSequence[int]) -> None:
+        for start in range(0, len(keys), period):
+            one = keys[start : start + 1]
+            begun = perf_counter_ns()
+            self.set(one, value)
+            latencies.append(perf_counter_ns() - begun)
+            self.get(keys[start + 1 : start + period])
+
+
+class LmdbLoops(StoreLoops):
+    """Each write is a transaction of its own, and each read a snapshot of its own."""
+
+    def fill(self, names: Sequence[str], value: object) -> None:
+        with self.cache.begin(write=True) as transaction:
+            for key in self.keys(names):
+                transaction.put(key, value)
+
+    def holds(self, name: str, value: object) -> bool:
+        with self.cache.begin() as transaction:
+            return bool(transaction.get(name.encode()) == value)
+
+    def count(self, times: int) -> int:
+        return int(self.cache.stat()["entries"])
+
+    def get(self, keys: Any) -> None:
+        begin = self.cache.begin
+        for key in keys:
+            with begin() as transaction:
+                transaction.get(key)
+
+    def set(self, keys: Any, value: object) -> None:
+        begin = self.cache.begin
+        for key in keys:
+            with begin(write=True) as transaction:
+                transaction.put(key, value)
+
+    def add(self, keys: Any, value: object) -> None:
+        begin = self.cache.begin
+        for key in keys:
+            with begin(write=True) as transaction:
+                transaction.put(key, value, overwrite=False)
+
+    def delete(self, keys: Any) -> None:
+        begin = self.cache.begin
+        for key in keys:
+            with begin(write=True) as transaction:
+                transaction.delete(key)
+
+    def incr(self, keys: Any) -> None:
+        begin = self.cache.begin
+        for key in keys:
+            with begin(write=True) as transaction:
+                transaction.put(key, b"%d" % (int(transaction.get(key, b"0")) + 1))
+
+
+class RocksdbLoops(StoreLoops):
+    def fill(self, names: Sequence[str], value: object) -> None:
+        self.set(self.keys(names), value)
+
+    def holds(self, name: str, value: object) -> bool:
+        return bool(self.cache.get(name.encode()) == value)
+
+    def set(self, keys: Any, value: object) -> None:
+        put = self.cache.put
+        for key in keys:
+            put(key, value)
+
+
+@dataclass(frozen=True)
+class LmdbContender(Contender):
+    """LMDB without a sync at each commit, which fastcache does not make either: what was written outlives the process.
+
+    Args:
+        map_size: the most bytes that it may grow to.
+    """
+
+    loops: Callable[..., Loops] = LmdbLoops
+    map_size: int = 1 << 34
+
+    def open(self, directory: str) -> Loops:
+        return self.loops(import_module(self.module).open(directory, map_size=self.map_size, sync=False))
+
+
+@dataclass(frozen=True)
+class RocksdbContender(Contender):
+    """RocksDB as it comes: with a log of what was written, which is not synced. One process at a time may open it."""
+
+    loops: Callable[..., Loops] = RocksdbLoops
+
+    def open(self, directory: str) -> Loops:
+        rocksdict = import_module(self.module)
+        return self.loops(rocksdict.Rdict(directory, rocksdict.Options(raw_mode=True)))
+
+
 class DjangoLoops(Loops):
     """A backend of Django's cache."""
 
@@ -359,6 +478,12 @@ SCIQLOP_CACHE = Contender("sciqlop-cache", "pysciqlop_cache")
 DISKCACHE = Contender("diskcache", "diskcache", limit="size_limit", policy="least-recently-used")
 DISKCACHE_RS = Contender("diskcache_rs", "diskcache_rs", DiskcacheRsLoops, limit="size_limit")
 PEERS = (SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS)
+# Of bench_journal.py, where fastcache without a journal is a peer with directories of its own.
+JOURNALED = JournalContender("fastcache journal=True", "fastcache", FastcacheLoops, peer=False, extra=".")
+DIRECT = JournalContender("fastcache journal=False", "fastcache", FastcacheLoops, extra=".", journal=False)
+LMDB = LmdbContender("LMDB", "lmdb")
+ROCKSDB = RocksdbContender("RocksDB", "rocksdict")
+JOURNAL_PEERS = (DIRECT, SCIQLOP_CACHE, DISKCACHE, LMDB, ROCKSDB)
 # Of bench_diskcache.py: the face is held against the cache that it is one of.
 FACE = Contender("fastcache.diskcache", "fastcache.diskcache", peer=False)
 # Of bench_django.py.
@@ -382,7 +507,9 @@ CONTENDERS = (
     *(FILE, UNSIGNED, ONE_THREAD),
     *(UNBOUNDED, UNBOUNDED_NO_MEMORY),
     *(FACE, FASTCACHE_IN_DJANGO, LOCMEM),
+    *(JOURNALED, DIRECT),
     *PEERS,
+    *(LMDB, ROCKSDB),
     *DJANGO_PEERS,
 )
 BY_NAME = {contender.name: contender for contender in CONTENDERS}

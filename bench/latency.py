@@ -31,11 +31,11 @@ READ_ONLY, HALF_WRITES, ALL_WRITES = 0, 2, 1
 LOOK_SECONDS = 0.05
 
 
-class WalWatch:
-    """The largest size that the WAL of a directory has while this is entered. A contender may have none, or several."""
+class Watch:
+    """The largest of the sizes that are seen, by looking now and then, while this is entered."""
 
-    def __init__(self, directory: str) -> None:
-        self.files = list(Path(directory).rglob("*-wal"))
+    def __init__(self, size: Callable[[], int]) -> None:
+        self.size = size
         self.largest = 0
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.watch)
@@ -45,14 +45,9 @@ class WalWatch:
             self.look()
 
     def look(self) -> None:
-        sizes = []
-        for file in self.files:
-            # It may be removed at any time.
-            with contextlib.suppress(FileNotFoundError):
-                sizes.append(file.stat().st_size)
-        self.largest = max([self.largest, *sizes])
+        self.largest = max(self.largest, self.size())
 
-    def __enter__(self) -> WalWatch:
+    def __enter__(self) -> Watch:
         self.thread.start()
         return self
 
@@ -60,6 +55,22 @@ class WalWatch:
         self.over.set()
         self.thread.join()
         self.look()
+
+
+class WalWatch(Watch):
+    """That of the WAL of a directory. A contender may have none, or several."""
+
+    def __init__(self, directory: str) -> None:
+        self.files = list(Path(directory).rglob("*-wal"))
+        super().__init__(self.size_of_files)
+
+    def size_of_files(self) -> int:
+        total = 0
+        for file in self.files:
+            # It may be removed at any time.
+            with contextlib.suppress(FileNotFoundError):
+                total += file.stat().st_size
+        return total
 
 
 @contextlib.contextmanager
@@ -83,14 +94,19 @@ def percentile(ordered: Sequence[int], percent: float) -> int:
     return ordered[math.ceil(len(ordered) * percent / 100) - 1]
 
 
-def share_between_processes(contender: Contender, folder: Path, seconds: float) -> list[str]:
+def run_processes(contender: Contender, folder: Path, period: int, seconds: float) -> tuple[list[float], list[int]]:
+    """Processes of which each sets in every ``period``-th operation: their rates, and what the sets took, in order."""
     files = [folder / f"latencies-{seed}" for seed in range(PROCESSES)]
     with Workers(contender, str(folder / "cache")) as workers:
         for seed, file in enumerate(files):
-            workers.start(seed, HALF_WRITES, seconds, "--latencies", str(file))
+            workers.start(seed, period, seconds, "--latencies", str(file))
         workers.go()
         rates = workers.rates()
-    ordered = sorted(latency for file in files for latency in read_latencies(file))
+    return rates, sorted(latency for file in files for latency in read_latencies(file))
+
+
+def share_between_processes(contender: Contender, folder: Path, seconds: float) -> list[str]:
+    rates, ordered = run_processes(contender, folder, HALF_WRITES, seconds)
     return [
         significant(sum(rates) / 1e3),
         significant(percentile(ordered, 99.9) / 1e6),
@@ -104,7 +120,8 @@ def write_steadily(contender: Contender, folder: Path, seconds: float, readers: 
         workers.start(0, ALL_WRITES, seconds, "--latencies", str(file), *(["--insert"] if insert else []))
         for seed in range(1, readers + 1):
             workers.start(seed, READ_ONLY, seconds)
-        with WalWatch(str(folder / "cache")) as watch:
+        watch = WalWatch(str(folder / "cache"))
+        with watch:
             workers.go()
             rate = workers.rates()[0]
     ordered = sorted(read_latencies(file))

@@ -29,14 +29,17 @@ def hold(seconds: float) -> None:
 
 
 def take_turns(lock: Any, seconds: float) -> dict[str, Any]:
-    waits = []
+    """What each ``acquire`` took, and from when to when it was held; the clock is one for all processes."""
+    waits, holds = [], []
     end = perf_counter() + seconds
     while (asked := perf_counter()) < end:
         lock.acquire()
-        waits.append(perf_counter() - asked)
+        acquired = perf_counter()
+        waits.append(acquired - asked)
         hold(HOLD_SECONDS)
+        holds.append((acquired, perf_counter()))
         lock.release()
-    return {"waits": waits}
+    return {"waits": waits, "holds": holds}
 
 
 def main() -> None:

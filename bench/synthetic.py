@@ -19,11 +19,12 @@ HOT, STAY, ELSEWHERE = 10_000, 25_000, 0.1
 ONCE, CORE = 0.5, 50_000
 
 
-def zipf(requests: int, seed: int, keys: int = KEYS) -> Iterator[str]:
-    """The n-th of the keys is asked for with a probability in proportion to 1/n. Their names are in no order."""
+def zipf(requests: int, seed: int, keys: int = KEYS, exponent: float = 1) -> Iterator[str]:
+    """The n-th of the keys is asked for with a probability in proportion to 1/n, or to a power of that. Their names are
+    in no order."""
     chosen = random.Random(seed)
     names = [f"zipf-{number:06d}" for number in chosen.sample(range(keys), k=keys)]
-    weights = list(accumulate(1 / rank for rank in range(1, keys + 1)))
+    weights = list(accumulate(1 / rank**exponent for rank in range(1, keys + 1)))
     return iter(chosen.choices(names, cum_weights=weights, k=requests))
 
 

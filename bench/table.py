@@ -18,6 +18,7 @@ UNITS: dict[str, Callable[[float], float]] = {
     "of limit": lambda share: share,
     "of all": lambda share: share,
     "of a core": lambda share: share,
+    "of fastest": lambda share: share,
     "calls": lambda count: count,
     "us": lambda seconds: seconds * 1e6,
     "ms": lambda seconds: seconds * 1e3,

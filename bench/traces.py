@@ -70,13 +70,13 @@ class Played:
         return (2 * self.requests - self.hits) / self.seconds if self.seconds else None
 
 
-def occupied(directory: str) -> int:
-    """The bytes of all files of a cache but its write-ahead log, which is not what the cache keeps."""
+def occupied(directory: str, *, with_wal: bool = False) -> int:
+    """The bytes of all files of a cache but its write-ahead log, which is not what the cache keeps; or with that."""
     total = 0
     for file in Path(directory).rglob("*"):
         # It may be removed at any time.
         with contextlib.suppress(FileNotFoundError):
-            if file.is_file() and not file.name.endswith("-wal"):
+            if file.is_file() and (with_wal or not file.name.endswith("-wal")):
                 total += file.stat().st_size
     return total
 
