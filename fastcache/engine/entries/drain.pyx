@@ -383,6 +383,7 @@ cdef class Drain(Participant):
             except BaseException:
                 self.scheduled = True
                 raise
-        if self.journal is not None and self.journal.is_empty():
+        if not self.scheduled:
+            # All that this object has appended is drained, whatever others have appended since.
             self.keep_alive(None)
         return -1.0
