@@ -73,11 +73,14 @@ def obey(kind, directory, options, capacity):
         say("ready")
         while (told := hear()) is not None:
             name, arguments, keywords = told
+            # What takes longer hangs.
+            signal.alarm(40)
             try:
                 found = VERBS[name](store, *arguments) if name in VERBS else getattr(store, name)(*arguments, **keywords)
                 say([found, None])
             except (fastcache.CacheError, KeyError) as error:
                 say([None, type(error).__name__])
+            signal.alarm(0)
 
 
 @command
@@ -300,9 +303,8 @@ def open_damaged(base, place, expected, seed, times, where):
         for _ in range(chance.choice([1, 1, 3, 30])):
             damage(content, where, chance)
         path.write_bytes(content)
-        # What takes longer hangs.
-        signal.alarm(60)
-        print(f"turn {turn} of seed {seed}", file=progress)
+        signal.alarm(40)
+        print(f"turn {turn} of seed {seed}", file=sys.stderr)
         found += use_damaged(place, expected)
         signal.alarm(0)
     say(found)
