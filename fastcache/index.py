@@ -53,7 +53,7 @@ class Index(Recipes, IndexQueues, IndexMapping):
         serializer: Serializer | None = None,
         timeout: float = 60.0,
         memory: int = CACHE_MEMORY,
-        journal: bool = True,
+        journal: bool = False,
         durability: Literal["normal", "full"] = "normal",
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         safe_types: Iterable[type] = (),

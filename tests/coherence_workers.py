@@ -554,8 +554,12 @@ class Foreigner(Actor):
         self.of(key).execute("ROLLBACK" if undo else "COMMIT")
         self.log.result(at, clock(), YES)
 
+    def rest(self, key):
+        """Do nothing."""
+
     def checkpoint(self, key):
-        kind = self.chance.choice(("TRUNCATE", "RESTART", "PASSIVE"))
+        # One that restarts the log keeps all from writing while it waits for readers, a minute if need be.
+        kind = self.chance.choice(("TRUNCATE", "RESTART", "PASSIVE") if self.changes else ("PASSIVE",))
         self.maintain(Action.CHECKPOINT, self.of(key), f"PRAGMA wal_checkpoint({kind})")
 
     def vacuum(self, key):
@@ -590,6 +594,8 @@ class Foreigner(Actor):
 FOREIGN = {"update": 40, "insert": 20, "delete": 20, "transact": 10, "checkpoint": 8, "vacuum": 1}
 # Where nobody stays.
 LEAVING = {"leave_wal": 10}
+# What it does instead of changing entries.
+RESTING = {"rest": 60}
 # What changes entries.
 CHANGING = ("update", "insert", "delete", "transact")
 
@@ -913,7 +919,7 @@ def interfere(stage, *, number, databases, stored_keys, capacity, pace):
             acts = FOREIGN | LEAVING if phase.company == NOBODY_STAYS else FOREIGN
             if not foreigner.changes:
                 # It sees a state of a moment ago, and what is pending may come over what it writes.
-                acts = {act: weight for act, weight in acts.items() if act not in CHANGING}
+                acts = {act: weight for act, weight in acts.items() if act not in CHANGING} | RESTING
             if not stays:
                 foreigner.leave()
             # In a phase of reading alone, nobody writes.

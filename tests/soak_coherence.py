@@ -17,8 +17,8 @@ again and again. Processes are killed, one at a time or all at once. Between the
 something may be done to the directory: its change log is removed, or a copy of an earlier state is put back. The
 foreign program leaves WAL mode and comes back where it can.
 
-The journal (shm/journal.pyx) is ``on`` or ``off`` for all, or ``mixed``: each object has or has not its sets go there. With it, the
-foreign program changes no entry, since it would not see what is pending.
+The journal (shm/journal.pyx) is ``on`` or ``off`` for all, or ``mixed``: each object has or has not its sets go there.
+With it, the foreign program changes no entry, since it would not see what is pending.
 
 The modes are those of the memory tier: ``off``; ``whole``, which drops everything when another process commits;
 ``log``, which drops what the change log names; and ``overrun``, whose change log is too small for what happens.
@@ -226,8 +226,8 @@ class Outcome:
         counts = ", ".join(f"{action.name.lower()} {count}" for action, count in self.counts.items() if count)
         reads = self.hits + self.misses
         return (
-            f"mode {self.mode}, {self.store}, journal {self.journal}: {self.operations} operations in {self.recording_seconds:.1f} s, checked "
-            f"in {self.checking_seconds:.1f} s\n"
+            f"mode {self.mode}, {self.store}, journal {self.journal}: {self.operations} operations in "
+            f"{self.recording_seconds:.1f} s, checked in {self.checking_seconds:.1f} s\n"
             f"  {counts}\n"
             f"  opened {self.opened} times, {self.lives} lives; all killed {self.crashes} times; while nobody was "
             "there: " + ", ".join(f"{name} {count}" for name, count in self.interludes.items()) + "\n"
@@ -250,7 +250,7 @@ class Outcome:
 class Run:
     """One run in one mode with one kind of store: the processes, from the first to the last."""
 
-    def __init__(self, folder, mode, store, operations, seed, journal):
+    def __init__(self, folder, mode, store, operations, seed, *, journal):
         self.journal = journal
         self.folder = folder
         self.directory = os.path.join(folder, "cache")
@@ -505,7 +505,7 @@ def clock_offset():
 
 def soak(mode, folder, *, operations, seed, store="Cache", journal="off"):
     """Run and check; return the outcome."""
-    run = Run(folder, mode, store, operations, seed, journal)
+    run = Run(folder, mode, store, operations, seed, journal=journal)
     began = time.monotonic()
     try:
         run.record()

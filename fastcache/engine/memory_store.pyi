@@ -53,6 +53,7 @@ class MemoryStore(Store):
         settings: dict[str, Any] | None = None,
         recreate: bool = False,
         read_only: bool | None = None,
+        journal: bool = False,
     ) -> None: ...
     @property
     def token(self) -> str: ...

@@ -86,7 +86,7 @@ cdef class Database(Scope):
     # The journal, if there is one; whether one is to be made, whether it is being drained, and up to which of the settings it was
     # looked for.
     cdef Journal journal
-    cdef readonly bint asked_journal
+    cdef bint asked_journal
     cdef bint wants_journal
     cdef bint draining
     cdef unsigned long long journal_sought

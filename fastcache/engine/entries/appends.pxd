@@ -30,6 +30,7 @@ cdef class Appends:
     cdef bint wanted
 
     cdef bint may_append(self, Database database) except -1
+    cdef bint may_set(self, Database database) except -1
     cdef bint is_draining(self, Database database) noexcept
     cdef bint is_inside(self, Database database) noexcept
     cdef Outcome put(

@@ -20,6 +20,7 @@ from fastcache.engine.entries.entry cimport VALUE, check_tag
 from fastcache.engine.entries.pending cimport begin_row
 from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, UNDECODED
 from fastcache.engine.memory.tier cimport Memory
+from fastcache.engine.shm.change_log cimport settings_version
 from fastcache.engine.shm.journal cimport APPENDED, BUSY, FULL, MOVED, SHUT
 from fastcache.engine.shm.wal_clock cimport seconds
 from fastcache.engine.sqlite.cells cimport CELL_INTEGER, CELL_NULL, NEVER, ROW_DELETE, cell_of_plain
@@ -68,11 +69,16 @@ cdef class Appends:
         database.refuse_writing()
         if database.writer is None:
             database.open_writer()
-        if database.journal is None or database.clock == NULL or (self.limit.max_size != 0 and not self.limit.evicts):
-            # Where nothing goes, whoever sets has to know at once whether there is room.
+        if (database.journal is None or database.clock == NULL or database.commit.ring == NULL
+                or settings_version(database.commit.ring) != database.settings_seen):
+            # Whatever has changed is looked at before SQLite is written to.
             return False
         database.journal.take_number()
         return True
+
+    cdef bint may_set(self, Database database) except -1:
+        """The same for what takes room: where nothing is evicted, or the disk is full, whoever sets has to know at once if there is none."""
+        return (self.limit.max_size == 0 or self.limit.evicts) and not self.drain.is_full and self.may_append(database)
 
     cdef bint is_inside(self, Database database) noexcept:
         """Whether this thread writes to SQLite just now, and does not drain."""
@@ -92,7 +98,7 @@ cdef class Appends:
         cdef Appended result
         cdef Waiting waiting = None
         while True:
-            if row.value.size > LARGE or not self.may_append(database):
+            if row.value.size > LARGE or not self.may_set(database):
                 return ELSEWHERE
             journal = database.journal
             if not journal.fits(row):
@@ -166,7 +172,7 @@ cdef class Appends:
         cdef Waiting waiting = Waiting()
         cdef int tries
         for tries in range(MOST_TRIES):
-            if row.value.size > LARGE or not self.may_append(database) or not database.journal.fits(row):
+            if row.value.size > LARGE or not self.may_set(database) or not database.journal.fits(row):
                 return ELSEWHERE
             journal = database.journal
             # In this order: whoever shuts the gate from now on makes it another generation.
@@ -261,7 +267,7 @@ cdef class Appends:
         cdef Waiting waiting = Waiting()
         cdef int tries
         for tries in range(MOST_TRIES):
-            if not self.may_append(database):
+            if not self.may_set(database):
                 return ELSEWHERE
             journal = database.journal
             # In this order: whoever shuts the gate from now on makes it another generation.
@@ -304,7 +310,7 @@ cdef class Appends:
         cdef int tries
         outcome[0] = ELSEWHERE
         for tries in range(MOST_TRIES):
-            if not self.may_append(database):
+            if not self.may_set(database):
                 return None
             journal = database.journal
             generation = journal.generation()

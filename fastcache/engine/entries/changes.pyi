@@ -6,6 +6,7 @@ from typing_extensions import Self
 
 from fastcache.engine.codecs.values import ValueFormat
 from fastcache.engine.database.checkpoints import Checkpoints
+from fastcache.engine.entries.appends import Appends
 from fastcache.engine.entries.flusher import Flusher
 from fastcache.engine.entries.reads import Reads
 from fastcache.engine.entries.row_writes import RowWrites
@@ -13,5 +14,11 @@ from fastcache.engine.entries.row_writes import RowWrites
 @final
 class Changes:
     def __new__(
-        cls, reads: Reads, rows: RowWrites, flusher: Flusher, checkpoints: Checkpoints, format: ValueFormat
+        cls,
+        reads: Reads,
+        rows: RowWrites,
+        flusher: Flusher,
+        appends: Appends,
+        checkpoints: Checkpoints,
+        format: ValueFormat,
     ) -> Self: ...

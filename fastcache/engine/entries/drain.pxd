@@ -11,6 +11,8 @@ cdef class Drain(Participant):
     cdef RowWrites rows
     # While the database is open; None if it has none.
     cdef Journal journal
+    # Whether the disk was full when it was last drained.
+    cdef bint is_full
     # Up to where the transaction that drains has applied it.
     cdef unsigned long long place
     # Whether maintenance was called for what is there, and whether it was because that is much.

@@ -23,7 +23,7 @@ from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_DELETE, ROW_NOT
 from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT, Cell
 
 from fastcache.engine.sqlite import sql
-from fastcache.errors import FullError, Timeout
+from fastcache.errors import DirectoryGoneError, FullError, Timeout
 
 cdef extern from "<string.h>" nogil:
     int memcmp(const void* one, const void* other, size_t size)
@@ -180,14 +180,16 @@ cdef class Drain(Participant):
         return self.journal is not None and not self.journal.read_only and not self.journal.is_empty()
 
     cdef int flush(self, Database database) except -1:
-        if database.journal is None or database.read_only:
+        if database.journal is None or database.read_only or database.journal.is_empty():
             return 0
         try:
             self.drain_all(database)
-        except (FullError, Timeout) as error:
+        except (FullError, Timeout, DirectoryGoneError) as error:
             # Nothing is lost: whoever opens it next drains it.
             if database.life == OPEN and not database.is_hurried():
                 raise
+            if isinstance(error, DirectoryGoneError) or database.is_hurried():
+                return 0
             warn("%r: what was set last is in its journal, and not in the database yet: %s", database.directory, error)
         return 0
 
@@ -299,12 +301,16 @@ cdef class Drain(Participant):
                 raise
             self.place = place
             leave(database, True)
+            self.is_full = False
             if records.soonest != NEVER:
                 self.rows.writes.expiry.expect(database, records.soonest)
             self.records += max(0, taken)
             self.transactions += 1
             if not ours and journal.is_empty() and database.depth == 0:
                 database.drop_sessions(False)
+        except FullError:
+            self.is_full = True
+            raise
         finally:
             journal.let_go(True)
             database.draining = False

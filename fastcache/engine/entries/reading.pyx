@@ -105,7 +105,7 @@ cdef class Reading:
         nothing.kind = CELL_NULL
         self.reads.limit.follow()
         while True:
-            if self.unclear or (self.database.clock == NULL and self.database.journal is not None):
+            if self.unclear or (self.database.clock == NULL and self.database.journal is not None and not self.database.read_only):
                 # Of another key with the same hash; or there is no clock to go by.
                 self.unclear = False
                 self.database.flush_first()
@@ -117,7 +117,10 @@ cdef class Reading:
             session = self.database.reading_snapshot()
             if self.database.journal is not self.journal:
                 continue
-            if self.database.clock == NULL or (self.database.depth != 0 and self.database.writer_lock.held_by_me()):
+            # Who reads alone, and has no clock, is alone: nobody writes.
+            self.told = self.told or self.database.read_only
+            if (self.database.clock == NULL and not self.database.read_only) or (
+                    self.database.depth != 0 and self.database.writer_lock.held_by_me()):
                 # Before that, all was drained.
                 self.journal = None
             self.committed = self.flusher.behind is not None and self.flusher.behind.is_committed()
@@ -157,7 +160,8 @@ cdef class Reading:
         if self.journal is not None:
             self.journal.follow()
             self.head = self.journal.head()
-            if self.journal.broken or not self.told or not still_stands(self.database.clock, &self.tick):
+            if self.journal.broken or not self.told or (
+                    self.database.clock != NULL and not still_stands(self.database.clock, &self.tick)):
                 return False
         # If the clock still stands at the tier's epoch, then the snapshot was taken there, too.
         cdef bint usable = self.era != 0 and self.reads.tier.is_current()
@@ -197,7 +201,8 @@ cdef class Reading:
         cdef unsigned long long place = 0
         cdef Pending pending = self.journal.find(&self.questions[index].key, &row, &place)
         if pending == UNCLEAR:
-            self.unclear = True
+            # Who reads alone cannot have it drained.
+            self.unclear = not self.database.read_only
         if pending != IS_PENDING:
             return False
         if row.kind == ROW_SET:

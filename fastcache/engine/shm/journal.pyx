@@ -599,6 +599,7 @@ cdef class Journal:
         cdef Row row
         while self.next(&place, applied + self.capacity, &row, True) == TAKEN:
             pass
+        self.clear_from(place, applied + self.capacity)
         store(&self.words[OWNER], 0)
         store(&self.words[CLOSER], 0)
         store(&self.words[GENERATION], load(&self.words[GENERATION]) + 1)
@@ -613,8 +614,17 @@ cdef class Journal:
         """Drop all from a position on, where a record turned out to be damaged. SQLite's write lock is held, and the gate is shut."""
         store(&self.words[RESERVED], place)
         store(&self.words[TAIL], place)
+        self.clear_from(place, load(&self.words[HEAD]) + self.capacity)
         self.begin_index(place)
         return 0
+
+    cdef void clear_from(self, unsigned long long place, unsigned long long until) noexcept nogil:
+        """Have nothing lie behind the end of the chain that would be a part of it again, once other records lead up to it."""
+        cdef unsigned long long part
+        while place < until:
+            part = min(until - place, self.capacity - place % self.capacity)
+            memset(self.ring + place % self.capacity, 0, part)
+            place += part
 
     cdef unsigned long long boot(self) noexcept nogil:
         """During which run of the machine it was last made, or recovered."""
