@@ -25,7 +25,7 @@ from .workers.appending import BOOT_WORD, HEADER_BYTES, KEYS, change
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no journal")
 pytestmark = linux
 
-KINDS = {"Cache": {}, "Index": {}, "FanoutCache": {"shards": 2}}
+KINDS = {"Cache": {"journal": True}, "Index": {"journal": True}, "FanoutCache": {"journal": True, "shards": 2}}
 SMALL = 1 << 16
 PATIENCE_SECONDS = 40
 PAGE = 4096
@@ -473,7 +473,7 @@ def test_what_is_pending_is_drained_by_whoever_has_it_open(open_store, obey, sta
         victim.kill()
     # Whoever opens it drains it, a moment later; whoever has it open sees it in any case.
     assert store.get_many([f"key {number}" for number in range(100)]) == {f"key {number}": number for number in range(100)}
-    with getattr(fastcache, kind)(directory, **KINDS[kind]):
+    with open_store(kind):
         wait_until(lambda: is_drained(store))
     assert rows_of(start, directory) == 101
 
@@ -639,7 +639,7 @@ def test_a_reader_that_was_overrun_reads_all_rightly(open_store, obey, kind, mem
 def test_many_keys_are_read_of_one_moment(open_store, start, directory, small_ring, kind, options):
     store = open_store(kind, **options)
     other = open_store(kind)
-    writers = [start("pair_on", kind, str(directory), {})]
+    writers = [start("pair_on", kind, str(directory), KINDS[kind])]
     for writer in writers:
         assert writer.hear() == "ready"
     wait_until(lambda: "left" in store)
@@ -1172,7 +1172,7 @@ def test_the_exit_of_the_interpreter_drains(start, open_store, directory, kind, 
 
 
 def test_an_object_that_nobody_has_any_more_is_drained(start, directory):
-    store = fastcache.Cache(directory)
+    store = fastcache.Cache(directory, journal=True)
     for number in range(100):
         store[f"key {number}"] = number
     del store
@@ -1289,16 +1289,16 @@ def test_a_reader_alone_sees_at_once_what_others_append(open_store, obey):
 
 
 @pytest.mark.parametrize("kind", ["Cache", "Index", "FanoutCache", "FanoutIndex"])
-def test_it_is_on_unless_it_is_told_and_a_copy_keeps_that(directory, kind):
+def test_a_copy_has_one_if_its_original_has(directory, kind):
     store_type = getattr(fastcache, kind)
-    for asked in (True, False, None):
-        with store_type(directory, **({} if asked is None else {"journal": asked})) as store:
-            assert all(part.uses_journal is (asked is not False) for part in store.stores.all())
+    for asked in (True, False):
+        with store_type(directory, journal=asked) as store:
+            assert all(part.uses_journal is asked for part in store.stores.all())
             with pickle.loads(pickle.dumps(store)) as copied, copy.copy(store) as other:
-                for each in (copied, other):
-                    assert all(part.uses_journal is (asked is not False) for part in each.stores.all())
-                    each["a"] = 1
-                    assert store["a"] == 1
+                for number, each in enumerate((copied, other)):
+                    assert all(part.uses_journal is asked for part in each.stores.all())
+                    each["a"] = number
+                    assert store["a"] == number
 
 
 @pytest.mark.parametrize("kind", ["Cache", "Index", "FanoutCache", "FanoutIndex"])

@@ -131,7 +131,7 @@ def drain_on(kind, directory, options):
 def opened(kind, directory, options, journals):
     """Objects for one directory, each with the journal or without."""
     with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(open_store(kind, directory, journal=each, **options)) for each in journals]
+        yield [stack.enter_context(open_store(kind, directory, **options | {"journal": each})) for each in journals]
 
 
 @command
@@ -324,7 +324,7 @@ def damage(content, where, chance):
 
 def use_damaged(place, expected):
     """Read, write, check, and open once more; returns how many values were there."""
-    with fastcache.Cache(place, timeout=20) as cache:
+    with fastcache.Cache(place, journal=True, timeout=20) as cache:
         for key, values in expected.items():
             assert json.dumps(cache.get(key)) in [json.dumps(value) for value in [*values, None]], key
         for key, value in cache.items():
@@ -334,7 +334,7 @@ def use_damaged(place, expected):
             assert cache.incr("counted anew") == number + 1
         assert cache.pop("new 3") == 3
         assert cache.check(), str(cache.check())
-    with fastcache.Cache(place, timeout=20) as cache:
+    with fastcache.Cache(place, journal=True, timeout=20) as cache:
         content = dict(cache.items())
         assert cache.check()
         assert content.pop("counted anew") == 30
