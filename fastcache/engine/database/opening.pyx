@@ -366,7 +366,8 @@ cdef Journal begin_journal(Connection connection, str path, unsigned long long b
         identity = stored_number(connection, sql.GET_JOURNAL)
         journal = open_journal(path, identity, False) if identity else None
         if journal is None:
-            capacity = capacity_for(max(0, stored_number(connection, sql.GET_LIMIT)))
+            limit = max(0, stored_number(connection, sql.GET_LIMIT))
+            capacity = capacity_for(limit // max(1, stored_number(connection, sql.GET_SHARDS)))
             if capacity:
                 identity = int.from_bytes(os.urandom(8), "little") >> 1 | 1
                 make_journal(path, identity, capacity, boot)

@@ -225,7 +225,8 @@ cdef class Journal:
             if self.numbers is None:
                 self.numbers = byte_locks_in(self.path)
             number = int.from_bytes(os.urandom(8), "little") % (MOST_NUMBERS - 1) + 1
-            if self.numbers.acquire(number):
+            # Opening the file lets other threads in, one of which may have taken one since.
+            if self.number == 0 and self.numbers.acquire(number):
                 self.number = number
         return 0
 

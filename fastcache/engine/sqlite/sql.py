@@ -53,6 +53,7 @@ PUT_META = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO
 GET_JOURNAL = "SELECT value FROM meta WHERE name = 'journal'"
 GET_APPLIED = "SELECT value FROM meta WHERE name = 'applied'"
 PUT_APPLIED = "UPDATE meta SET value = ?1 WHERE name = 'applied'"
+GET_SHARDS = "SELECT value FROM meta WHERE name = 'shards'"
 GET_LIMIT = "SELECT value FROM meta WHERE name = 'max_size'"
 GET_META = "SELECT name, value FROM meta"
 GET_APPLICATION_ID = "PRAGMA application_id"
