@@ -74,9 +74,11 @@ def obey(kind, directory, options, capacity):
         while (told := hear()) is not None:
             name, arguments, keywords = told
             # What takes longer hangs.
-            signal.alarm(40)
+            signal.alarm(20)
             try:
-                found = VERBS[name](store, *arguments) if name in VERBS else getattr(store, name)(*arguments, **keywords)
+                found = (
+                    VERBS[name](store, *arguments) if name in VERBS else getattr(store, name)(*arguments, **keywords)
+                )
                 say([found, None])
             except (fastcache.CacheError, KeyError) as error:
                 say([None, type(error).__name__])
@@ -121,7 +123,9 @@ def drain_on(kind, directory, options):
     with open_store(kind, directory, **options) as store:
         say("ready")
         for number in itertools.count():
-            (store.flush, store.__len__, lambda: store.set_many([("of the drainer", 1)]), lambda: list(store))[number % 4]()
+            (store.flush, store.__len__, lambda: store.set_many([("of the drainer", 1)]), lambda: list(store))[
+                number % 4
+            ]()
 
 
 # -- those that share it -------------------------------------------------------------------------------------
@@ -188,6 +192,43 @@ def pair_on(kind, directory, options):
                     store["right"] = number
             if number % 50 == 0:
                 time.sleep(0.002)
+
+
+@command
+def lap_on(kind, directory, options, name, keys):
+    """Set keys to numbers that grow, and bytes of any length that say whose they are, without end."""
+    chance = random.Random(name)
+    with open_store(kind, directory, **options) as store:
+        say("ready")
+        for number in itertools.count(1):
+            key = chance.randrange(keys)
+            store[f"{name} {key}"] = described(f"{name} {key}", number, chance.randrange(2000))
+            if number % 200 == 0:
+                time.sleep(0.001)
+
+
+def described(key, number, size):
+    """A value that says whose it is, and that it is whole."""
+    return f"{key} {number} {size} " + chr(97 + number % 26) * size
+
+
+@command
+def begin_at_once(kind, directory, options, threads, times):
+    """Have threads use an object at once that nobody has written with, again and again; say how its journal is left."""
+    for _ in range(times):
+        with open_store(kind, directory, **options) as store:
+            started = threading.Barrier(threads)
+
+            def use(number, store=store, started=started):
+                started.wait()
+                if number % 2:
+                    store.incr("n")
+                else:
+                    store.set_many([(f"many {number}", 1)])
+                store.incr("n")
+
+            run_threads(*[lambda number=number: use(number) for number in range(threads)])
+            say([[state["owner"], state["closer"]] for state in states(store)])
 
 
 # -- those that fork -----------------------------------------------------------------------------------------
@@ -303,7 +344,7 @@ def open_damaged(base, place, expected, seed, times, where):
         for _ in range(chance.choice([1, 1, 3, 30])):
             damage(content, where, chance)
         path.write_bytes(content)
-        signal.alarm(40)
+        signal.alarm(20)
         print(f"turn {turn} of seed {seed}", file=sys.stderr)
         found += use_damaged(place, expected)
         signal.alarm(0)
