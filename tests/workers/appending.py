@@ -341,33 +341,37 @@ def open_damaged(base, place, expected, seed, times, where):
         if chance.random() < 0.3:
             # As if the machine had been off.
             content[BOOT_WORD : BOOT_WORD + 8] = (12345).to_bytes(8, "little")
-        for _ in range(chance.choice([1, 1, 3, 30])):
-            damage(content, where, chance)
+        damages = [damage(content, where, chance) for _ in range(chance.choice([1, 1, 3, 30]))]
         path.write_bytes(content)
         signal.alarm(20)
-        print(f"turn {turn} of seed {seed}", file=sys.stderr)
+        print(f"turn {turn} of seed {seed}: {damages}", file=sys.stderr)
         found += use_damaged(place, expected)
         signal.alarm(0)
     say(found)
 
 
 def damage(content, where, chance):
-    """Change some bytes, of the header's words or of the records."""
+    """Change some bytes, of the header's words or of the records; returns where, and to what."""
     if where == "header":
         place = 8 * chance.choice([1, 2, 3, 8, 16, 24, 25, 32, 33, chance.randrange(1, 512)])
         value = chance.choice([0, 1, (1 << 64) - 1, 1 << 63, chance.randrange(1 << 64), chance.randrange(1 << 20)])
-        content[place : place + 8] = value.to_bytes(8, "little")
+        part = value.to_bytes(8, "little")
     else:
         place = HEADER_BYTES + chance.randrange(min(1 << 14, len(content) - HEADER_BYTES - 64))
         size = chance.choice([1, 8, 64])
-        content[place : place + size] = chance.choice([bytes(size), b"\xff" * size, chance.randbytes(size)])
+        part = chance.choice([bytes(size), b"\xff" * size, chance.randbytes(size)])
+    content[place : place + len(part)] = part
+    return f"word {place / 8} = {part.hex()}"
 
 
 def use_damaged(place, expected):
     """Read, write, check, and open once more; returns how many values were there."""
     with fastcache.Cache(place, journal=True, timeout=20) as cache:
-        for key, values in expected.items():
-            assert json.dumps(cache.get(key)) in [json.dumps(value) for value in [*values, None]], key
+        others = {json.dumps(value): key for key, values in expected.items() for value in values if value != "again"}
+        for key in expected:
+            # What pends is looked at when it is drained. Until then it may be damaged; but not another key's.
+            with contextlib.suppress(UnicodeError):
+                assert others.get(json.dumps(cache.get(key, repr)), key) == key
         for key, value in cache.items():
             assert value in expected[key], key
         for number in range(30):
