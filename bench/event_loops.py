@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -37,6 +39,8 @@ from fastcache import aio
 ENTRIES = 2_000
 CALLS = 1_000
 TOGETHER = 100
+# Reading several clocks takes less, if nothing comes in between, in seconds.
+SHORT = 100e-6
 Call = Callable[..., Awaitable[Any]]
 
 
@@ -166,12 +170,26 @@ async def measure(open_face: Callable[[str], Any]) -> dict[str, float]:
 # -- how late the loop was --------------------------------------------------------------------------------------------
 
 
-def clocks() -> tuple[float, float, float]:
-    """The time; for how long this thread has run, or waited for a processor; and what the others have computed."""
-    own = thread_time()
-    with open("/proc/thread-self/schedstat") as known:
-        queued = int(known.read().split()[1]) / 1e9
-    return perf_counter(), own + queued, process_time() - own
+class Clocks:
+    """The time; for how long this thread has run, or waited for a processor; and what the others have computed.
+
+    They are read without giving up the GIL, which would be to wait for whoever has it then.
+    """
+
+    def __init__(self) -> None:
+        self.known = open("/proc/thread-self/schedstat", "rb")  # noqa: SIM115 - as long as it measures
+        self.buffer = ctypes.create_string_buffer(100)
+        self.pread = ctypes.PyDLL(None).pread
+
+    def read(self) -> tuple[float, float, float]:
+        while True:
+            begun = perf_counter()
+            own = thread_time()
+            self.pread(self.known.fileno(), self.buffer, 100, ctypes.c_long(0))
+            theirs = process_time() - own
+            # What was read before and after a pause does not belong together.
+            if perf_counter() - begun < SHORT:
+                return begun, own + int(self.buffer.value.split()[1]) / 1e9, theirs
 
 
 class Monitor:
@@ -188,10 +206,11 @@ class Monitor:
         self.task.cancel()
 
     async def watch(self) -> None:
-        last = clocks()
+        clocks = Clocks()
+        last = clocks.read()
         while True:
             await asyncio.sleep(0)
-            now = clocks()
+            now = clocks.read()
             passed, own, theirs = (later - earlier for later, earlier in zip(now, last, strict=True))
             self.pauses.append(max(0.0, min(passed - own, theirs)))
             last = now
@@ -209,6 +228,22 @@ with cache.transact():
 
 async def nothing(cache: aio.Cache) -> None:
     await asyncio.sleep(1)
+
+
+async def without_gil(_: aio.Cache) -> None:
+    """A thread that has the GIL for moments alone: what the machine, and the hand-over of the GIL, are good for."""
+    await asyncio.to_thread(lambda: [zlib.compress(bytes(1 << 20)) for _ in range(200)])
+
+
+async def with_gil(_: aio.Cache) -> None:
+    """A thread of Python, which gives it up when it was asked to for five milliseconds (sys.getswitchinterval)."""
+
+    def compute() -> None:
+        total = 0
+        for number in range(5_000_000):
+            total += number
+
+    await asyncio.to_thread(compute)
 
 
 async def large_value(cache: aio.Cache) -> None:
@@ -264,8 +299,10 @@ async def whole_iteration(cache: aio.Cache) -> None:
 
 LONG = {
     "nothing": nothing,
+    "control: a thread that compresses": without_gil,
+    "control: a thread that computes in Python": with_gil,
     "values of 64 MiB, set and read": large_value,
-    "files of 64 MiB, in to_thread": large_file,
+    "control: files of 64 MiB, in to_thread": large_file,
     "another process holds the write lock for 2 s": foreign_lock,
     "40,000 sets in bulk, with checkpoints": checkpoints,
     "500 sets at a time": many_calls,

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import sys
 import threading
 from collections import Counter
@@ -12,6 +13,8 @@ import pytest
 import fastcache
 from fastcache import aio
 from fastcache.engine.mapping import StoreMapping
+
+KINDS = ["Cache", "Index", "FanoutCache", "FanoutIndex"]
 
 
 class Held:
@@ -115,9 +118,11 @@ def test_what_has_not_begun_is_left_out_and_what_has_begun_is_done_as_a_whole(tm
     asyncio.run(main())
 
 
-def test_a_set_that_is_written_behind_does_not_overtake_one_that_was_given_up(tmp_path):
+@pytest.mark.parametrize("write_behind", [None, 1000.0])
+def test_a_set_does_not_overtake_one_that_was_given_up(tmp_path, write_behind):
     async def main():
-        async with aio.Cache(tmp_path, write_behind=1000.0) as cache:
+        async with aio.Cache(tmp_path, write_behind=write_behind) as cache:
+            await cache.set("k", "first")
             held = Held([("k", "old")])
             given_up = asyncio.create_task(cache.set_many(held))
             await held.has_begun()
@@ -130,6 +135,37 @@ def test_a_set_that_is_written_behind_does_not_overtake_one_that_was_given_up(tm
             assert await cache["k"] == "new"
             await cache.flush()
             assert await cache["k"] == "new"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_sqlite_is_asked_for_comes_after_the_writes_that_wait(kind, tmp_path):
+    async def main():
+        async with getattr(aio, kind)(tmp_path, memory=0) as cache:
+            await cache.set("k", "old")
+            held = Held([("k", "new"), ("l", "new")])
+            calls = [asyncio.create_task(cache.set_many(held))]
+            await held.has_begun()
+            calls += [asyncio.create_task(call) for call in (cache.get("k"), cache["k"], cache.exists("l"))]
+            calls.append(asyncio.create_task(cache.set("l", "newer")))
+            calls.append(asyncio.create_task(cache.get("l")))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not any(call.done() for call in calls)
+            held.go.set()
+            assert await asyncio.gather(*calls) == [2, "new", "new", True, True, "newer"]
+
+    asyncio.run(main())
+
+
+def test_a_deletion_that_waits_is_not_overtaken(tmp_path):
+    async def main():
+        async with aio.Cache(tmp_path) as cache:
+            for number in range(50):
+                calls = (cache.set("k", number), cache.delete("k"), cache.set("l", number), cache.incr("l"))
+                assert await asyncio.gather(*calls) == [True, True, True, number + 1]
+                assert (await cache.get("k"), await cache.get("l")) == (None, number + 1)
 
     asyncio.run(main())
 
@@ -170,7 +206,7 @@ def test_what_it_raises_is_that_of_the_call(tmp_path):
     "call",
     [
         lambda cache: cache.set("k", "new"),
-        lambda cache: cache.get("k"),
+        lambda cache: cache.get("k", copy=False),
         lambda cache: cache.incr("n"),
         lambda cache: cache.set_many({"k": "new", "l": 1}),
         lambda cache: cache.get_or_set("absent", lambda: 1),
@@ -179,7 +215,8 @@ def test_what_it_raises_is_that_of_the_call(tmp_path):
 )
 def test_a_call_can_be_cancelled_wherever_it_awaits(tmp_path, call):
     async def main():
-        async with aio.Cache(tmp_path, memory=0) as cache:
+        # Nothing is done in the loop.
+        async with aio.Cache(tmp_path, memory=0, durability="full") as cache:
             await cache.set("k", "old")
 
             async def after(ended):
@@ -196,10 +233,11 @@ def test_a_call_can_be_cancelled_wherever_it_awaits(tmp_path, call):
 # -- transactions -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["Cache", "Index", "FanoutCache", "FanoutIndex"])
-def test_others_see_a_transaction_as_a_whole_and_write_when_it_is_over(kind, tmp_path):
+@pytest.mark.parametrize("options", [{}, {"memory": 0}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_others_see_a_transaction_as_a_whole_and_write_when_it_is_over(kind, options, tmp_path):
     async def main():
-        async with getattr(aio, kind)(tmp_path) as cache:
+        async with getattr(aio, kind)(tmp_path, **options) as cache:
             await cache.set("k", 0)
             inside, go_on = asyncio.Event(), asyncio.Event()
 
@@ -214,23 +252,27 @@ def test_others_see_a_transaction_as_a_whole_and_write_when_it_is_over(kind, tmp
 
             changing = asyncio.create_task(change())
             await inside.wait()
-            writing = [asyncio.create_task(cache.incr("k")) for _ in range(5)]
             # Reads go on meanwhile, and see what is committed.
+            for _ in range(10):
+                assert (await cache["k"], await cache.exists("k"), await cache.get("absent")) == (0, True, None)
+            writing = [asyncio.create_task(cache.set("k", 2))]
+            writing += [asyncio.create_task(cache.incr("k")) for _ in range(5)]
             for _ in range(10):
                 assert (await cache["k"], await cache.get_many(["k"])) == (0, {"k": 0})
                 assert await cache.get("k", buffer=False, copy=False) == 0
             assert not any(call.done() for call in writing)
             go_on.set()
             await changing
-            assert await asyncio.gather(*writing) == [3, 4, 5, 6, 7]
+            assert await asyncio.gather(*writing) == [True, 3, 4, 5, 6, 7]
 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("options", [{}, {"memory": 0}])
 @pytest.mark.parametrize("kind", ["Cache", "Index"])
-def test_a_transaction_reads_what_it_has_written_whatever_is_in_memory(kind, tmp_path):
+def test_a_transaction_reads_what_it_has_written_whatever_is_in_memory(kind, options, tmp_path):
     async def main():
-        async with getattr(aio, kind)(tmp_path) as cache:
+        async with getattr(aio, kind)(tmp_path, **options) as cache:
             await cache.set("k", 0)
             assert (await cache.get("k"), await cache["k"], await cache.exists("k")) == (0, 0, True)
             async with cache.transact():
@@ -516,20 +558,25 @@ class Ticks:
             await asyncio.sleep(0)
 
 
-def test_the_loop_goes_on_while_another_process_holds_the_write_lock(tmp_path, start):
+@pytest.mark.parametrize("options", [{}, {"memory": 0}, {"max_size": 10_000_000}])
+def test_the_loop_goes_on_while_another_process_holds_the_write_lock(tmp_path, start, options):
     async def main():
-        async with aio.Cache(tmp_path / "cache", timeout=60.0) as cache, Ticks() as ticks:
+        async with aio.Cache(tmp_path / "cache", timeout=60.0, **options) as cache, Ticks() as ticks:
             await cache.set("k", 1)
             assert await cache["k"] == 1
             holder = start("hold", "Cache", str(tmp_path / "cache"))
             assert await asyncio.to_thread(holder.hear) == "holding"
+            # Reads wait for nobody.
+            for _ in range(10):
+                assert (await cache.get("k"), await cache.exists("absent")) == (1, False)
             calls = [
                 asyncio.create_task(call)
-                for call in (cache.set("k", 2), cache.incr("n"), cache.set_many({"a": 1}), cache.get("absent"))
+                for call in (cache.set("k", 2), cache.incr("n"), cache.set_many({"a": 1}), cache.get("other"))
             ]
             # If one of them waited in the loop, this would not come to an end before its timeout.
             await ticks.go_on(2000, calls)
-            assert await cache["k"] == 1
+            if "memory" not in options:
+                assert await cache["k"] == 1
             holder.tell()
             assert await asyncio.gather(*calls) == [True, 1, 1, None]
             assert await cache["k"] == 2
@@ -583,7 +630,7 @@ def test_the_loop_goes_on_while_a_large_value_is_encoded_and_decoded(tmp_path, w
     asyncio.run(main())
 
 
-AT_ONCE = {"_find_at_once", "_has_at_once", "_set_at_once"}
+AT_ONCE = {"_find_at_once", "_has_at_once", "_find_stored_at_once", "_has_stored_at_once", "_set_at_once"}
 
 
 @pytest.mark.parametrize("options", [{}, {"write_behind": 0.001}, {"max_size": 1_000_000}])
@@ -664,6 +711,219 @@ def test_hits_and_what_is_written_behind_never_leave_the_loop(tmp_path):
                 await cache["absent"]
             held.go.set()
             await holding
+
+    asyncio.run(main())
+
+
+def posted(cache):
+    """Counts the calls that are handed over to the thread: a list of them."""
+    calls = []
+    post = cache._worker.post
+
+    def note(call):
+        calls.append(call)
+        post(call)
+
+    cache._worker.post = note
+    return calls
+
+
+@pytest.fixture
+def unhurried(monkeypatch):
+    """The loop does itself what it can, for however long."""
+    monkeypatch.setattr(aio.worker, "_WORK", 60.0)
+
+
+VALUES = (1, "text", b"bytes", None, 2.5, True, [1, {"a": (2.5, True)}], ("t",), "x" * 3000)
+
+
+@pytest.mark.parametrize("options", [{}, {"memory": 0}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_waits_for_nothing_never_leaves_the_loop(kind, options, tmp_path, unhurried):
+    async def main():
+        async with getattr(aio, kind)(tmp_path, **options) as cache:
+            # The first commit makes the WAL; and shards are opened.
+            for key in range(40):
+                await cache.set(key, 0)
+            # The thread is held up all the time.
+            held = Held([])
+            holding = asyncio.create_task(cache.get_many(held))
+            await held.has_begun()
+            for key, value in enumerate(VALUES):
+                with pytest.raises(KeyError):
+                    await cache[key, "absent"]
+                assert (await cache.get((key, "absent"), 5), await cache.exists((key, "absent"))) == (5, False)
+                await cache.set(key, value)
+                assert (await cache.get(key), await cache[key], await cache.exists(key)) == (value, value, True)
+                assert type(await cache.get(key)) is type(value)
+            assert not holding.done()
+            held.go.set()
+            await holding
+            found = await cache.get_many(range(len(VALUES)))
+            assert found == dict(enumerate(VALUES))
+            assert await cache.check()
+
+    asyncio.run(main())
+
+
+def test_what_would_wait_is_handed_over(tmp_path, unhurried):
+    async def main():
+        pickles = fastcache.PickleSerializer()
+        async with aio.Cache(tmp_path, memory=0, compression="zstd", serializer=pickles) as cache:
+            await cache.set("k", 1)
+            calls = posted(cache)
+
+            async def count(call):
+                before = len(calls)
+                await call
+                return len(calls) - before
+
+            assert await count(cache.set("k", 2)) == 0
+            assert await count(cache.set("k", 3, expire=1000, tag="t")) == 0
+            # Large, compressed, in a file, or of a type whose encoding is anybody's guess.
+            for key, value in (("large", b"x" * 20_000), ("file", os.urandom(100_000)), ("set", {1, 2})):
+                assert await count(cache.set(key, value)) == 1
+                assert await count(cache.get(key)) == (key != "set")
+                assert await cache.get(key) == value
+            await cache.set("small", "y" * 10_000)
+            assert await count(cache.get("small")) == 1
+            # Whether a file is there is for the thread to see; and what lies in one is replaced there.
+            assert await count(cache.exists("file")) == 1
+            assert await count(cache.set("file", 1)) == 1
+            assert await cache.get_many(["large", "file", "small"]) == {
+                "large": b"x" * 20_000,
+                "file": 1,
+                "small": "y" * 10_000,
+            }
+        now = [1000.0]
+        async with aio.Cache(tmp_path / "timed", timer=lambda: now[0]) as cache:
+            await cache.set("k", 1, expire=10)
+            await cache.set("l", 1)
+            calls = posted(cache)
+            now[0] += 20
+            assert await cache.get("k") is None
+            # It is no entry any more, and gets another place.
+            assert await count(cache.set("k", 2)) == 1
+            assert [item async for item in cache.items()] == [("l", 1), ("k", 2)]
+        async with aio.Cache(tmp_path, durability="full", serializer=pickles) as cache:
+            calls = posted(cache)
+            assert await count(cache.set("k", 4)) == 1
+            assert await count(cache.get("k")) == 0
+        async with aio.Cache(tmp_path, read_only=True, serializer=pickles) as cache:
+            calls = posted(cache)
+            with pytest.raises(fastcache.ReadOnlyError):
+                await cache.set("k", 5)
+            assert (await cache["k"], await cache.get("absent")) == (4, None)
+
+    asyncio.run(main())
+
+
+def test_what_is_set_in_the_loop_keeps_within_the_limit_and_the_log_short(tmp_path):
+    async def main():
+        async with aio.Cache(tmp_path / "limited", max_size=1_000_000) as cache:
+            for number in range(3000):
+                await cache.set(number, b"x" * 1000, expire=1000)
+                assert number % 100 or await cache.volume() <= 1_000_000
+            assert (await cache.stats()).evictions > 1000
+            assert await cache.check()
+        async with aio.Cache(tmp_path / "unlimited", memory=0) as cache:
+            calls = posted(cache)
+            longest = 0
+            for number in range(10_000):
+                await cache.set(number % 100, number)
+                assert await cache[number % 100] == number
+                if number % 100 == 0:
+                    longest = max(longest, os.path.getsize(tmp_path / "unlimited" / "cache.db-wal"))
+            assert longest < 40_000_000
+            assert len(calls) < 10_000
+            assert await cache.check()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("work", ["set", "get", "exists", "__getitem__"])
+def test_a_task_that_never_waits_does_not_keep_the_others_from_the_loop(tmp_path, work):
+    async def main():
+        async with aio.Cache(tmp_path, memory=0) as cache, Ticks() as ticks:
+            await cache.set("k", 1)
+            count = ticks.count
+            for _ in range(5000):
+                await getattr(cache, work)(*(("k", 1) if work == "set" else ("k",)))
+            assert ticks.count > count + 3
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("recreate", [False, True])
+def test_who_reads_or_sets_in_a_directory_that_is_gone_is_told(tmp_path, recreate):
+    async def main():
+        async with aio.Cache(tmp_path / "cache", memory=0, recreate=recreate) as cache:
+            for _ in range(2):
+                await cache.set("k", 1)
+                assert await cache["k"] == 1
+            os.rename(tmp_path / "cache", tmp_path / "other")
+            await asyncio.sleep(0.05)
+            for call in (cache.get("k"), cache.set("k", 2)):
+                if recreate:
+                    assert await call in (None, True)
+                else:
+                    with pytest.raises(fastcache.DirectoryGoneError):
+                        await call
+            if recreate:
+                assert await cache["k"] == 2
+        with fastcache.Cache(tmp_path / "other") as other:
+            assert dict(other) == {"k": 1}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_called_while_it_is_closed_is_done_before_or_refused(kind, tmp_path):
+    async def main():
+        cache = getattr(aio, kind)(tmp_path, memory=0)
+        await cache.set("k", 1)
+        calls = [cache.set("k", 2), cache.close(), cache.set("k", 3), cache.get("k"), cache.exists("k")]
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        assert done[:2] == [True, None]
+        assert [type(each) for each in done[2:]] == [fastcache.ClosedError] * 3
+        for call in (cache.set("k", 4), cache.get("k"), cache["k"], cache.exists("k")):
+            with pytest.raises(fastcache.ClosedError):
+                await call
+        with getattr(fastcache, kind)(tmp_path) as sync:
+            assert sync["k"] == 2
+
+    asyncio.run(main())
+
+
+def test_who_is_inside_of_a_transaction_of_the_synchronous_cache_reads_what_it_has_set(tmp_path):
+    async def main():
+        with fastcache.Cache(tmp_path, memory=0) as sync:
+            sync["k"] = 1
+            cache = aio.Cache.of(sync)
+            assert await cache["k"] == 1
+            with sync.transact():
+                sync["k"] = 2
+                # The thread is outside.
+                assert await cache["k"] == 1
+                assert sync["k"] == 2
+            assert await cache["k"] == 2
+            await cache.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("options", [{}, {"memory": 0}])
+def test_what_others_write_is_seen_at_once(tmp_path, options):
+    async def main():
+        with fastcache.Cache(tmp_path) as other:
+            async with aio.Cache(tmp_path, **options) as cache:
+                for number in range(300):
+                    other["k"] = number
+                    assert (await cache["k"], await cache.exists("k")) == (number, True)
+                    await cache.set("k", -number)
+                    assert other["k"] == -number
+                    del other["k"]
+                    assert (await cache.get("k"), await cache.exists("k")) == (None, False)
 
     asyncio.run(main())
 

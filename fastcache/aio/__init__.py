@@ -1,8 +1,8 @@
 """Caches for event loops: asyncio and uvloop, and the calls under trio (and so under anyio).
 
-The classes have the methods of those of their names in fastcache, as coroutines. What is in memory is answered at once,
-and so is a ``set`` with ``write_behind``, so that a hit costs no more than a coroutine. All else is done in a thread of
-the cache's own, in the order in which it was called, and the loop goes on. A call that is cancelled is left out, or
+The classes have the methods of those of their names in fastcache, as coroutines. What waits for nothing is done at
+once, in the loop: hits, reads of small values, and sets of them while nobody else writes. All else is done in a thread
+of the cache's own, in the order in which it was called, and the loop goes on. A call that is cancelled is left out, or
 done as a whole, and its result dropped.
 
 >>> import asyncio

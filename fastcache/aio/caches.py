@@ -6,7 +6,7 @@ from fastcache import cache as sync_cache
 from fastcache import fanout as sync_fanout
 from fastcache import index as sync_index
 from fastcache.aio.mapping import ELSEWHERE, Mapping
-from fastcache.aio.methods import constructor, reading, writing
+from fastcache.aio.methods import constructor, reading, writing, writing_many
 from fastcache.aio.once import get_or_set
 from fastcache.engine.cache_mapping import CacheMapping
 from fastcache.engine.index_mapping import IndexMapping
@@ -33,21 +33,25 @@ class _Index(Mapping):
     check = writing(Recipes.check)
     backup = writing(Recipes.backup)
     add = writing(IndexMapping.add)
-    set = writing(IndexMapping.set)
-    set_many = writing(IndexMapping.set_many)
-    add_many = writing(IndexMapping.add_many)
+    set_many = writing_many(IndexMapping.set_many)
+    add_many = writing_many(IndexMapping.add_many)
     pop = writing(IndexMapping.pop)
     peekitem = reading(IndexMapping.peekitem)
     setdefault = writing(IndexMapping.setdefault)
 
     async def get(self, key: Any, default: Any = None, *, copy: bool = True, buffer: bool = False) -> Any:
-        """The value of a key, or ``default``; see Index.get. What is in memory is returned at once."""
+        """The value of a key, or ``default``; see Index.get. What waits for nothing is returned at once."""
         worker = self._worker
         if copy and not buffer and (worker.holder is None or worker.block() is None):
             found = self._find_at_once(key, default, ELSEWHERE)
             if found is not ELSEWHERE:
                 return found
+            return await self._find(IndexMapping.get, key, default, (default,), {})
         return await self._run(IndexMapping.get, (key, default), {"copy": copy, "buffer": buffer}, False)
+
+    async def set(self, key: Any, value: Any) -> Literal[True]:
+        """Store a value; see Index.set. What waits for nothing is done at once, as in aio.Cache.set."""
+        return await self._put(IndexMapping.set, (key, value), {})
 
     async def get_or_set(self, key: Any, factory: _Factory, *, timeout: float | None = None, copy: bool = True) -> Any:
         """The value of a key; if it is absent, what ``factory()`` returns is stored first; see aio.Cache.get_or_set."""
@@ -80,8 +84,8 @@ class _Cache(Mapping):
     check = writing(Recipes.check)
     backup = writing(Recipes.backup)
     add = writing(CacheMapping.add)
-    set_many = writing(CacheMapping.set_many)
-    add_many = writing(CacheMapping.add_many)
+    set_many = writing_many(CacheMapping.set_many)
+    add_many = writing_many(CacheMapping.add_many)
     pop = writing(CacheMapping.pop)
     peekitem = reading(CacheMapping.peekitem)
     setdefault = writing(CacheMapping.setdefault)
@@ -91,16 +95,6 @@ class _Cache(Mapping):
     evict_tag = writing(CacheMapping.evict_tag)
     stats = reading(CacheMapping.stats)
     reset_stats = reading(CacheMapping.reset_stats)
-
-    # What ``set`` tries first, once it is opened with ``write_behind``.
-    _set_at_once: Callable[..., bool] | None = None
-
-    def _was_opened(self, opened: Any) -> None:
-        super()._was_opened(opened)
-        if opened.write_behind:
-            # Called by the first set that is put off: in the loop.
-            load("fastcache.runtime.background")
-            self._set_at_once = opened._set_at_once
 
     async def get(
         self,
@@ -112,12 +106,13 @@ class _Cache(Mapping):
         expire_time: bool = False,
         tag: bool = False,
     ) -> Any:
-        """The value of a key, or ``default``; see Cache.get. What is in memory is returned at once."""
+        """The value of a key, or ``default``; see Cache.get. What waits for nothing is returned at once."""
         worker = self._worker
         if copy and not (buffer or expire_time or tag) and (worker.holder is None or worker.block() is None):
             found = self._find_at_once(key, default, ELSEWHERE)
             if found is not ELSEWHERE:
                 return found
+            return await self._find(CacheMapping.get, key, default, (default,), {})
         options = {"copy": copy, "buffer": buffer, "expire_time": expire_time, "tag": tag}
         return await self._run(CacheMapping.get, (key, default), options, False)
 
@@ -126,20 +121,11 @@ class _Cache(Mapping):
     ) -> Literal[True]:
         """Store a value, whatever was there; see Cache.set.
 
-        With ``write_behind``, what is little (a few hundred parts of Python's own types, 16 KiB) is put off at once,
-        unless something that writes is still in the thread: writes happen in the order in which they were called.
+        What is little (a few hundred parts of Python's own types, 16 KiB) is stored at once, or put off by
+        ``write_behind``, if no lock and no disk has to be waited for, and nothing that writes is still in the thread:
+        writes happen in the order in which they were called.
         """
-        worker = self._worker
-        # After what was called before, also where nobody waits for that any more; and never past a transaction.
-        if (
-            self._set_at_once is not None
-            and not worker.writing
-            and (worker.holder is None or worker.block() is None)
-            and self._set_at_once(key, value, expire, tag=tag)
-        ):
-            return True
-        await self._run(CacheMapping.set, (key, value, expire), {"tag": tag}, True)
-        return True
+        return await self._put(CacheMapping.set, (key, value, expire), {"tag": tag})
 
     async def get_or_set(
         self,

@@ -1,15 +1,22 @@
-"""What asynchronous caches share: they answer at once what is in memory, and hand over the rest to their thread."""
+"""What asynchronous caches share: they do at once what waits for nothing, and hand over the rest to their thread."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
 from itertools import islice
+from time import monotonic
 
+# Loaded now, since importing something takes the GIL for longer than a loop is to wait: what iterating needs.
+import fastcache.engine.undecodable
+import fastcache.engine.views  # noqa: F401
 from fastcache.aio.blocks import Batch, Transaction
-from fastcache.aio.methods import reading, writing
+from fastcache.aio.methods import reading, writing, writing_many
 from fastcache.aio.opened import ABSENT, Opened, View
 from fastcache.engine.mapping import StoreMapping
 from fastcache.runtime.imports import load
+from fastcache.runtime.loops import trio_token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +32,7 @@ ELSEWHERE: Any = object()
 """What is not at hand in memory."""
 
 # Of many keys, so many are read at a time: while they are, this process does nothing else.
-_AT_A_TIME = 250
+_AT_A_TIME = 100
 
 
 class Mapping(Opened):
@@ -34,11 +41,60 @@ class Mapping(Opened):
     # What ``get`` asks first, once it is opened.
     _find_at_once: Callable[[Any, Any, Any], Any] = staticmethod(lambda key, missing, elsewhere: elsewhere)
     _has_at_once: Callable[[Any, Any], Any] = staticmethod(lambda key, elsewhere: elsewhere)
+    # What ``set`` tries first.
+    _set_at_once: Callable[..., bool] | None = None
+    # Whether that is done by write-behind.
+    _puts_off = False
 
     def _was_opened(self, opened: Any) -> None:
         self._find_at_once = opened._find_at_once
         self._has_at_once = opened._has_at_once
+        # Called by the first set that is put off, or has something to be tidied: in the loop.
+        load("fastcache.runtime.background")
+        self._set_at_once = opened._set_at_once
+        self._puts_off = bool(getattr(opened, "write_behind", 0.0))
         self._worker.timeout = opened.timeout
+
+    async def _find(
+        self, method: Callable[..., Any], key: Any, missing: Any, rest: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        """What is not in memory: asked of SQLite, here if nothing is to be waited for, else in the thread.
+
+        Args:
+            method: of the synchronous cache; its arguments are the key, the rest and the options.
+            missing: what is returned if there is none.
+        """
+        worker, opened = self._worker, self._opened
+        if opened is not None and worker.is_passed():
+            may_go_on = worker.may_go_on(monotonic())
+            found = opened._find_stored_at_once(key, missing, ELSEWHERE)
+            worker.looped = monotonic()
+            if found is not ELSEWHERE:
+                if not may_go_on:
+                    await worker.pause()
+                return found
+        return await self._run(method, (key, *rest), options, False)
+
+    async def _put(
+        self, method: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> Literal[True]:
+        """Set, here if nothing is to be waited for, else in the thread."""
+        worker = self._worker
+        if asyncio._get_running_loop() is None and trio_token() is not None:
+            # Trio's rule: in a scope that is cancelled, nothing begins.
+            await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
+        # After what was called before, also where nobody waits for that any more; and never past a transaction.
+        if self._set_at_once is not None and worker.is_passed():
+            may_go_on = worker.may_go_on(monotonic())
+            # What is put off takes no longer than a turn of the loop; what is not goes to the thread for one.
+            was_set = (may_go_on or self._puts_off) and self._set_at_once(*arguments, **options)
+            if was_set:
+                worker.looped = monotonic()
+                if not may_go_on:
+                    await worker.pause()
+                return True
+        await self._run(method, arguments, options, True)
+        return True
 
     # -- entries --------------------------------------------------------------------------------------------------
 
@@ -55,6 +111,10 @@ class Mapping(Opened):
                 raise KeyError(key)
             if found is not ELSEWHERE:
                 return found
+            found = await self._find(StoreMapping.__getitem__, key, ABSENT, (), {})
+            if found is ABSENT:
+                raise KeyError(key)
+            return found
         return await self._run(StoreMapping.__getitem__, (key,), {}, False)
 
     async def exists(self, key: Any) -> bool:
@@ -64,6 +124,14 @@ class Mapping(Opened):
             found = self._has_at_once(key, ELSEWHERE)
             if found is not ELSEWHERE:
                 return bool(found)
+            if self._opened is not None and worker.is_passed():
+                may_go_on = worker.may_go_on(monotonic())
+                found = self._opened._has_stored_at_once(key, ELSEWHERE)
+                worker.looped = monotonic()
+                if found is not ELSEWHERE:
+                    if not may_go_on:
+                        await worker.pause()
+                    return bool(found)
         return bool(await self._run(StoreMapping.exists, (key,), {}, False))
 
     delete = writing(StoreMapping.delete)
@@ -71,7 +139,7 @@ class Mapping(Opened):
     clear = writing(StoreMapping.clear)
     incr = writing(StoreMapping.incr)
     decr = writing(StoreMapping.decr)
-    delete_many = writing(StoreMapping.delete_many)
+    delete_many = writing_many(StoreMapping.delete_many)
     flush = writing(StoreMapping.flush)
     count = reading(StoreMapping.count)
     size = reading(StoreMapping.size)
@@ -81,7 +149,7 @@ class Mapping(Opened):
     async def get_many(self, keys: Iterable[Any], on_error: Any = "warn") -> dict[Any, Any]:
         """The values of many keys, as a dict; those that are absent are left out. See Cache.get_many.
 
-        Up to 250 are of one moment. More are read 250 at a time, so that the loop goes on in between; inside of
+        Up to 100 are of one moment. More are read 100 at a time, so that the loop goes on in between; inside of
         ``transact`` all are of one moment.
         """
         values: dict[Any, Any] = {}

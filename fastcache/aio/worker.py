@@ -11,8 +11,11 @@ What is always true, and who keeps it so:
   those that it starts inside. Its calls run in a context of its own, by which the engine knows them from others of this
   same thread. Meanwhile the others read what is committed; and what they write is put aside, in order, until the
   transaction ends. Nothing waits for the writer lock in this thread, which the transaction needs to go on.
+- **What waits for nothing passes the thread** (entries/at_once.pyx): hits; and other reads, and sets, while nothing
+  that writes is in the thread. Of what takes longer than a hit, the loop does a third of a millisecond in one go; then
+  its other tasks go on.
 - **The loop gets the GIL.** A thread that works on and on gives it up every five milliseconds, which would be for how
-  long the loop stands still. This one sleeps for a moment after each half millisecond.
+  long the loop stands still. This one sleeps for a moment after each third of a millisecond.
 
 A fork leaves the thread to the parent; the exit lets it finish what has come in.
 """
@@ -35,7 +38,7 @@ from fastcache.runtime.loops import trio_token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from contextvars import Context
     from typing import Any, Protocol
 
@@ -52,10 +55,13 @@ if TYPE_CHECKING:
             """Roll it back, if it is open."""
 
 
-__all__ = ["Call", "Worker", "transactions"]
+__all__ = ["Call", "Worker", "breathing", "transactions"]
 
-# After so many seconds of work without a pause, and for how long, the thread lets others have the GIL.
-_WORK, _PAUSE = 0.0005, 0.00005
+# After so many seconds of work without a pause, and for how long, the thread lets others have the GIL: long enough that
+# one which sleeps has woken up. The loop does as much of it in one go.
+_WORK, _PAUSE = 0.0003, 0.0001
+# If so many seconds lie between two things that are done in the loop, it has done something else.
+_GAP = 0.0001
 # How long the exit waits for what has begun, in seconds.
 _PATIENCE = 5.0
 
@@ -109,6 +115,8 @@ class Call:
                 self.result = self.block.context.run(self.function, *self.arguments)
         except BaseException as error:
             self.error = error
+        # What they refer to may take long to be freed: a large value, say. Who waits has it yet.
+        self.arguments = ()
 
     def end(self) -> None:
         """In the thread: it is over, and who waits is told."""
@@ -124,7 +132,9 @@ class Call:
         error = self.error
         self.wake = None
         if error is None:
-            return self.result
+            # So that it is not freed in the thread, which would have the GIL meanwhile.
+            result, self.result = self.result, None
+            return result
         self.error = None
         try:
             raise error
@@ -142,7 +152,8 @@ class Call:
                 raise
             return await self._over_in_trio(worker, token)
         future = loop.create_future()
-        self.wake = lambda: loop.call_soon_threadsafe(_wake, future)
+        answers = worker.answers_to(loop)
+        self.wake = lambda: answers.add(future)
         worker.post(self)
         try:
             await future
@@ -170,9 +181,33 @@ class Call:
         return self.outcome()
 
 
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+class Answers:
+    """The calls that are over, on their way from the thread to a loop: it is woken once for many."""
+
+    __slots__ = ("loop", "over", "told")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.over: deque[asyncio.Future[None]] = deque()
+        # Whether the loop is about to look.
+        self.told = False
+
+    def add(self, future: asyncio.Future[None]) -> None:
+        """In the thread: what this stands for is over."""
+        self.over.append(future)
+        if not self.told:
+            self.told = True
+            self.loop.call_soon_threadsafe(self.give)
+
+    def give(self) -> None:
+        """In the loop: wake who waits."""
+        # Before it is looked at: what comes later tells again.
+        self.told = False
+        over = self.over
+        while over:
+            future = over.popleft()
+            if not future.done():
+                future.set_result(None)
 
 
 class Worker:
@@ -182,6 +217,7 @@ class Worker:
         timeout: for how many seconds (float) a call waits for another task's transaction.
         holder: the outermost transaction that is open; None if none is.
         writing: the calls that write and are not over yet (set).
+        looped: when the loop last did what could be the thread's, by ``monotonic`` (float).
     """
 
     def __init__(self) -> None:
@@ -207,6 +243,10 @@ class Worker:
         # Held by the thread while it runs.
         self._alive = new_lock()
         self._worked_since = 0.0
+        # To the loop that was last answered.
+        self._answers: Answers | None = None
+        # Since when the loop does what could be the thread's, and when it did last.
+        self._looped_since = self.looped = 0.0
 
     # -- in any thread --------------------------------------------------------------------------------------------
 
@@ -217,6 +257,33 @@ class Worker:
                 if block is self.holder:
                     return block
         return None
+
+    def is_passed(self) -> bool:
+        """Whether something that writes may be done past the thread: none is there that came before, and this code is
+        inside of no transaction."""
+        return not self.writing and (self.holder is None or self.block() is None)
+
+    def may_go_on(self, now: float) -> bool:
+        """Whether the loop may do something more itself that takes longer than a hit: not when such things, one after
+        the other, have kept it from its other tasks for long enough. Whoever does it sets ``looped``."""
+        if now - self.looped > _GAP:
+            self._looped_since = now
+        return now - self._looped_since < _WORK
+
+    async def pause(self) -> None:
+        """Let the other tasks of the loop go on."""
+        if asyncio._get_running_loop() is not None:
+            await asyncio.sleep(0)
+        elif trio_token() is not None:
+            await sys.modules["trio"].lowlevel.checkpoint()
+        self._looped_since = monotonic()
+
+    def answers_to(self, loop: asyncio.AbstractEventLoop) -> Answers:
+        """The way back to a loop."""
+        answers = self._answers
+        if answers is None or answers.loop is not loop:
+            answers = self._answers = Answers(loop)
+        return answers
 
     def post(self, call: Call) -> None:
         """Have a call carried out, in its turn."""
@@ -232,6 +299,7 @@ class Worker:
     def end(self) -> None:
         """Let the thread end when all is done. A later call begins another one, which does the same."""
         self.ending = True
+        self._answers = None
         self._wake()
 
     def finish(self, patience: float) -> None:
@@ -330,6 +398,16 @@ class Worker:
             self._news.acquire(True, min(left, _thread.TIMEOUT_MAX))
         self._asleep = False
         self._worked_since = monotonic()
+
+
+def breathing(items: Iterable[Any]) -> Iterator[Any]:
+    """The same items; whoever takes them in the thread lets others have the GIL now and then."""
+    until = monotonic() + _WORK
+    for each in items:
+        yield each
+        if monotonic() >= until:
+            unpatched("time", "sleep")(_PAUSE)
+            until = monotonic() + _WORK
 
 
 def _begin_anew_in_child() -> None:

@@ -1,21 +1,14 @@
 # cython: nonecheck=True, auto_pickle=False
 """The methods of a Cache: expiry, tags, a limit and statistics."""
 
-from cpython.bytes cimport PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Size
-
 from fastcache.engine.bulk cimport put_many
 from fastcache.engine.computing cimport get_or_make, get_or_put
 from fastcache.engine.entries.entry cimport Entry
 from fastcache.engine.entries.expiry cimport expiry
-from fastcache.engine.mapping cimport StoreMapping, wanted, with_extras
+from fastcache.engine.mapping cimport StoreMapping, is_little, wanted, with_extras
 from fastcache.engine.store cimport Store
 
 from fastcache.runtime.imports import load
-
-cdef extern from "Python.h":
-    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
-    Py_ssize_t PySequence_Fast_GET_SIZE(object sequence) noexcept
 
 _COUNTERS = ("hits", "misses", "memory_hits", "evictions", "expirations")
 
@@ -73,10 +66,10 @@ cdef class CacheMapping(StoreMapping):
         return True
 
     def _set_at_once(self, key, value, expire=None, *, tag=None):
-        """The same, if write-behind puts it off, or it is for memory alone; nothing is waited for, and it is little to encode. Else
-        nothing is done. Returns whether it was."""
+        """The same, if nothing is waited for, neither a lock nor the disk, and it is little to encode. Else nothing is done. Returns
+        whether it was."""
         cdef Store store
-        if (self.store.write_behind == 0.0 and not self.store.in_memory) or not is_little(value) or not is_little(key):
+        if not is_little(value) or not is_little(key):
             return False
         store = self.opened_store_of(key)
         return store is not None and store.put_off(key, value, expiry(store.scope, expire), tag)
@@ -254,41 +247,3 @@ cdef class CacheMapping(StoreMapping):
     def eviction(self):
         """What goes first when the cache is full: "lru", "lrs", "lfu", "sieve", "fifo", "ttl", or "none"."""
         return self.store.eviction
-
-
-# What takes well under a millisecond to encode.
-cdef Py_ssize_t QUICK_BYTES = 16 * 1024
-cdef Py_ssize_t QUICK_PARTS = 256
-
-
-cdef bint is_little(object value) noexcept:
-    """Whether a value is of Python's own types, has few parts, and few bytes."""
-    cdef Py_ssize_t parts = QUICK_PARTS
-    cdef Py_ssize_t size = QUICK_BYTES
-    return fits(value, &parts, &size)
-
-
-cdef bint fits(object value, Py_ssize_t* parts, Py_ssize_t* size) noexcept:
-    """Whether so many parts and bytes are not exceeded; takes those of the value off."""
-    kind = type(value)
-    parts[0] -= 1
-    if kind is str:
-        size[0] -= 4 * PyUnicode_GET_LENGTH(value)
-    elif kind is bytes:
-        size[0] -= PyBytes_GET_SIZE(value)
-    elif kind is int or kind is float or kind is bool or value is None:
-        size[0] -= 8
-    elif kind is tuple or kind is list:
-        return PySequence_Fast_GET_SIZE(value) <= parts[0] and fit(value, parts, size)
-    elif kind is dict:
-        return PyDict_Size(value) <= parts[0] and fit(value, parts, size) and fit(value.values(), parts, size)
-    else:
-        return False
-    return parts[0] >= 0 and size[0] >= 0
-
-
-cdef bint fit(object values, Py_ssize_t* parts, Py_ssize_t* size) noexcept:
-    for value in values:
-        if not fits(value, parts, size):
-            return False
-    return True

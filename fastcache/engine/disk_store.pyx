@@ -27,6 +27,7 @@ from fastcache.engine.database.database cimport CLOSED, warn
 from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.transaction cimport DatabaseTransaction, Transaction
 from fastcache.engine.database.trash cimport tidy, tidy_at_opening
+from fastcache.engine.entries.at_once cimport find_at_once, has_at_once, may_write_at_once
 from fastcache.engine.entries.culling cimport cull
 from fastcache.engine.entries.entry cimport VALUE, Entry, ReadMode, check_tag
 from fastcache.engine.entries.expiry cimport expiry
@@ -360,6 +361,14 @@ cdef class DiskStore(Store):
         """Whether a key has a live entry, if this process knows it; else ``elsewhere``."""
         return self.reads.has_in_memory(self.database, key, elsewhere)
 
+    cdef object find_stored(self, object key, object missing, object elsewhere):
+        """The live value of a key that is not in memory, or ``missing``, if SQLite can say so at once; else ``elsewhere``."""
+        return find_at_once(self.database, self.reads, key, missing, elsewhere)
+
+    cdef object has_stored(self, object key, object elsewhere):
+        """Whether a key has a live entry, if SQLite can say so at once; else ``elsewhere``."""
+        return has_at_once(self.database, self.reads, key, elsewhere)
+
     # -- writing ------------------------------------------------------------------------------------------------
 
     cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1:
@@ -367,9 +376,12 @@ cdef class DiskStore(Store):
         return self.changes.put(self.database, key, value, expire, tag, only_if_absent)
 
     cdef bint put_off(self, object key, object value, long long expire, object tag) except -1:
-        """Have an entry stored by the journal, or by write-behind, if neither the disk nor a lock has to be waited for; returns
+        """Have an entry stored, by the journal, by write-behind or at once, if neither the disk nor a lock has to be waited for; returns
         whether it is, or will be."""
-        return (self.appends.wanted or self.flusher.behind is not None) and self.changes.put(self.database, key, value, expire, tag, False, True)
+        if not self.appends.wanted and self.flusher.behind is None and (
+                self.database.writer_lock.owner != 0 or not may_write_at_once(self.database, self.checkpoints)):
+            return False
+        return self.changes.put(self.database, key, value, expire, tag, False, True)
 
     cdef bint remove(self, object key) except -1:
         """Delete the live entry of a key. Returns whether there was one."""

@@ -4,8 +4,9 @@
 from fastcache.engine.bulk cimport put_many
 from fastcache.engine.computing cimport get_or_make, get_or_put
 from fastcache.engine.entries.entry cimport Entry
-from fastcache.engine.mapping cimport StoreMapping, wanted, with_extras
+from fastcache.engine.mapping cimport StoreMapping, is_little, wanted, with_extras
 from fastcache.engine.sqlite.cells cimport NEVER
+from fastcache.engine.store cimport Store
 
 cdef object MISSING = object()
 
@@ -23,6 +24,15 @@ cdef class IndexMapping(StoreMapping):
         """Store a value; the same as ``index[key] = value``. Returns True."""
         self.store_of(key).put(key, value, NEVER, None, False)
         return True
+
+    def _set_at_once(self, key, value):
+        """The same, if nothing is waited for, neither a lock nor the disk, and it is little to encode. Else nothing is done. Returns
+        whether it was."""
+        cdef Store store
+        if not is_little(value) or not is_little(key):
+            return False
+        store = self.opened_store_of(key)
+        return store is not None and store.put_off(key, value, NEVER, None)
 
     def add(self, key, value):
         """Store a value only if the key is absent, atomically; returns whether it was stored (bool)."""

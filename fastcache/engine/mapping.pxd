@@ -21,5 +21,6 @@ cdef class StoreMapping:
     cdef object fetch_shared(self, object key, object missing)
 
 
+cdef bint is_little(object value) noexcept
 cdef ReadMode wanted(bint copy, bint buffer) noexcept
 cdef object with_extras(Entry entry, object default, bint expire_time, bint tag)

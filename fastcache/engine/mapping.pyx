@@ -13,6 +13,9 @@ from itertools import islice
 # What collections.abc shows; the interpreter has loaded it, but not the rest of collections.
 from _collections_abc import Mapping, MutableMapping
 
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Size
+
 from fastcache.engine.sqlite.cells cimport NEVER
 from fastcache.engine.bulk cimport delete_many, get_many, pairs_of, put_many
 from fastcache.engine.shards cimport Shards
@@ -23,6 +26,10 @@ from fastcache.engine.store cimport Store
 from fastcache.engine.codecs.keys import NeverFoundError
 from fastcache.errors import ClosedError, FullError
 from fastcache.runtime.imports import load
+
+cdef extern from "Python.h":
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    Py_ssize_t PySequence_Fast_GET_SIZE(object sequence) noexcept
 
 cdef object MISSING = object()
 cdef Py_ssize_t UPDATE_CHUNK = 1000
@@ -70,6 +77,20 @@ cdef class StoreMapping:
         try:
             store = self.opened_store_of(key)
             return elsewhere if store is None else store.has_in_memory(key, elsewhere)
+        except NeverFoundError:
+            return False
+
+    def _find_stored_at_once(self, key, missing, elsewhere):
+        """What ``get`` returns of what is not in memory, if SQLite can be asked without waiting for anything; else ``elsewhere``."""
+        cdef Store store = self.opened_store_of(key)
+        return elsewhere if store is None else store.find_stored(key, missing, elsewhere)
+
+    def _has_stored_at_once(self, key, elsewhere):
+        """The same of ``exists``."""
+        cdef Store store
+        try:
+            store = self.opened_store_of(key)
+            return elsewhere if store is None else store.has_stored(key, elsewhere)
         except NeverFoundError:
             return False
 
@@ -574,3 +595,41 @@ def __getattr__(name):
 
 
 MutableMapping.register(StoreMapping)
+
+
+# What takes well under a millisecond to encode.
+cdef Py_ssize_t QUICK_BYTES = 16 * 1024
+cdef Py_ssize_t QUICK_PARTS = 256
+
+
+cdef bint is_little(object value) noexcept:
+    """Whether a value is of Python's own types, has few parts, and few bytes."""
+    cdef Py_ssize_t parts = QUICK_PARTS
+    cdef Py_ssize_t size = QUICK_BYTES
+    return fits(value, &parts, &size)
+
+
+cdef bint fits(object value, Py_ssize_t* parts, Py_ssize_t* size) noexcept:
+    """Whether so many parts and bytes are not exceeded; takes those of the value off."""
+    kind = type(value)
+    parts[0] -= 1
+    if kind is str:
+        size[0] -= 4 * PyUnicode_GET_LENGTH(value)
+    elif kind is bytes:
+        size[0] -= PyBytes_GET_SIZE(value)
+    elif kind is int or kind is float or kind is bool or value is None:
+        size[0] -= 8
+    elif kind is tuple or kind is list:
+        return PySequence_Fast_GET_SIZE(value) <= parts[0] and fit(value, parts, size)
+    elif kind is dict:
+        return PyDict_Size(value) <= parts[0] and fit(value, parts, size) and fit(value.values(), parts, size)
+    else:
+        return False
+    return parts[0] >= 0 and size[0] >= 0
+
+
+cdef bint fit(object values, Py_ssize_t* parts, Py_ssize_t* size) noexcept:
+    for value in values:
+        if not fits(value, parts, size):
+            return False
+    return True

@@ -27,6 +27,8 @@ cdef class Store:
     cdef bint put(self, object key, object value, long long expire, object tag, bint only_if_absent) except -1
     cdef object find_in_memory(self, object key, object missing, object elsewhere)
     cdef object has_in_memory(self, object key, object elsewhere)
+    cdef object find_stored(self, object key, object missing, object elsewhere)
+    cdef object has_stored(self, object key, object elsewhere)
     cdef bint put_off(self, object key, object value, long long expire, object tag) except -1
     cdef bint remove(self, object key) except -1
     cdef bint set_expiry(self, object key, long long expire) except -1

@@ -48,6 +48,14 @@ cdef class Store:
         """Whether a key has a live entry, if this process knows it; else ``elsewhere``."""
         return elsewhere
 
+    cdef object find_stored(self, object key, object missing, object elsewhere):
+        """The live value of a key that is not in memory, or ``missing``, if that waits for nothing; else ``elsewhere``."""
+        return elsewhere
+
+    cdef object has_stored(self, object key, object elsewhere):
+        """Whether a key has a live entry, if that waits for nothing; else ``elsewhere``."""
+        return elsewhere
+
     cdef bint put_off(self, object key, object value, long long expire, object tag) except -1:
         """Have an entry stored, if neither the disk nor a lock has to be waited for; returns whether it is, or will be."""
         return False

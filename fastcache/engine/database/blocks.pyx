@@ -35,7 +35,9 @@ cdef int enter(Database database) except -1:
             # ended that write what was put off before.
             entering = True
             database.entering += 1
-            database.flush_first()
+            if not database.draining:
+                # What is drained comes before what this object has put off.
+                database.flush_first()
         session = database.changing()
         # All that takes memory comes before the transaction begins: whatever fails, none is left open.
         while len(database.marks) <= database.depth:

@@ -202,6 +202,7 @@ cdef class Checkpoints(Participant):
         checkpoint_lock.acquire()
         try:
             if database.checkpoint_connection is not None:
+                database.checkpoint_connection.watch_syncs()
                 database.checkpoint_connection.checkpoint()
         finally:
             checkpoint_lock.release()

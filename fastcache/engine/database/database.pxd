@@ -155,6 +155,7 @@ cdef class Database(Scope):
     cdef int will_change(self, const Cell* key) except -1
     cdef int will_change_all(self) except -1
     cdef int follow_commit(self) except -1
+    cdef bint waits_for_disk(self) noexcept
     cdef int change(self, Session session, Statement statement, bint release_gil) except -2
     cdef int change_locked(self, Session session, Statement statement, bint release_gil) except -1
     cdef int change_row(self, Session session, str text, long long parameter) except -1

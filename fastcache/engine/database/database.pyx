@@ -38,9 +38,9 @@ from fastcache.engine.shm.change_log cimport (
     after_commit, announce, announce_nothing, before_commit, is_priority_requested, request_priority, settings_changed,
     settings_version, withdraw_priority)
 from fastcache.engine.shm.journal cimport Journal
-from fastcache.engine.shm.wal_clock cimport seconds
+from fastcache.engine.shm.wal_clock cimport is_backfilled, seconds
 from fastcache.engine.spans cimport begin_span, end_span, spans
-from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW
+from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW, is_syncing
 from fastcache.engine.sqlite.copying cimport overwrite
 from fastcache.engine.sqlite.fork_safety cimport end_free_call, try_begin_free_call, wait_for_fork
 
@@ -784,11 +784,16 @@ cdef class Database(Scope):
             (<Participant>each).after_commit(self)
         return 0
 
+    cdef bint waits_for_disk(self) noexcept:
+        """Whether a commit that comes next waits for the disk: each does with durability "full"; else one that starts the WAL over,
+        whose new header SQLite syncs (https://sqlite.org/src/info/ff5be73dee), and maybe one during a sync of maintenance."""
+        return self.syncs or (self.depth == 0 and self.clock != NULL and (is_backfilled(self.clock) or is_syncing()))
+
     cdef int change(self, Session session, Statement statement, bint release_gil) except -2:
         """Step a bound statement to its end; returns how many rows it changed, or -1 if another has the lock: then it
         is to be bound anew, since others may use it meanwhile."""
         cdef int before = session.connection.total_changes()
-        if statement.step(release_gil or self.syncs) == STEP_BUSY:
+        if statement.step(release_gil or self.waits_for_disk()) == STEP_BUSY:
             return -1
         statement.reset()
         return self.count_changes(session.connection, before)

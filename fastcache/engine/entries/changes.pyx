@@ -13,6 +13,7 @@ from fastcache.engine.codecs.values cimport CODEC_NATIVE, EncodedValue
 from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.entries.appends cimport DONE, ELSEWHERE, REFUSED, Outcome
+from fastcache.engine.entries.at_once cimport put_row_at_once
 from fastcache.engine.entries.entry cimport check_tag
 from fastcache.engine.entries.pending cimport begin_row
 from fastcache.engine.memory.sieve cimport ABSENT
@@ -54,7 +55,7 @@ cdef class Changes:
             bint at_once=False) except -1:
         """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored.
 
-        With ``at_once``, it is put off by write-behind, or it is not stored: neither the disk nor a lock is waited for."""
+        With ``at_once``, nothing is waited for, neither the disk nor a lock; where that cannot be, it is not stored."""
         cdef Row row
         cdef Outcome outcome
         cdef bint expired
@@ -97,6 +98,11 @@ cdef class Changes:
                     self.flusher.on_enqueued(database, row.key.hashed)
                     return True
             if at_once:
+                if self.flusher.behind is None and not large and put_row_at_once(
+                        database, self.checkpoints, self.writes, &row, name, cached, cached_codec):
+                    return True
+                # It will be counted by whoever does it.
+                self.written -= row.size + ROW_COST
                 return False
             if self.group is not None and database.writer_lock.owner != 0 and not database.writer_lock.held_by_me():
                 return self.group.put(database, &row, key_keepalive, value_keepalive, tag_keepalive)

@@ -235,6 +235,8 @@ cdef class Drain(Participant):
             until = journal.tail()
             while (journal.head() < until or journal.shut_here and not journal.is_empty()) and database.journal is journal:
                 self.drain_some(database, journal.tail() if journal.shut_here else until)
+                # What is damaged ends it sooner.
+                until = min(until, journal.tail())
             if journal.is_empty():
                 undrained.pop(id(database), None)
         finally:
@@ -361,7 +363,7 @@ cdef class Drain(Participant):
         if not self.journal.is_empty():
             try:
                 until = self.journal.tail()
-                while self.journal is not None and self.journal.head() < until:
+                while self.journal is not None and self.journal.head() < min(until, self.journal.tail()):
                     self.drain_part(database)
             except Timeout:
                 self.scheduled = True

@@ -3,7 +3,7 @@
 from fastcache.engine.database.database cimport Database
 from fastcache.engine.entries.content cimport Content
 from fastcache.engine.entries.entry cimport Entry, ReadMode
-from fastcache.engine.entries.lookup cimport Lookup
+from fastcache.engine.entries.lookup cimport Finding, Lookup
 from fastcache.engine.entries.pending cimport PendingWrite
 from fastcache.engine.eviction.limit cimport Limit
 from fastcache.engine.memory.sieve cimport Node
@@ -27,6 +27,8 @@ cdef class Reads:
     cdef Node* in_memory(self, Database database, object key, unsigned long long* hashed) except? NULL
     cdef object recall(self, Database database, object name, unsigned long long hashed, Node* node, object missing)
     cdef object fetch_row(self, Database database, object key, object missing)
+    cdef object value_of(
+        self, Database database, object key, object name, const Cell* cell, const Finding* found, object missing)
     cdef object finish_entry(
         self, Database database, object key, object name, const Cell* cell, Entry entry, unsigned long long era, unsigned int row,
         object missing)
@@ -40,4 +42,5 @@ cdef class Reads:
     cdef bint contains(self, Database database, object key) except -1
     cdef bint recall_presence(self, Database database, const Node* node) except -1
     cdef bint contains_row(self, Database database, object key) except -1
+    cdef bint presence_of(self, Database database, object key, object name, const Cell* cell, const Finding* found) except -1
     cdef int repair_dangling(self, Database database, Entry entry, const Cell* key) except -1

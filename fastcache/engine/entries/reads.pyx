@@ -130,12 +130,16 @@ cdef class Reads:
         """The same for what the tier does not know, or not for certain."""
         cdef Cell cell
         cdef Finding found
-        cdef Statement statement
-        cdef Entry entry
-        cdef unsigned int row
         database.notice_settings()
         keepalive = encode_key(key, self.serializer, &cell)
         name = self.lookup.find(database, key, keepalive, &cell, CONTENT, &found)
+        return self.value_of(database, key, name, &cell, &found, missing)
+
+    cdef object value_of(self, Database database, object key, object name, const Cell* cell, const Finding* found, object missing):
+        """The live value of what was found, or ``missing``; nothing has run since."""
+        cdef Statement statement
+        cdef Entry entry
+        cdef unsigned int row
         if found.source == PENDING:
             return self.fetch_pending(database, <PendingWrite>found.place, missing)
         if found.source == REMEMBERED:
@@ -145,7 +149,7 @@ cdef class Reads:
             self.misses += 1
             return missing
         if found.source == APPENDED:
-            return self.finish_entry(database, key, name, &cell, self.lookup.taken(), found.era, 0, missing)
+            return self.finish_entry(database, key, name, cell, self.lookup.taken(), found.era, 0, missing)
         statement = <Statement>found.statement
         begin_span(spans)
         row = self.limit.row_read(statement)
@@ -165,7 +169,7 @@ cdef class Reads:
         finally:
             statement.reset()
             end_span(spans)
-        return self.finish_entry(database, key, name, &cell, entry, found.era, row, missing)
+        return self.finish_entry(database, key, name, cell, entry, found.era, row, missing)
 
     cdef object finish_entry(
             self, Database database, object key, object name, const Cell* cell, Entry entry, unsigned long long era, unsigned int row,
@@ -347,12 +351,17 @@ cdef class Reads:
         """The same for what the tier does not know, or not for certain."""
         cdef Cell cell
         cdef Finding found
+        keepalive = encode_key(key, self.serializer, &cell)
+        name = self.lookup.find(database, key, keepalive, &cell, PRESENCE, &found)
+        return self.presence_of(database, key, name, &cell, &found)
+
+    cdef bint presence_of(
+            self, Database database, object key, object name, const Cell* cell, const Finding* found) except -1:
+        """Whether what was found is a live entry; nothing has run since."""
         cdef Statement statement
         cdef PendingWrite place
         cdef Entry entry
         cdef long long expire, size
-        keepalive = encode_key(key, self.serializer, &cell)
-        name = self.lookup.find(database, key, keepalive, &cell, PRESENCE, &found)
         if found.source == PENDING:
             place = <PendingWrite>found.place
             return not place.deleted and (place.expire == NEVER or place.expire > database.now())

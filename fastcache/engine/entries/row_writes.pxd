@@ -32,7 +32,7 @@ cdef class RowWrites(Participant):
     cdef bint is_large(self, const Cell* value) noexcept
     cdef Py_ssize_t write_run(
         self, Database database, const Row* rows, Py_ssize_t count, bint only_if_absent, long long now) except -1
-    cdef bint has_conflict(self, Database database, Session session, long long now) except -1
+    cdef bint has_conflict(self, Session session, bint release_gil, long long now) except -1
     cdef bint write_alone(self, Database database, const Row* row, bint only_if_absent) except -1
     cdef Py_ssize_t delete_run(self, Database database, const Row* rows, Py_ssize_t count, long long now) except -1
     cdef int make_room_ahead(self, Database database, Rows rows) except -1

@@ -130,7 +130,7 @@ cdef class RowWrites(Participant):
         if count > 1:
             session.connection.offer(rows, count)
             try:
-                if not self.has_conflict(database, session, now):
+                if not self.has_conflict(session, count > FEW, now):
                     if not self.quiet:
                         for index in range(count):
                             database.will_change(&rows[index].key)
@@ -150,7 +150,7 @@ cdef class RowWrites(Participant):
                 changed += self.write_alone(database, &rows[index], only_if_absent)
         return changed
 
-    cdef bint has_conflict(self, Database database, Session session, long long now) except -1:
+    cdef bint has_conflict(self, Session session, bint release_gil, long long now) except -1:
         """Whether any of the rows that are offered meets an entry that has expired, or is in a file."""
         cdef Statement statement = session.statement(sql.MAY_CONFLICT)
         cdef bint found
@@ -160,7 +160,7 @@ cdef class RowWrites(Participant):
         if found:
             statement = session.statement(sql.CONFLICT)
             statement.bind_integer(8, now)
-            found = statement.run() == STEP_ROW
+            found = statement.run(release_gil) == STEP_ROW
             statement.reset()
         return found
 
@@ -179,14 +179,16 @@ cdef class RowWrites(Participant):
     cdef Py_ssize_t delete_run(self, Database database, const Row* rows, Py_ssize_t count, long long now) except -1:
         """Delete the live entries of these keys as one statement; returns how many there were."""
         cdef Session session = database.writing()
-        cdef Statement statement = session.statement(sql.DELETE_MANY)
+        # While the journal is drained, what was deleted was live then, and may have expired since.
+        cdef Statement statement = session.statement(sql.DELETE_ALL_OF if self.quiet else sql.DELETE_MANY)
         cdef Py_ssize_t index
         if not self.quiet:
             for index in range(count):
                 database.will_change(&rows[index].key)
         session.connection.offer(rows, count)
         try:
-            statement.bind_integer(8, now)
+            if not self.quiet:
+                statement.bind_integer(8, now)
             return database.change_locked(session, statement, count > FEW)
         finally:
             session.connection.offer(NULL, 0)

@@ -9,6 +9,10 @@ from fastcache.engine.eviction.limit cimport Limit
 from fastcache.engine.eviction.room cimport Room
 from fastcache.engine.eviction.space cimport Space
 from fastcache.engine.sqlite.cells cimport Cell, Row
+from fastcache.engine.sqlite.connection cimport Statement
+
+
+cdef int bind_row(Statement statement, const Row* row, str file) except -1
 
 
 cdef class Writes:

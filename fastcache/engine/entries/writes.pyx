@@ -245,7 +245,7 @@ cdef class Writes:
                 finally:
                     end_span(spans)
                 # The row is out for good once the statement is done, which includes the commit.
-                step = statement.step(database.syncs)
+                step = statement.step(database.waits_for_disk())
                 statement.reset()
                 if step == STEP_DONE:
                     return entry
@@ -270,7 +270,7 @@ cdef class Writes:
             step = statement.step()
             if step == STEP_ROW:
                 total[0] = statement.column_integer(0)
-                step = statement.step(database.syncs)
+                step = statement.step(database.waits_for_disk())
                 statement.reset()
                 if step == STEP_DONE:
                     return True

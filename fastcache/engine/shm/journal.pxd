@@ -101,6 +101,7 @@ cdef class Journal:
     cdef Appended try_shut(self) noexcept
     cdef void open_gate(self) noexcept
     cdef bint look_after(self) except -1
+    cdef bint is_nobody(self, unsigned long long number) except -1
     cdef bint try_hold(self) noexcept
     cdef void let_go(self, bint changed) noexcept
 

@@ -372,12 +372,16 @@ cdef class Journal:
         cdef unsigned long long owner = load(&self.words[OWNER])
         cdef unsigned long long closer = load(&self.words[CLOSER])
         cdef bint freed = False
-        if owner != 0 and owner != self.number and not self.numbers.is_locked(owner):
+        if owner != 0 and owner != self.number and self.is_nobody(owner):
             # It may have finished, and another one have begun, since; of one number there is one.
             freed = replace(&self.words[OWNER], owner, 0)
-        if closer != 0 and closer != self.number and not self.numbers.is_locked(closer):
+        if closer != 0 and closer != self.number and self.is_nobody(closer):
             freed = replace(&self.words[CLOSER], closer, 0) or freed
         return freed
+
+    cdef bint is_nobody(self, unsigned long long number) except -1:
+        """Whether nobody lives who has this number."""
+        return number >= MOST_NUMBERS or not self.numbers.is_locked(number)
 
     cdef bint try_hold(self) noexcept:
         """Have the lock for a commit that changes more than it drains; `let_go` gives it back."""

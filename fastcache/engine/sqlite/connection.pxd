@@ -34,6 +34,9 @@ cdef struct Hooks:
     long long last_row
 
 
+cdef bint is_syncing() noexcept nogil
+
+
 cdef class Connection:
     cdef sqlite3* db
     cdef readonly str path
@@ -74,6 +77,7 @@ cdef class Connection:
     cdef int changes(self) noexcept
     cdef int total_changes(self) noexcept
     cdef int checkpoint(self, bint restart=*) except -1
+    cdef void watch_syncs(self) noexcept
     cdef const unsigned long long* wal_index(self) noexcept
     cdef void track_read_lock(self) noexcept
     cdef bint has_no_snapshot(self) noexcept

@@ -33,6 +33,7 @@ from fastcache.engine.sqlite.row_source cimport attach_source, make_batch, make_
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.sqlite3 cimport *
 from fastcache.engine.sqlite.stamp cimport Stamp, take_stamp
+from fastcache.engine.sqlite.sync_watch cimport fastcache_syncs, watch_syncs
 from fastcache.engine.sqlite.vfs cimport add_copy
 
 from fastcache.engine.sqlite import sql
@@ -145,6 +146,11 @@ cdef sqlite3_file* database_file(sqlite3* db) noexcept:
     if sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, <void*>&file) != SQLITE_OK:
         return NULL
     return NULL if file == NULL or file.pMethods == NULL else file
+
+
+cdef bint is_syncing() noexcept nogil:
+    """Whether a checkpoint waits for the disk just now."""
+    return fastcache_syncs != 0
 
 
 cdef int stop_clock(unsigned long long* words) except -1:
@@ -462,6 +468,14 @@ cdef class Connection:
             self.busy_or_raise(code, "checkpoint")
             return 0
         return copied >= frames
+
+    cdef void watch_syncs(self) noexcept:
+        """Before a checkpoint: have its syncs tell of themselves (`is_syncing`). Not for a connection whose read lock is tracked."""
+        cdef sqlite3_file* journal = NULL
+        if self.read_lock == NULL:
+            watch_syncs(database_file(self.db))
+            if sqlite3_file_control(self.db, "main", SQLITE_FCNTL_JOURNAL_POINTER, <void*>&journal) == SQLITE_OK:
+                watch_syncs(journal)
 
     cdef const unsigned long long* wal_index(self) noexcept:
         """The address of the wal-index header, valid until this connection closes; NULL if it cannot be had.

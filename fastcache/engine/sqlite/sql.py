@@ -175,6 +175,8 @@ ADD_MANY = f"""
     ON CONFLICT (key) DO NOTHING
 """
 DELETE_MANY = f"DELETE FROM main.entry WHERE key IN (SELECT key FROM {BATCH}) AND {LIVE}"
+# Of those that somebody has deleted before, while they were live.
+DELETE_ALL_OF = f"DELETE FROM main.entry WHERE key IN (SELECT key FROM {BATCH})"
 MAY_CONFLICT = """
     SELECT EXISTS (SELECT 1 FROM entry WHERE expire IS NOT NULL AND expire <= ?8)
         OR coalesce((SELECT value FROM meta WHERE name = 'file_bytes'), 1) <> 0

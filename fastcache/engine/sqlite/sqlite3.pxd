@@ -10,6 +10,7 @@ cdef extern from "sqlite3.h" nogil:
     ctypedef struct sqlite3_io_methods:
         int iVersion
         int (*xClose)(sqlite3_file* file) noexcept nogil
+        int (*xSync)(sqlite3_file* file, int flags) noexcept nogil
         int (*xFileControl)(sqlite3_file* file, int op, void* argument) noexcept nogil
         int (*xShmMap)(sqlite3_file* file, int region, int size, int extend, void* mapped) noexcept nogil
         int (*xShmLock)(sqlite3_file* file, int offset, int count, int flags) noexcept nogil

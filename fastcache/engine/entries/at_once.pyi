@@ -1,0 +1,1 @@
+"""One entry, read or set where nothing has to be waited for."""
