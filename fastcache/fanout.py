@@ -54,8 +54,8 @@ class FanoutCache(CacheRecipes, _Fanout, CacheMapping):
         max_size: a limit in bytes for all shards together, each of which keeps to its part of it, so that an entry must
             fit into one. See Cache.
         eviction, on_evict, serializer, timeout, memory, write_behind, journal, durability, compression, safe_types,
-            secret, timer, recreate, read_only: as in a Cache, and each shard has a journal of its own. ``memory`` is what
-            all shards have together, and the policy is followed in each.
+            secret, timer, recreate, read_only: as in a Cache, and each shard has a journal of its own. ``memory`` is
+            what all shards have together, and the policy is followed in each.
 
     Raises:
         OpenError: (NotACacheError, FormatError) the directory cannot be opened as asked; FormatError also if it has

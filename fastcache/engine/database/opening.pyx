@@ -24,6 +24,7 @@ from fastcache.errors import (
     FormatError,
     NotACacheError,
     OpenError,
+    StorageError,
     Timeout,
     TransactionError,
     system_error,
@@ -335,9 +336,9 @@ cdef Journal find_journal(
         return journal
     if journal is None:
         return begin_journal(connection, path, boot)
-    if journal.boot() != boot:
-        # The machine was off since.
-        return None if read_only else recover_journal(connection, journal, boot)
+    if journal.boot() != boot or not journal.is_sound():
+        # The machine was off since, or somebody has written to it.
+        return None if read_only else recover_journal(connection, path, journal, boot)
     return journal
 
 
@@ -369,7 +370,7 @@ cdef Journal begin_journal(Connection connection, str path, unsigned long long b
             limit = max(0, stored_number(connection, sql.GET_LIMIT))
             capacity = capacity_for(limit // max(1, stored_number(connection, sql.GET_SHARDS)))
             if capacity:
-                identity = int.from_bytes(os.urandom(8), "little") >> 1 | 1
+                identity = new_identity()
                 make_journal(path, identity, capacity, boot)
                 connection.query(sql.PUT_META, ("journal", identity))
                 connection.query(sql.PUT_META, ("applied", 0))
@@ -386,15 +387,33 @@ cdef Journal begin_journal(Connection connection, str path, unsigned long long b
     return open_journal(path, identity, False) if journal is None else journal
 
 
-cdef Journal recover_journal(Connection connection, Journal journal, unsigned long long boot):
-    """After the machine was off: what is whole in the journal is pending."""
+cdef Journal recover_journal(Connection connection, str path, Journal journal, unsigned long long boot):
+    """What is whole in a journal goes into a new one, in its place; unless somebody else has seen to that meanwhile."""
+    cdef Journal recovered
     connection.execute(sql.BEGIN)
     try:
-        if journal.boot() != boot:
-            journal.recover(stored_number(connection, sql.GET_APPLIED), boot)
+        identity = stored_number(connection, sql.GET_JOURNAL)
+        if identity != journal.id:
+            recovered = open_journal(path, identity, False)
+        elif journal.boot() == boot and journal.is_sound():
+            recovered = journal
+        else:
+            identity = new_identity()
+            make_journal(path, identity, journal.capacity, boot)
+            recovered = open_journal(path, identity, False)
+            if recovered is None:
+                raise StorageError(f"{path!r} was replaced while it was made")
+            recovered.take_over(journal, max(0, stored_number(connection, sql.GET_APPLIED)))
+            connection.query(sql.PUT_META, ("journal", identity))
+            connection.query(sql.PUT_META, ("applied", 0))
         connection.execute(sql.COMMIT)
     except BaseException:
         if connection.in_transaction():
             connection.execute(sql.ROLLBACK)
         raise
-    return journal
+    return recovered
+
+
+cdef object new_identity():
+    """A number that no other journal has."""
+    return int.from_bytes(os.urandom(8), "little") >> 1 | 1

@@ -116,7 +116,9 @@ cdef class Journal:
 
     cdef Taken next(self, unsigned long long* place, unsigned long long until, Row* row, bint verified) noexcept nogil
     cdef void drained(self, unsigned long long place) noexcept nogil
-    cdef int recover(self, unsigned long long applied, unsigned long long boot) except -1
+    cdef bint is_sound(self) noexcept nogil
+    cdef int take_over(self, Journal other, unsigned long long applied) except -1
+    cdef void write_filler(self, unsigned long long place) noexcept nogil
     cdef void clear_from(self, unsigned long long place, unsigned long long until) noexcept nogil
     cdef int cut(self, unsigned long long place) except -1
     cdef unsigned long long boot(self) noexcept nogil

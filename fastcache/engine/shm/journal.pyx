@@ -38,7 +38,7 @@ begins at its start. In words of 8 bytes: its checksum, its position, its size a
 value's size, one word each of key, value and tag (a number, or how many bytes it has), and when it was; then their bytes. The checksum covers
 the rest, and with it the position and the file's identity: what an earlier lap or file has left is no record. It is looked at
 when a record is drained: as long as the machine runs, nothing else is ever found. After a power cut pages of the ring may be older
-than others; then the chain of records ends where one is not whole (`recover`), and what follows is dropped: the last moments may be
+than others; then the chain of records ends where one is not whole. What is whole goes into a new file (`take_over`), of another identity: the last moments may be
 missing, never the integrity.
 """
 
@@ -305,12 +305,7 @@ cdef class Journal:
         barrier()
         at_place(2)
         if place != here and self.capacity - offset >= RECORD_BYTES:
-            # Of no kind, and as long as what is left.
-            memset(self.ring + offset, 0, RECORD_BYTES)
-            (<unsigned long long*>(self.ring + offset))[1] = here
-            (<unsigned long long*>(self.ring + offset))[2] = self.capacity - offset
-            (<unsigned long long*>(self.ring + offset))[0] = checksum(
-                <unsigned long long*>(self.ring + offset) + 1, RECORD_WORDS - 1, self.id)
+            self.write_filler(here)
         self.write_record(place, row, size)
         at_place(4)
         store(&self.words[TAIL], place + size)
@@ -597,23 +592,40 @@ cdef class Journal:
         while head < place and not replace(&self.words[HEAD], head, place):
             head = load(&self.words[HEAD])
 
-    cdef int recover(self, unsigned long long applied, unsigned long long boot) except -1:
-        """After the machine was off: keep the records that are whole, from what SQLite has applied on, and be as new. SQLite's
-        write lock is held."""
-        cdef unsigned long long place = applied
+    cdef bint is_sound(self) noexcept nogil:
+        """Whether the words of the header can be what we have written."""
+        cdef unsigned long long head = load(&self.words[HEAD])
+        cdef unsigned long long tail = load(&self.words[TAIL])
+        return head <= tail and tail - head <= self.capacity and head % 8 == 0 and tail % 8 == 0
+
+    cdef int take_over(self, Journal other, unsigned long long applied) except -1:
+        """Have in this new one what is whole in another, from where SQLite has applied that on: the machine was off, or its header is
+        damaged. Nobody else has this one."""
+        cdef unsigned long long place = applied, offset
         cdef Row row
-        while self.next(&place, applied + self.capacity, &row, True) == TAKEN:
-            pass
-        self.clear_from(place, applied + self.capacity)
-        store(&self.words[OWNER], 0)
-        store(&self.words[CLOSER], 0)
-        store(&self.words[GENERATION], load(&self.words[GENERATION]) + 1)
-        store(&self.words[RESERVED], place)
-        store(&self.words[HEAD], applied)
-        store(&self.words[TAIL], place)
-        store(&self.words[BOOT], boot)
-        self.begin_index(applied)
+        cdef unsigned long long size, tail = 0
+        while other.next(&place, applied + other.capacity, &row, True) == TAKEN:
+            size = size_of(&row)
+            offset = tail % self.capacity
+            if self.capacity - offset < size:
+                if self.capacity - offset >= RECORD_BYTES:
+                    self.write_filler(tail)
+                tail += self.capacity - offset
+            if tail + size > self.capacity:
+                break
+            self.write_record(tail, &row, size)
+            tail += size
+        store(&self.words[RESERVED], tail)
+        store(&self.words[TAIL], tail)
         return 0
+
+    cdef void write_filler(self, unsigned long long place) noexcept nogil:
+        """A record of no kind, as long as what is left of the ring."""
+        cdef unsigned long long* words = <unsigned long long*>(self.ring + place % self.capacity)
+        memset(words, 0, RECORD_BYTES)
+        words[1] = place
+        words[2] = self.capacity - place % self.capacity
+        words[0] = checksum(words + 1, RECORD_WORDS - 1, self.id)
 
     cdef int cut(self, unsigned long long place) except -1:
         """Drop all from a position on, where a record turned out to be damaged. SQLite's write lock is held, and the gate is shut."""
