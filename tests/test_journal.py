@@ -1,5 +1,6 @@
-"""The journal: whoever is killed, stopped, forked or out of date, and whatever becomes of its file, nothing that was acknowledged is lost,
-and nobody sees what nobody has set."""
+"""The journal: nothing that was acknowledged is lost, and nobody sees what nobody has set.
+
+Whoever is killed, stopped, forked or late, and whatever becomes of its file."""
 
 import contextlib
 import copy
@@ -120,6 +121,16 @@ def obey(start, directory):
 
 
 @pytest.fixture
+def begin(start, directory):
+    """Start a command that opens a store of the test's directory."""
+
+    def begin(command, kind, *arguments):
+        return start(command, kind, str(directory), KINDS[kind], *arguments)
+
+    return begin
+
+
+@pytest.fixture
 def kept_from_writing(start, directory):
     """Within this block nobody can write to the databases: what is appended is in the journal alone."""
 
@@ -145,12 +156,15 @@ def is_drained(store):
     return all(state["head"] == state["tail"] for state in states(store))
 
 
-def rows_of(start, directory):
-    """What another program counts in all databases."""
-    return sum(
-        start("sql", str(path.parent), "SELECT count(*) FROM entry").hear()[0][0]
-        for path in directory.rglob("cache.db")
-    )
+@pytest.fixture
+def rows(start, directory):
+    """Count the rows of all databases, as another program does."""
+
+    def rows():
+        count = "SELECT count(*) FROM entry"
+        return sum(start("sql", str(path.parent), count).hear()[0][0] for path in directory.rglob("cache.db"))
+
+    return rows
 
 
 def uses_journal(store):
@@ -175,7 +189,7 @@ DIRECT = "x" * 30_000
 
 @kinds
 @pytest.mark.parametrize("place", PLACES)
-def test_who_is_killed_anywhere_holds_up_nobody_and_loses_nothing(open_store, obey, directory, kind, place):
+def test_who_is_killed_anywhere_holds_up_nobody_and_loses_nothing(open_store, obey, kind, place):
     victim = obey(kind)
     store = open_store(kind)
     expected = {f"key {number}": f"value {number}" for number in range(60)}
@@ -302,7 +316,8 @@ def test_while_one_is_stopped_the_others_go_on_or_time_out(open_store, obey, kin
     *done, _ = together(*[lambda act=act: attempt(act) for act, _ in CHANGES.values()], read)
     other = obey(kind, timeout=1)
     assert other("get", "e") == before["e"]
-    other.process.finish()
+    # To close it may take the lock that the stopped one has.
+    other.kill()
     time.sleep(max(0.0, 2.0 - (time.monotonic() - stopped)))
     victim.go_on()
     victim.hear()
@@ -337,9 +352,9 @@ def owner(key):
 class Appender:
     """A process that appends until it is killed, and what it has acknowledged."""
 
-    def __init__(self, start, kind, directory, name, run):
+    def __init__(self, begin, kind, name, run):
         self.name, self.first, self.acknowledged = name, run * 1_000_003, 0
-        self.process = start("append_on", kind, str(directory), name, run, KINDS[kind])
+        self.process = begin("append_on", kind, name, run)
 
     def hear(self, times):
         for _ in range(times):
@@ -362,7 +377,7 @@ class Appender:
 
 
 @pytest.mark.parametrize("kind", ["Cache", "FanoutCache"])
-def test_who_is_killed_at_random_loses_nothing_of_what_was_acknowledged(open_store, start, directory, small_ring, kind):
+def test_who_is_killed_at_random_loses_nothing_of_what_was_acknowledged(begin, open_store, small_ring, kind):
     chance = random.Random(f"{kind} killed")
     open_store(kind).close()
     before = []
@@ -375,8 +390,8 @@ def test_who_is_killed_at_random_loses_nothing_of_what_was_acknowledged(open_sto
         elif run % 4 == 3:
             survivor.close()
             survivor = None
-        appenders = [Appender(start, kind, directory, name, run) for name in ("one", "two")]
-        drainer = start("drain_on", kind, str(directory), KINDS[kind])
+        appenders = [Appender(begin, kind, name, run) for name in ("one", "two")]
+        drainer = begin("drain_on", kind)
         assert drainer.hear() == "ready"
         for appender in appenders:
             appender.hear(chance.choice([1, 20, 300]))
@@ -407,7 +422,7 @@ def in_order(store, expected):
 
 
 @pytest.fixture
-def left_pending(obey, kept_from_writing, directory):
+def left_pending(obey, kept_from_writing):
     """Have somebody killed who has left something in the journal alone; returns what there is (dict)."""
 
     def left_pending(kind="Cache", capacity=None):
@@ -445,14 +460,9 @@ LATER = {
 }
 
 
-@pytest.mark.parametrize(
-    ("kind", "later"),
-    [*(("Cache", later) for later in LATER), ("Index", "one with a journal"), ("Index", "a reader alone"),
-     ("FanoutCache", "one with a journal"), ("FanoutCache", "one without a journal"), ("FanoutCache", "a reader alone")],
-)  # fmt: skip
-def test_what_the_last_one_has_left_pending_is_found_by_whoever_comes(
-    open_store, start, directory, left_pending, kind, later
-):
+@pytest.mark.parametrize("later", LATER)
+@kinds
+def test_what_the_last_one_has_left_pending_is_found(rows, open_store, left_pending, kind, later):
     expected = left_pending(kind)
     store = open_store(kind, **LATER[later])
     for key, value in expected.items():
@@ -467,7 +477,7 @@ def test_what_the_last_one_has_left_pending_is_found_by_whoever_comes(
         store["after"] = 1
         check_whole(store)
         store.close()
-        assert rows_of(start, directory) == len(expected) + 1
+        assert rows() == len(expected) + 1
     store.close()
     assert in_order(open_store(kind), list((expected | ({"after": 1} if later != "a reader alone" else {})).items()))
 
@@ -521,7 +531,7 @@ def test_what_is_pending_is_a_part_of_whatever_is_made_of_a_store(open_store, le
 
 
 @kinds
-def test_what_is_pending_is_drained_by_whoever_has_it_open(open_store, obey, start, directory, kept_from_writing, kind):
+def test_what_is_pending_is_drained_by_whoever_has_it_open(rows, open_store, obey, kept_from_writing, kind):
     """Even if it does nothing, but for what anybody does who reads."""
     victim = obey(kind)
     store = open_store(kind)
@@ -536,15 +546,15 @@ def test_what_is_pending_is_drained_by_whoever_has_it_open(open_store, obey, sta
     }
     with open_store(kind):
         wait_until(lambda: is_drained(store))
-    assert rows_of(start, directory) == 101
+    assert rows() == 101
 
 
 # -- forks ---------------------------------------------------------------------------------------------------
 
 
 @kinds
-def test_parent_and_child_write_on_with_what_is_pending(start, open_store, directory, kind):
-    worker = start("fork_with_pending", kind, str(directory), KINDS[kind])
+def test_parent_and_child_write_on_with_what_is_pending(begin, open_store, kind):
+    worker = begin("fork_with_pending", kind)
     assert worker.finish() == 6 * 200
     store = open_store(kind)
     expected = {"n": 6 * 200}
@@ -557,8 +567,8 @@ def test_parent_and_child_write_on_with_what_is_pending(start, open_store, direc
 
 
 @kinds
-def test_a_forked_pool_counts_each_task_once(start, open_store, directory, kind):
-    count, tasks = start("fork_a_pool", kind, str(directory), KINDS[kind], 300).finish()
+def test_a_forked_pool_counts_each_task_once(begin, open_store, kind):
+    count, tasks = begin("fork_a_pool", kind, 300).finish()
     assert count == 300
     assert tasks == list(range(300))
     store = open_store(kind)
@@ -567,8 +577,8 @@ def test_a_forked_pool_counts_each_task_once(start, open_store, directory, kind)
 
 
 @kinds
-def test_a_fork_beside_a_thread_that_appends_loses_nothing(start, open_store, directory, kind):
-    counted, found = start("fork_beside_an_appending_thread", kind, str(directory), KINDS[kind], 15).finish()
+def test_a_fork_beside_a_thread_that_appends_loses_nothing(begin, open_store, kind):
+    counted, found = begin("fork_beside_an_appending_thread", kind, 15).finish()
     assert counted == found
     store = open_store(kind)
     assert store["n"] == found
@@ -582,14 +592,12 @@ BOTH = [[True, False], [True, True], [False, True]]
 
 @pytest.mark.parametrize("ring", ["small", "usual"])
 @kinds
-def test_nothing_is_counted_twice_or_not_at_all(start, open_store, directory, monkeypatch, kind, ring):
+def test_nothing_is_counted_twice_or_not_at_all(begin, open_store, monkeypatch, kind, ring):
     if ring == "small":
         monkeypatch.setattr(journal, "MOST_CAPACITY", SMALL)
     store = open_store(kind)
     threads, times = 8, 60
-    workers = [
-        start("count_by_objects", kind, str(directory), KINDS[kind], journals, threads, times) for journals in BOTH
-    ]
+    workers = [begin("count_by_objects", kind, journals, threads, times) for journals in BOTH]
     for worker in workers:
         assert worker.hear() == "ready"
     for worker in workers:
@@ -604,13 +612,13 @@ def test_nothing_is_counted_twice_or_not_at_all(start, open_store, directory, mo
 
 
 @kinds
-def test_each_key_is_added_by_one_and_popped_by_one(start, open_store, directory, kind):
+def test_each_key_is_added_by_one_and_popped_by_one(begin, open_store, kind):
     keys = 150
     store = open_store(kind)
     store.set_many([(f"popped {number}", number) for number in range(0, keys, 2)])
     for number in range(1, keys, 2):
         store[f"popped {number}"] = number
-    workers = [start("win_by_objects", kind, str(directory), KINDS[kind], journals, 4, keys) for journals in BOTH]
+    workers = [begin("win_by_objects", kind, journals, 4, keys) for journals in BOTH]
     for worker in workers:
         assert worker.hear() == "ready"
     for worker in workers:
@@ -673,8 +681,8 @@ def test_threads_of_one_object_lose_nothing(open_store, small_ring, short_turns)
 
 
 @pytest.mark.parametrize("kind", ["Cache", "Index"])
-def test_threads_that_begin_at_once_leave_nothing_locked(start, open_store, directory, kind):
-    worker = start("begin_at_once", kind, str(directory), KINDS[kind], 8, 25)
+def test_threads_that_begin_at_once_leave_nothing_locked(begin, open_store, kind):
+    worker = begin("begin_at_once", kind, 8, 25)
     for _ in range(25):
         assert worker.hear() == [[0, 0]]
     worker.finish()
@@ -769,11 +777,11 @@ def test_records_of_any_size_go_round(open_store, obey, monkeypatch, ring):
 @pytest.mark.parametrize("memory", [0, 1 << 20])
 @pytest.mark.parametrize("kind", ["Cache", "FanoutCache"])
 def test_readers_beside_writers_that_overrun_them_see_whole_values_that_grow(
-    open_store, start, directory, small_ring, kind, memory
+    begin, open_store, small_ring, kind, memory
 ):
     store = open_store(kind, memory=memory)
     keys = 25
-    writers = [start("lap_on", kind, str(directory), KINDS[kind], name, keys) for name in ("one", "two")]
+    writers = [begin("lap_on", kind, name, keys) for name in ("one", "two")]
     for writer in writers:
         assert writer.hear() == "ready"
     newest = dict.fromkeys([f"{name} {key}" for name in ("one", "two") for key in range(keys)], 0)
@@ -804,10 +812,10 @@ def test_readers_beside_writers_that_overrun_them_see_whole_values_that_grow(
 
 @pytest.mark.parametrize("options", [{}, {"memory": 0}, {"journal": False}], ids=str)
 @pytest.mark.parametrize("kind", ["Cache", "Index"])
-def test_many_keys_are_read_of_one_moment(open_store, start, directory, small_ring, kind, options):
+def test_many_keys_are_read_of_one_moment(begin, open_store, small_ring, kind, options):
     store = open_store(kind, **options)
     other = open_store(kind)
-    writers = [start("pair_on", kind, str(directory), KINDS[kind])]
+    writers = [begin("pair_on", kind)]
     for writer in writers:
         assert writer.hear() == "ready"
     wait_until(lambda: "left" in store)
@@ -855,9 +863,9 @@ SOME_VALUES = [
 ]
 
 
-def outcome(function):
+def outcome(function, *arguments, **keywords):
     try:
-        return function()
+        return function(*arguments, **keywords)
     except (KeyError, TypeError, OverflowError) as error:
         return type(error).__name__
 
@@ -913,9 +921,10 @@ def choose_operation(chance, kind):
     return chance.choice(operations)
 
 
+@pytest.mark.usefixtures("small_ring")
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", ["Cache", "Index"])
-def test_each_operation_does_what_it_does_without_a_journal(open_store, tmp_path, clock, small_ring, kind, seed):
+def test_each_operation_does_what_it_does_without_a_journal(open_store, tmp_path, clock, kind, seed):
     chance = random.Random(f"{kind} {seed}")
     options = {"timer": clock} if kind == "Cache" else {}
 
@@ -930,15 +939,12 @@ def test_each_operation_does_what_it_does_without_a_journal(open_store, tmp_path
     pairs = open_pair()
     history = []
     appended = 0
-    for number in range(700):
+    for _ in range(700):
         name, arguments, keywords = choose_operation(chance, kind)
         history.append((name, arguments, keywords))
         with_journal, without = chance.choice(pairs)
         before = [counts(store) for store in (with_journal, without)]
-        found = [
-            outcome(lambda store=store: getattr(store, name)(*arguments, **keywords))
-            for store in (with_journal, without)
-        ]
+        found = [outcome(getattr(store, name), *arguments, **keywords) for store in (with_journal, without)]
         if name != "expire":
             # Which counts what has expired, and was not removed by chance.
             assert found[0] == found[1], history[-10:]
@@ -1034,9 +1040,9 @@ DRAINED, PENDING = 300, 91
 
 
 @pytest.fixture
-def cut_off(directory, open_store, obey, kept_from_writing, small_ring, tmp_path):
-    """What may be on the disk after a power cut: directories by how many changes were drained in them, and journals as they were
-    at one time or another."""
+def cut_off(directory, open_store, obey, kept_from_writing, tmp_path):
+    """What may be on the disk after a power cut: directories by how many changes were drained in them, and journals as
+    they were at one time or another."""
     journals = []
     disks = {}
     for drained in (DRAINED, 2 * DRAINED):
@@ -1057,6 +1063,7 @@ def cut_off(directory, open_store, obey, kept_from_writing, small_ring, tmp_path
     return disks, journals
 
 
+@pytest.mark.usefixtures("small_ring")
 @pytest.mark.parametrize("seed", range(2))
 def test_after_a_power_cut_there_is_what_was_first_and_nothing_is_torn(open_store, cut_off, tmp_path, seed):
     disks, journals = cut_off
@@ -1219,18 +1226,15 @@ def test_what_looks_at_the_whole_goes_on_on_a_full_disk(disk, open_store):
 
 
 @pytest.mark.parametrize("where", ["records", "header"])
-@pytest.mark.parametrize("seed", range(2))
-def test_whatever_is_in_its_file_nobody_crashes_or_gets_what_is_anothers(
-    start, left_pending, directory, tmp_path, where, seed
-):
+def test_whatever_is_in_its_file_nobody_gets_what_is_anothers(start, left_pending, directory, tmp_path, where):
     expected = left_pending(capacity=SMALL)
     values = {f"key {number}": [f"drained {number}", f"pending {number}", "again"] for number in range(90)} | {
         "n": [5, 10]
     }
-    worker = start("open_damaged", str(directory), str(tmp_path / "damaged"), values, seed, 30, where)
+    worker = start("open_damaged", str(directory), str(tmp_path / "damaged"), values, where, 60)
     found = worker.hear()
     # What is not damaged is there.
-    assert 30 * 40 < found <= 30 * len(expected | values)
+    assert 60 * 40 < found <= 60 * len(expected | values)
     worker.end()
 
 
@@ -1262,7 +1266,7 @@ def put(path, what):
     "what", ["nothing", "empty", "the header", "half", "almost all", "directory", "link", "dangling link", "pipe"]
 )
 @pytest.mark.parametrize("pending", [True, False])
-def test_whatever_is_in_its_place_the_store_opens(open_store, left_pending, directory, what, pending, caplog):
+def test_whatever_is_in_its_place_the_store_opens(open_store, left_pending, directory, what, pending):
     expected = left_pending()
     if not pending:
         with open_store() as store:
@@ -1277,9 +1281,10 @@ def test_whatever_is_in_its_place_the_store_opens(open_store, left_pending, dire
     before = elsewhere.read_bytes() if elsewhere.exists() else None
     try:
         store = open_store()
-    except fastcache.OpenError as error:
-        # What somebody has put there that could have us write elsewhere is refused, as in the place of any other file of ours.
-        assert "link" in what and "link" in str(error)
+    except fastcache.OpenError:
+        # What could have us write elsewhere is refused, as in the place of any other file of ours.
+        if "link" not in what:
+            raise
     else:
         content = dict(store.items())
         if pending:
@@ -1330,21 +1335,21 @@ def test_where_its_file_is_removed_while_it_is_in_use_nothing_is_lost(open_store
 
 
 @kinds
-def test_another_program_sees_all_soon_and_after_flush_and_close_at_once(open_store, start, directory, kind):
+def test_another_program_sees_all_soon_and_after_flush_and_close_at_once(rows, open_store, kind):
     store = open_store(kind)
     for number in range(500):
         store[f"key {number}"] = number
     store.flush()
-    assert rows_of(start, directory) == 500
+    assert rows() == 500
     store["later"] = 1
     store.delete("key 0")
     store.delete("key 1")
     wait_until(lambda: is_drained(store))
-    assert rows_of(start, directory) == 499
+    assert rows() == 499
     for number in range(500, 600):
         store[f"key {number}"] = number
     store.close()
-    assert rows_of(start, directory) == 599
+    assert rows() == 599
 
 
 def test_another_program_that_waits_sees_what_was_set_without_anybody_doing_anything(open_store, start, directory):
@@ -1363,12 +1368,12 @@ def test_another_program_that_waits_sees_what_was_set_without_anybody_doing_anyt
 
 @pytest.mark.parametrize("kind", ["Cache", "FanoutCache"])
 @pytest.mark.parametrize("ending", ["end", "exit", "daemon", "exit handler", "forgotten"])
-def test_the_exit_of_the_interpreter_drains(start, open_store, directory, kind, ending):
-    start("append_and_end", kind, str(directory), KINDS[kind], ending).finish()
-    rows = rows_of(start, directory)
-    assert rows == 300 + (ending in ("daemon", "exit handler"))
+def test_the_exit_of_the_interpreter_drains(rows, begin, open_store, kind, ending):
+    begin("append_and_end", kind, ending).finish()
+    count = rows()
+    assert count == 300 + (ending in ("daemon", "exit handler"))
     store = open_store(kind)
-    assert len(store) == rows
+    assert len(store) == count
     assert [store[f"key {number}"] for number in range(300)] == list(range(300))
     assert ending != "exit handler" or store["at exit"] == 1
     assert store.check()

@@ -105,8 +105,8 @@ def keep_from_writing(directory):
 
 
 @command
-def append_on(kind, directory, name, run, options):
-    """Change entries of its own without end, with pauses in which they are drained; say the number of each change that is done."""
+def append_on(kind, directory, options, name, run):
+    """Change entries of its own without end, with pauses in which they are drained; say the number of each change."""
     chance = random.Random(f"{name} {run}")
     with open_store(kind, directory, **options) as store:
         for number in itertools.count(run * 1_000_003):
@@ -138,7 +138,7 @@ def opened(kind, directory, options, journals):
 
 
 @command
-def count_by_objects(kind, directory, options, journals, threads, times):
+def count_by_objects(kind, directory, options, journals, threads, times):  # noqa: PLR0917
     """Count up in several ways, from threads each of which uses one object after the other."""
     with opened(kind, directory, options, journals) as stores:
         say("ready")
@@ -158,7 +158,7 @@ def count_by_objects(kind, directory, options, journals, threads, times):
 
 
 @command
-def win_by_objects(kind, directory, options, journals, threads, keys):
+def win_by_objects(kind, directory, options, journals, threads, keys):  # noqa: PLR0917
     """Say which keys this process was the one to add, and which values it was the one to pop."""
     with opened(kind, directory, options, journals) as stores:
         say("ready")
@@ -326,11 +326,11 @@ HEADER_BYTES = 4096
 
 
 @command
-def open_damaged(base, place, expected, seed, times, where):
-    """Damage the journal of a copy of a directory at random, open it, and use it; say how many values were there in all.
+def open_damaged(base, place, expected, where, times):
+    """Damage the journal of a copy of a directory at random, open it, and use it; say how many values were there.
 
     ``expected``: all that any key has ever had, by key."""
-    chance = random.Random(seed)
+    chance = random.Random(where)
     found = 0
     for turn in range(times):
         shutil.rmtree(place, ignore_errors=True)
@@ -343,7 +343,7 @@ def open_damaged(base, place, expected, seed, times, where):
         damages = [damage(content, where, chance) for _ in range(chance.choice([1, 1, 3, 30]))]
         path.write_bytes(content)
         signal.alarm(20)
-        print(f"turn {turn} of seed {seed}: {damages}", file=sys.stderr)
+        print(f"turn {turn}: {damages}", file=sys.stderr)
         found += use_damaged(place, expected)
         signal.alarm(0)
     say(found)
