@@ -125,6 +125,8 @@ class Plan:
         self.garbage_after = chosen.choice((1, 10, 100, 700))
         self.limited = chosen.random() < 0.4
         self.write_behind = chosen.choice((None, None, 0.01, 0.2))
+        # Chosen apart, so that all else of a round is what it was before there were journals.
+        self.journal = random.Random(f"journal of {seed}").random() < 0.5
         self.memory = chosen.choice((0, 20_000, 1 << 20, 32 << 20))
         self.timer = chosen.choice((None, None, "lets others in", "uses the cache"))
         self.serializer = chosen.choice((None, None, "lets others in", "uses the cache"))
@@ -151,6 +153,7 @@ class Plan:
         about = [f"threads take turns every {self.interval:g} s", f"garbage after {self.garbage_after}"]
         about += [f"memory {self.memory}"]
         about += ["a limit"] * self.limited + [f"write_behind {self.write_behind}"] * (self.write_behind is not None)
+        about += ["a journal"] * self.journal
         about += [f"a timer that {self.timer}"] * (self.timer is not None)
         about += [f"a serializer that {self.serializer}"] * (self.serializer is not None)
         about += [f"interrupts every {self.interrupts} s"] * (self.interrupts is not None)
@@ -190,7 +193,9 @@ class Shared:
             options["serializer"] = intruding_serializer(plan.serializer, owner)
         if self.kind == "FanoutCache":
             options["shards"] = 3
-        cache = getattr(fastcache, self.kind)(self.directory, memory=plan.memory, timeout=TIMEOUT, **options)
+        cache = getattr(fastcache, self.kind)(
+            self.directory, memory=plan.memory, timeout=TIMEOUT, journal=plan.journal, **options
+        )
         owner.append(weakref.ref(cache))
         return cache, cache.memoize(name="result_of")(result_of)
 

@@ -618,3 +618,24 @@ def test_threads_processes_kills_lives_and_foreign_writes_leave_one_history(tmp_
     if mode == "bounded":
         assert outcome.samples > 0
         assert outcome.occupied > 0.5
+
+
+@pytest.mark.parametrize(
+    ("mode", "store", "journal"),
+    [
+        ("off", "Cache", "on"),
+        ("log", "FanoutIndex", "mixed"),
+        ("overrun", "Index", "on"),
+        ("bounded", "Cache", "mixed"),
+    ],
+)
+def test_with_a_journal_threads_processes_kills_and_lives_leave_one_history(tmp_path, mode, store, journal):
+    outcome = soak_coherence.soak(mode, str(tmp_path), operations=12_000, seed=2, store=store, journal=journal)
+    assert not outcome.violations, "\n".join(outcome.violations)
+    assert outcome.operations >= 12_000
+    assert outcome.kills > 0
+    assert outcome.opened > outcome.lives > 1
+    # Nobody writes past the journal.
+    assert outcome.counts[Action.SQL_UPDATE] == 0
+    assert outcome.committed > 0
+    assert (outcome.memory_hits > 0) == (mode != "off")

@@ -83,8 +83,10 @@ def reshard(
     directory = choose_directory(directory) or os.getcwd()
     check_shards(shards)
     stored = stored_settings(directory)
+    serializer = choose_serializer(serializer, safe_types, secret)
+    _drain(directory, stored, serializer, timeout)
     with contextlib.ExitStack() as stack:
-        resharding = _Resharding(directory, shards, choose_serializer(serializer, safe_types, secret), timeout)
+        resharding = _Resharding(directory, shards, serializer, timeout)
         stack.callback(resharding.close)
         # As it is now that nobody else has it.
         stored = settings_in(directory, resharding.connections[0])
@@ -95,6 +97,16 @@ def reshard(
         moved = sum(resharding.empty(index) for index in list(resharding.connections))
         resharding.finish()
     return moved
+
+
+def _drain(directory: str, stored: dict[str, Any], serializer: Serializer, timeout: float) -> None:
+    """Have what somebody who was killed has left in the journals of the shards written to their databases."""
+    if "resharding" in stored or stored.get("format") != sql.FORMAT or stored.get("serializer") != serializer.name:
+        return
+    for index in [0, *_shards_in(directory)]:
+        path = path_of(directory, index)
+        if os.path.exists(os.path.join(path, "cache.journal")):
+            DiskStore(path, serializer=serializer, shards=stored["shards"], timeout=timeout).close()
 
 
 class _Resharding:
@@ -210,7 +222,7 @@ class _Resharding:
             self.connections.pop(index, None)
             path = path_of(self.directory, index)
             # The database last: what is mapped beside it must not outlive it, should it ever be made anew.
-            for name in ("cache.changes", "cache.recency"):
+            for name in ("cache.changes", "cache.journal", "cache.recency"):
                 with contextlib.suppress(OSError):
                     os.unlink(os.path.join(path, name))
             shutil.rmtree(path, ignore_errors=True)
