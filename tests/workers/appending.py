@@ -1,0 +1,417 @@
+"""Workers that append to the journal: they are killed or stopped there, fork, share it, or find it damaged."""
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import pathlib
+import random
+import shutil
+import signal
+import sqlite3
+import sys
+import threading
+import time
+import warnings
+
+import fastcache
+from fastcache.engine.shm import journal
+
+from .commands import command, hear, open_store, run_threads, say
+
+KEYS = 40
+
+
+def change(store, name, number):
+    """Do change ``number`` of those that ``name`` does one after the other; what it is depends on these alone."""
+    key = f"{name} {number % KEYS}"
+    way = number % 11
+    if way == 3:
+        store.incr(f"{name} counter")
+    elif way == 5:
+        store.pop(key, None)
+    elif way == 7:
+        store.add(key, [number, "a" * (number * 37 % 300)])
+    else:
+        store[key] = [number, "s" * (number * 53 % 400)]
+
+
+# -- one that does what it is told ---------------------------------------------------------------------------
+
+
+def fail_at(_, place, name):
+    """Have this process get a signal where it is next at a place."""
+    journal.fault(place, getattr(signal, name))
+
+
+def states(store):
+    """How the journal of each store stands; None where there is none."""
+    return [part.journal and part.journal.state() for part in store.stores.all()]
+
+
+def transact_and_stop(store, pairs):
+    """Set pairs in a transaction, and be stopped before it ends."""
+    with store.transact():
+        store.update(pairs)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+VERBS = {function.__name__: function for function in (fail_at, states, transact_and_stop)}
+VERBS["list"] = lambda store: list(store.items())
+VERBS["check"] = lambda store: str(store.check())
+VERBS["change"] = change
+
+
+@command
+def obey(kind, directory, options, capacity):
+    """Do with a store what each line says, as [name, arguments, options]: a method's name, or one of VERBS.
+
+    Say [what it returns, None], or [None, the name of the error]. ``capacity``: of a journal that this makes."""
+    journal.MOST_CAPACITY = capacity or journal.MOST_CAPACITY
+    with open_store(kind, directory, **options) as store:
+        say("ready")
+        while (told := hear()) is not None:
+            name, arguments, keywords = told
+            # What takes longer hangs.
+            signal.alarm(20)
+            try:
+                found = (
+                    VERBS[name](store, *arguments) if name in VERBS else getattr(store, name)(*arguments, **keywords)
+                )
+                say([found, None])
+            except (fastcache.CacheError, KeyError) as error:
+                say([None, type(error).__name__])
+            signal.alarm(0)
+
+
+@command
+def keep_from_writing(directory):
+    """Hold the write lock of each database, as any other program may, until told to let go: what is appended stays in
+    the journal."""
+    with contextlib.ExitStack() as stack:
+        databases = []
+        for path in sorted(pathlib.Path(directory).rglob("cache.db")):
+            database = sqlite3.connect(path, isolation_level=None, timeout=30)
+            databases.append(stack.enter_context(contextlib.closing(database)))
+            database.execute("BEGIN IMMEDIATE")
+        say("holding")
+        hear()
+        for database in databases:
+            database.execute("ROLLBACK")
+    say("let go")
+
+
+# -- those that go on until they are killed ------------------------------------------------------------------
+
+
+@command
+def append_on(kind, directory, options, name, run):
+    """Change entries of its own without end, with pauses in which they are drained; say the number of each change."""
+    chance = random.Random(f"{name} {run}")
+    with open_store(kind, directory, **options) as store:
+        for number in itertools.count(run * 1_000_003):
+            change(store, name, number)
+            os.write(1, b"%d\n" % number)
+            if chance.random() < 0.01:
+                time.sleep(chance.choice([0.001, 0.02, 0.03]))
+
+
+@command
+def drain_on(kind, directory, options):
+    """Have all drained again and again, in other ways in turn."""
+    with open_store(kind, directory, **options) as store:
+        say("ready")
+        for number in itertools.count():
+            (store.flush, store.__len__, lambda: store.set_many([("of the drainer", 1)]), lambda: list(store))[
+                number % 4
+            ]()
+
+
+# -- those that share it -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def opened(kind, directory, options, journals):
+    """Objects for one directory, each with the journal or without."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(open_store(kind, directory, **options | {"journal": each})) for each in journals]
+
+
+@command
+def count_by_objects(kind, directory, options, journals, threads, times):  # noqa: PLR0917
+    """Count up in several ways, from threads each of which uses one object after the other."""
+    with opened(kind, directory, options, journals) as stores:
+        say("ready")
+        hear()
+
+        def count(first):
+            for number in range(times):
+                store = stores[(first + number) % len(stores)]
+                store.incr("n")
+                if number % 4 == 0:
+                    with store.transact("in transactions"):
+                        store["in transactions"] = store.get("in transactions", 0) + 1
+                if number % 8 == 0:
+                    store.incr("large", 1 << 40)
+
+        run_threads(*[lambda first=first: count(first) for first in range(threads)])
+
+
+@command
+def win_by_objects(kind, directory, options, journals, threads, keys):  # noqa: PLR0917
+    """Say which keys this process was the one to add, and which values it was the one to pop."""
+    with opened(kind, directory, options, journals) as stores:
+        say("ready")
+        hear()
+        added, popped = [], []
+
+        def win(first):
+            for number in range(keys):
+                store = stores[(first + number) % len(stores)]
+                if store.add(f"added {number}", os.getpid()):
+                    added.append(number)
+                if (value := store.pop(f"popped {number}", None)) is not None:
+                    popped.append(value)
+
+        run_threads(*[lambda first=first: win(first) for first in range(threads)])
+        say([added, popped])
+
+
+@command
+def pair_on(kind, directory, options):
+    """Set pairs in transactions, and others one after the other, without end."""
+    with open_store(kind, directory, **options) as store:
+        say("ready")
+        for number in itertools.count(1):
+            store["first"] = number
+            store["second"] = number
+            if number % 3 == 0:
+                with store.transact():
+                    store["left"] = number
+                    store["right"] = number
+            if number % 50 == 0:
+                time.sleep(0.002)
+
+
+@command
+def lap_on(kind, directory, options, name, keys):
+    """Set keys to numbers that grow, and bytes of any length that say whose they are, without end."""
+    chance = random.Random(name)
+    with open_store(kind, directory, **options) as store:
+        say("ready")
+        for number in itertools.count(1):
+            key = chance.randrange(keys)
+            store[f"{name} {key}"] = described(f"{name} {key}", number, chance.randrange(2000))
+            if number % 200 == 0:
+                time.sleep(0.001)
+
+
+def described(key, number, size):
+    """A value that says whose it is, and that it is whole."""
+    return f"{key} {number} {size} " + chr(97 + number % 26) * size
+
+
+@command
+def begin_at_once(kind, directory, options, threads, times):
+    """Have threads use an object at once that nobody has written with, again and again; say how its journal is left."""
+    for _ in range(times):
+        with open_store(kind, directory, **options) as store:
+            started = threading.Barrier(threads)
+
+            def use(number, store=store, started=started):
+                started.wait()
+                if number % 2:
+                    store.incr("n")
+                else:
+                    store.set_many([(f"many {number}", 1)])
+                store.incr("n")
+
+            run_threads(*[lambda number=number: use(number) for number in range(threads)])
+            say([[state["owner"], state["closer"]] for state in states(store)])
+
+
+# -- those that fork -----------------------------------------------------------------------------------------
+
+
+def run_child(function):
+    """Run a function in a forked child, which does not close anything; returns its number."""
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return child
+
+
+def wait_for(*children):
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+
+
+@command
+def fork_with_pending(kind, directory, options):
+    """Parent and child both write after a fork while something is in the journal alone."""
+    with open_store(kind, directory, **options) as store:
+        for turn in range(6):
+            for number in range(100):
+                store[f"{turn} before {number}"] = number
+
+            def write(name, turn=turn):
+                for number in range(100):
+                    assert store[f"{turn} before {number}"] == number
+                    store[f"{turn} {name} {number}"] = number
+                    store.incr("n")
+                assert store.pop(f"{turn} {name} 0") == 0
+
+            child = run_child(lambda: write("child"))
+            write("parent")
+            wait_for(child)
+            for number in range(1, 100):
+                assert store[f"{turn} child {number}"] == number
+        say(store["n"])
+
+
+@command
+def fork_a_pool(kind, directory, options, tasks):
+    """Have a forked pool count, with an object that its parent has written with."""
+    global shared
+    with open_store(kind, directory, **options) as shared:
+        shared["n"] = 0
+        with multiprocessing.get_context("fork").Pool(3) as pool:
+            results = pool.map(count_one, range(tasks))
+        assert sorted(results) == list(range(1, tasks + 1))
+        say([shared["n"], [shared.get(f"task {number}") for number in range(tasks)]])
+
+
+def count_one(number):
+    shared[f"task {number}"] = number
+    return shared.incr("n")
+
+
+@command
+def fork_beside_an_appending_thread(kind, directory, options, forks):
+    """Fork while another thread appends; say how often all have counted, and what the sum is."""
+    warnings.filterwarnings("ignore", "This process .*is multi-threaded", DeprecationWarning)
+    with open_store(kind, directory, **options) as store:
+        over = threading.Event()
+        counted = 0
+
+        def append():
+            nonlocal counted
+            while not over.is_set():
+                store.incr("n")
+                counted += 1
+                store[f"thread {counted % 100}"] = counted
+
+        thread = threading.Thread(target=append)
+        thread.start()
+
+        def count():
+            for _ in range(20):
+                store.incr("n")
+
+        for _ in range(forks):
+            wait_for(run_child(count))
+        over.set()
+        thread.join()
+        say([counted + 20 * forks, store["n"]])
+
+
+# -- those that find it damaged ------------------------------------------------------------------------------
+
+BOOT_WORD = 3 * 8
+HEADER_BYTES = 4096
+
+
+@command
+def open_damaged(base, place, expected, where, times):
+    """Damage the journal of a copy of a directory at random, open it, and use it; say how many values were there.
+
+    ``expected``: all that any key has ever had, by key."""
+    chance = random.Random(where)
+    found = 0
+    for turn in range(times):
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(base, place)
+        path = pathlib.Path(place) / "cache.journal"
+        content = bytearray(path.read_bytes())
+        if chance.random() < 0.3:
+            # As if the machine had been off.
+            content[BOOT_WORD : BOOT_WORD + 8] = (12345).to_bytes(8, "little")
+        damages = [damage(content, where, chance) for _ in range(chance.choice([1, 1, 3, 30]))]
+        path.write_bytes(content)
+        signal.alarm(20)
+        print(f"turn {turn}: {damages}", file=sys.stderr)
+        found += use_damaged(place, expected)
+        signal.alarm(0)
+    say(found)
+
+
+def damage(content, where, chance):
+    """Change some bytes, of the header's words or of the records; returns where, and to what."""
+    if where == "header":
+        place = 8 * chance.choice([1, 2, 3, 8, 16, 24, 25, 32, 33, chance.randrange(1, 512)])
+        value = chance.choice([0, 1, (1 << 64) - 1, 1 << 63, chance.randrange(1 << 64), chance.randrange(1 << 20)])
+        part = value.to_bytes(8, "little")
+    else:
+        place = HEADER_BYTES + chance.randrange(min(1 << 14, len(content) - HEADER_BYTES - 64))
+        size = chance.choice([1, 8, 64])
+        part = chance.choice([bytes(size), b"\xff" * size, chance.randbytes(size)])
+    content[place : place + len(part)] = part
+    return f"word {place / 8} = {part.hex()}"
+
+
+def use_damaged(place, expected):
+    """Read, write, check, and open once more; returns how many values were there."""
+    with fastcache.Cache(place, journal=True, timeout=20) as cache:
+        others = {repr(value): key for key, values in expected.items() for value in values if value != "again"}
+        for key in expected:
+            # What pends is looked at when it is drained. Until then it may be damaged; but not another key's.
+            with contextlib.suppress(UnicodeError, fastcache.DecodeError):
+                assert others.get(repr(cache.get(key)), key) == key
+        for key, value in cache.items():
+            assert value in expected[key], key
+        for number in range(30):
+            cache[f"new {number}"] = number
+            assert cache.incr("counted anew") == number + 1
+        assert cache.pop("new 3") == 3
+        assert cache.check(), str(cache.check())
+    with fastcache.Cache(place, journal=True, timeout=20) as cache:
+        content = dict(cache.items())
+        assert cache.check()
+        assert content.pop("counted anew") == 30
+        assert [content.pop(f"new {number}") for number in range(30) if number != 3] == [n for n in range(30) if n != 3]
+        for key, value in content.items():
+            assert value in expected[key], key
+        return len(content)
+
+
+# -- those that end ------------------------------------------------------------------------------------------
+
+
+@command
+def append_and_end(kind, directory, options, ending):
+    """Append, and end in some way without closing."""
+    sys.kept = store = open_store(kind, directory, **options)
+    for number in range(300):
+        store[f"key {number}"] = number
+    if ending == "daemon":
+        started = threading.Event()
+
+        def append():
+            for number in itertools.count():
+                store["of the daemon"] = number
+                started.set()
+
+        threading.Thread(target=append, daemon=True).start()
+        started.wait()
+    if ending == "exit handler":
+        import atexit
+
+        atexit.register(lambda: store.set("at exit", 1))
+    if ending == "forgotten":
+        del sys.kept
+    if ending == "exit":
+        sys.exit(0)
