@@ -470,8 +470,12 @@ def test_what_the_last_one_has_left_pending_is_found(rows, open_store, left_pend
     assert store.get("key 1") is None
     assert "key 5" not in store
     assert store.get_many([*expected, "key 1", "key 5"]) == expected
-    assert in_order(store, list(expected.items()))
-    assert len(store) == len(expected)
+    if later == "a reader alone":
+        # It writes nothing, and so has what is pending by its key alone (README).
+        assert len(store) == len(list(store)) < len(expected)
+    else:
+        assert in_order(store, list(expected.items()))
+        assert len(store) == len(expected)
     assert store.check()
     if later != "a reader alone":
         store["after"] = 1
