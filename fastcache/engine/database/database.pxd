@@ -22,6 +22,7 @@ cdef enum Life:
 
 cdef class Participant:
     cdef int attach(self, Database database, Session session) except -1
+    cdef int attach_journal(self, Database database) except -1
     cdef void detach(self) noexcept
     cdef void begin_anew(self) noexcept
     cdef int settings_changed(self, Database database, Session session) except -1
@@ -127,7 +128,7 @@ cdef class Database(Scope):
     cdef Connection open_connection(self, bint lenient)
     cdef Connection connect_once(self, bint lenient)
     cdef void forget_clock(self) noexcept
-    cdef int take_journal(self, Session session, ChangeLog log, const unsigned long long* clock, bint make) except -1
+    cdef int take_journal(self, Connection connection, ChangeLog log, const unsigned long long* clock, bint make) except -1
     cdef int seek_journal(self) except -1
     cdef int make_journal(self) except -1
     cdef int leave_journal(self) except -1

@@ -74,6 +74,10 @@ cdef class Participant:
         """A session to write with was opened, and with it the clock, if there is one."""
         return 0
 
+    cdef int attach_journal(self, Database database) except -1:
+        """A journal was found, or made, while the database is open."""
+        return 0
+
     cdef void detach(self) noexcept:
         """The connection is about to go that the clock belongs to."""
 
@@ -342,7 +346,7 @@ cdef class Database(Scope):
                     session.connection.track_read_lock()
                     log = open_log(self.directory)
             self.refuse_if_closed(session)
-            self.take_journal(session, log, clock, self.wants_journal)
+            self.take_journal(session.connection, log, clock, self.wants_journal)
             self.refuse_if_closed(session)
             self.clock = clock
             self.log = log
@@ -362,12 +366,12 @@ cdef class Database(Scope):
             self.end_opening()
         return 0
 
-    cdef int take_journal(self, Session session, ChangeLog log, const unsigned long long* clock, bint make) except -1:
-        """Have the journal of the database that was opened; ``make`` one if it has none."""
+    cdef int take_journal(self, Connection connection, ChangeLog log, const unsigned long long* clock, bint make) except -1:
+        """Have the journal of the database that was opened; ``make`` one if it has none. The connection is one that nobody else uses."""
         cdef Journal journal
         if log is not None:
             self.journal_sought = settings_version(log.ring)
-        journal = find_journal(session, self.directory, self.journal, clock, self.read_only, make)
+        journal = find_journal(connection, self.directory, self.journal, clock, self.read_only, make)
         if journal is not self.journal:
             self.leave_journal()
             self.journal = journal
@@ -375,15 +379,22 @@ cdef class Database(Scope):
         return 0
 
     cdef int seek_journal(self) except -1:
-        """Another object may have made a journal, since settings have changed."""
+        """Another object may have made a journal, since settings have changed. Whoever asks may be without the writer lock, and must
+        not use the connection of the session that writes."""
+        cdef Connection connection
         self.journal_sought = settings_version(self.log.ring)
+        if not os.path.exists(os.path.join(self.directory, "cache.journal")):
+            return 0
         self.begin_opening()
         try:
-            if self.writer is not None and self.journal is None:
-                self.take_journal(self.writer, self.log, self.clock, False)
+            connection = self.open_connection(False)
+            if self.writer is not None and self.journal is None and self.log is not None:
+                self.take_journal(connection, self.log, self.clock, False)
                 if self.journal is not None:
+                    # They look at the journal alone.
                     for each in self.participants:
-                        (<Participant>each).attach(self, self.writer)
+                        (<Participant>each).attach_journal(self)
+            connection.close(False)
         finally:
             self.end_opening()
         return 0
@@ -394,12 +405,12 @@ cdef class Database(Scope):
         if self.journal is None and self.log is not None:
             self.begin_opening()
             try:
-                self.take_journal(self.writer, self.log, self.clock, True)
+                self.take_journal(self.writer.connection, self.log, self.clock, True)
                 if self.journal is not None:
                     self.tell_settings()
                     self.journal_sought = settings_version(self.log.ring)
                     for each in self.participants:
-                        (<Participant>each).attach(self, self.writer)
+                        (<Participant>each).attach_journal(self)
             finally:
                 self.end_opening()
         return 0

@@ -15,4 +15,4 @@ cdef Session initialize(Session session, dict settings, bint syncs)
 cdef dict take_settings(Connection connection, str directory, dict settings, dict asked)
 cdef ChangeLog open_log(str directory)
 cdef Journal find_journal(
-    Session session, str directory, Journal known, const unsigned long long* clock, bint read_only, bint make)
+    Connection connection, str directory, Journal known, const unsigned long long* clock, bint read_only, bint make)

@@ -317,9 +317,8 @@ cdef ChangeLog open_log(str directory):
 
 
 cdef Journal find_journal(
-        Session session, str directory, Journal known, const unsigned long long* clock, bint read_only, bint make):
+        Connection connection, str directory, Journal known, const unsigned long long* clock, bint read_only, bint make):
     """The journal of a database, or None. ``known`` if that is still the one; made, if it is to be and can be had."""
-    cdef Connection connection = session.connection
     cdef Journal journal = None
     cdef unsigned long long boot
     path = os.path.join(directory, "cache.journal")

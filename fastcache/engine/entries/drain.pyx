@@ -158,6 +158,10 @@ cdef class Drain(Participant):
         self.requested = False
         return 0
 
+    cdef int attach_journal(self, Database database) except -1:
+        self.journal = database.journal
+        return 0
+
     cdef void detach(self) noexcept:
         self.journal = None
         self.keep_alive(None)

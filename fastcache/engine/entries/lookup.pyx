@@ -39,6 +39,10 @@ cdef class Lookup(Participant):
         self.tier.attach(database.clock, database.log, database.journal)
         return 0
 
+    cdef int attach_journal(self, Database database) except -1:
+        self.tier.attach(database.clock, database.log, database.journal)
+        return 0
+
     cdef void detach(self) noexcept:
         self.tier.detach()
 

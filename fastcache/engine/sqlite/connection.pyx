@@ -26,6 +26,7 @@ from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport (
     CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, ROW_DELETED, Cell, CellKind, Row, cell_object,
     cell_of_plain)
+from fastcache.engine.sqlite.checkpoint_lock cimport is_all_copied
 from fastcache.engine.sqlite.fork_safety cimport begin_free_call, connections_to, count_closed, count_opened, end_free_call
 from fastcache.engine.sqlite.locks_of_files cimport use_descriptions
 from fastcache.engine.sqlite.read_lock cimport ReadLock, release_lock, track_lock
@@ -458,12 +459,16 @@ cdef class Connection:
         over. Returns 1 if everything was copied."""
         cdef int code, frames = 0, copied = 0
         cdef int mode = SQLITE_CHECKPOINT_RESTART if restart else SQLITE_CHECKPOINT_PASSIVE
+        cdef sqlite3_file* file = database_file(self.db)
         with nogil:
             if restart:
                 sqlite3_busy_handler(self.db, restart_busy_handler, NULL)
             code = sqlite3_wal_checkpoint_v2(self.db, NULL, mode, &frames, &copied)
             if restart:
                 sqlite3_busy_handler(self.db, NULL, NULL)
+        if code == SQLITE_BUSY and file != NULL and is_all_copied(file, file.pMethods):
+            # There was nothing to copy.
+            return 1
         if code != SQLITE_OK:
             self.busy_or_raise(code, "checkpoint")
             return 0

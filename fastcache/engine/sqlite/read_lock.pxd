@@ -22,6 +22,7 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+from fastcache.engine.sqlite.checkpoint_lock cimport begins_checkpoint, lock_for_checkpoint
 from fastcache.engine.sqlite.sqlite3 cimport (
     SQLITE_OK,
     SQLITE_SHM_SHARED,
@@ -51,6 +52,8 @@ cdef inline int lock_tracked(sqlite3_file* file, int offset, int count, int flag
     """xShmLock: what is given back is not given back again; all else is SQLite's own."""
     cdef ReadLock* lock = <ReadLock*>file.pMethods
     cdef int code
+    if begins_checkpoint(offset, count, flags):
+        return lock_for_checkpoint(file, lock.below)
     if offset < FIRST_READ_LOCK or not flags & SQLITE_SHM_SHARED:
         return lock.below.xShmLock(file, offset, count, flags)
     if flags & SQLITE_SHM_UNLOCK and lock.released and offset == lock.held:

@@ -42,7 +42,7 @@ cdef extern from "sqlite3.h" nogil:
     int sqlite3_file_control(sqlite3* db, const char* name, int op, void* argument)
 
     # Locks in shared memory
-    int SQLITE_SHM_UNLOCK, SQLITE_SHM_LOCK, SQLITE_SHM_SHARED
+    int SQLITE_SHM_UNLOCK, SQLITE_SHM_LOCK, SQLITE_SHM_SHARED, SQLITE_SHM_EXCLUSIVE
 
     # Virtual tables
     ctypedef struct sqlite3_context

@@ -10,6 +10,7 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+from fastcache.engine.sqlite.checkpoint_lock cimport begins_checkpoint, lock_for_checkpoint
 from fastcache.engine.sqlite.sqlite3 cimport sqlite3_file, sqlite3_io_methods
 
 cdef extern from *:
@@ -45,6 +46,14 @@ cdef inline int sync_watched(sqlite3_file* file, int flags) noexcept nogil:
     return code
 
 
+cdef inline int lock_watched(sqlite3_file* file, int offset, int count, int flags) noexcept nogil:
+    """xShmLock: a checkpoint for which there is nothing to copy does not begin (checkpoint_lock.pxd)."""
+    cdef const sqlite3_io_methods* below = (<SyncWatch*>file.pMethods).below
+    if begins_checkpoint(offset, count, flags):
+        return lock_for_checkpoint(file, below)
+    return below.xShmLock(file, offset, count, flags)
+
+
 cdef inline int close_watched(sqlite3_file* file) noexcept nogil:
     """xClose: SQLite forgets the methods after it."""
     cdef SyncWatch* watch = <SyncWatch*>file.pMethods
@@ -66,6 +75,8 @@ cdef inline int watch_syncs(sqlite3_file* file) noexcept nogil:
         watch.methods.iVersion = min(watch.methods.iVersion, <int>KNOWN_METHODS)
         watch.methods.xSync = sync_watched
         watch.methods.xClose = close_watched
+        if watch.methods.iVersion >= 2 and watch.methods.xShmLock != NULL:
+            watch.methods.xShmLock = lock_watched
         watch.below = file.pMethods
         file.pMethods = &watch.methods
     return 0
