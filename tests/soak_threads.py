@@ -283,6 +283,8 @@ class Round:
         ]
         # Where it has a directory: the one that threads fork with is the process's only one.
         self.forking = threading.Lock()
+        # Adding up counters is more than one step.
+        self.counting = threading.Lock()
 
     def wrong(self, what):
         """Something is not as it must be; of what begins alike, the first is told."""
@@ -584,7 +586,8 @@ class Round:
                 if self.over.is_set():
                     break
         self.doing.pop(number, None)
-        self.counts += counts
+        with self.counting:
+            self.counts += counts
 
     def interrupt(self, *_):
         """The signal handler."""
