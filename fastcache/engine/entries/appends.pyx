@@ -11,21 +11,20 @@ the gate stays shut, so that whoever waits there has its turn among those who wr
 """
 
 cimport cython
-from libc.string cimport memset
 
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
-from fastcache.engine.database.database cimport CLOSED, OPEN
+from fastcache.engine.database.database cimport OPEN
 from fastcache.engine.database.writer_lock cimport fork_count
 from fastcache.engine.entries.entry cimport VALUE, check_tag
 from fastcache.engine.entries.pending cimport begin_row
 from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, UNDECODED
 from fastcache.engine.memory.tier cimport Memory
 from fastcache.engine.shm.change_log cimport settings_version
-from fastcache.engine.shm.journal cimport APPENDED, BUSY, FULL, MOVED, SHUT
+from fastcache.engine.shm.journal cimport APPENDED, FULL, MOVED
 from fastcache.engine.shm.wal_clock cimport seconds
-from fastcache.engine.sqlite.cells cimport CELL_INTEGER, CELL_NULL, NEVER, ROW_DELETE, cell_of_plain
+from fastcache.engine.sqlite.cells cimport NEVER, ROW_DELETE, cell_of_plain
 
-from fastcache.errors import ClosedError, Timeout
+from fastcache.errors import Timeout
 from fastcache.runtime import fork
 
 # How long the gate may be shut, or the lock held, before a set is done in SQLite instead, in seconds: then it has its turn there.
@@ -356,10 +355,7 @@ cdef class Appends:
 
 cdef int begin_deletion(Row* row, const Cell* cell) noexcept:
     """A key that is to be deleted."""
-    memset(row, 0, sizeof(Row))
+    begin_row(row, NEVER)
     row.key = cell[0]
-    row.value.kind = CELL_NULL
-    row.tag.kind = CELL_NULL
-    row.expire = NEVER
     row.kind = ROW_DELETE
     return 0

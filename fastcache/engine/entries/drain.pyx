@@ -19,14 +19,10 @@ from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shm.journal cimport APPENDED, DAMAGED, TAKEN, Taken
 from fastcache.engine.shm.wal_clock cimport seconds
 from fastcache.engine.sqlite.busy cimport BusyWait
-from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET
-from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_REAL, CELL_TEXT, Cell
+from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, is_same_cell
 
 from fastcache.engine.sqlite import sql
 from fastcache.errors import DirectoryGoneError, FullError, Timeout
-
-cdef extern from "<string.h>" nogil:
-    int memcmp(const void* one, const void* other, size_t size)
 
 # How long what was appended may stay in the journal alone, in seconds; the writing comes on top of that.
 cdef double DELAY = 0.025
@@ -40,16 +36,6 @@ cdef double LONG = 0.001
 cdef dict undrained = {}
 
 
-cdef bint is_same_cell(const Cell* one, const Cell* other) noexcept nogil:
-    if one.kind != other.kind:
-        return False
-    if one.kind == CELL_INTEGER:
-        return one.integer == other.integer
-    if one.kind == CELL_REAL:
-        return one.real == other.real
-    return one.size == other.size and (one.size == 0 or memcmp(one.data, other.data, <size_t>one.size) == 0)
-
-
 @cython.final
 cdef class Records(Rows):
     """Records of the journal as rows that borrow from it: of each key what is left of its changes, one deletion at most and then one
@@ -59,6 +45,7 @@ cdef class Records(Rows):
         PyMem_RawFree(self.slots)
 
     cdef bint make_slots(self, size_t count) noexcept nogil:
+        self.soonest = NEVER
         self.room_of_slots = 64
         while self.room_of_slots < 2 * count:
             self.room_of_slots = 2 * self.room_of_slots
@@ -119,11 +106,10 @@ cdef class Records(Rows):
     cdef int in_order(self) except -1:
         """Put the deletions first, so that the rows that are to be set are one statement: what is left of different keys may change
         places, and of one key a deletion comes first."""
-        cdef Py_ssize_t index, deletions = 0, sets = 0
+        cdef Py_ssize_t index, deletions = 0
         cdef Row* ordered = <Row*>PyMem_RawRealloc(NULL, max(1, self.count) * sizeof(Row))
         if ordered == NULL:
             raise MemoryError()
-        self.soonest = NEVER
         for index in range(self.count):
             deletions += self.rows[index].kind == ROW_DELETE
             if self.rows[index].kind == ROW_SET:

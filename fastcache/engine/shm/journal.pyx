@@ -42,20 +42,20 @@ than others; then the chain of records ends where one is not whole. What is whol
 missing, never the integrity.
 """
 
-import mmap
 import os
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from fastcache.engine.shm.wal_clock cimport barrier, replace, settle, store
-from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, ROW_DELETE, ROW_SET, CellKind
+from fastcache.engine.sqlite.cells cimport CELL_BLOB, CELL_INTEGER, CELL_NULL, CELL_REAL, CELL_TEXT, ROW_DELETE, ROW_SET, CellKind, is_same_cell
 
 from fastcache.engine.shm.byte_locks import byte_locks_in
 from fastcache.engine.shm.sharing import file_mode, settle_mode
 from fastcache.errors import system_error
+from fastcache.runtime import imports
 
 cdef extern from *:
     """
@@ -179,21 +179,6 @@ cdef unsigned long long checksum(const unsigned long long* words, unsigned long 
         one ^= one >> 29
     one = (one ^ (other + count)) * 0x94D049BB133111EBULL
     return one ^ (one >> 32)
-
-
-cdef inline bint is_number(const Cell* cell) noexcept nogil:
-    return cell.kind == CELL_INTEGER or cell.kind == CELL_REAL
-
-
-cdef bint is_same_key(const Cell* one, const Cell* other) noexcept nogil:
-    """Whether two cells are one key, as SQLite compares them."""
-    if is_number(one) and is_number(other):
-        if one.kind == other.kind:
-            return one.integer == other.integer if one.kind == CELL_INTEGER else one.real == other.real
-        # Where a double stands for an integer exactly, the key is stored as an integer (codecs/keys.pyx).
-        return False
-    return one.kind == other.kind and one.size == other.size and (
-        one.size == 0 or memcmp(one.data, other.data, <size_t>one.size) == 0)
 
 
 @cython.final
@@ -497,7 +482,7 @@ cdef class Journal:
                 behind = place[0] = self.slots[index].place - 1
                 if not self.holds(place[0]):
                     return NOT_PENDING
-                if self.next(&behind, behind + RECORD_BYTES, row, False) == TAKEN and is_same_key(&row.key, key):
+                if self.next(&behind, behind + RECORD_BYTES, row, False) == TAKEN and is_same_cell(&row.key, key):
                     return IS_PENDING
                 # Overwritten since, so that it is drained; or of another key, or damaged.
                 return UNCLEAR if self.holds(place[0]) else NOT_PENDING
@@ -686,6 +671,7 @@ cdef Journal open_journal(str path, unsigned long long identity, bint read_only)
         found = os.fstat(fd)
         if found.st_size < HEADER_BYTES + LEAST_CAPACITY or os.read(fd, 8) != MAGIC_NUMBER.to_bytes(8, "little"):
             return None
+        mmap = imports.load("mmap")
         mapping = mmap.mmap(fd, found.st_size, access=mmap.ACCESS_READ if read_only else mmap.ACCESS_WRITE)
     except (OSError, ValueError):
         return None

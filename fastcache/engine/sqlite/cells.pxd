@@ -1,5 +1,8 @@
 # Values and rows as SQLite knows them: what all rooms of the engine pass around. Nothing of SQLite's C API is called.
 
+from libc.string cimport memcmp
+
+
 cdef enum CellKind:
     # SQLite's own numbers for its storage classes.
     CELL_INTEGER = 1
@@ -57,6 +60,17 @@ cdef extern from *:
     #define FASTCACHE_NEVER 0x7FFFFFFFFFFFFFFFLL
     """
     const long long NEVER "FASTCACHE_NEVER"
+
+
+cdef inline bint is_same_cell(const Cell* one, const Cell* other) noexcept nogil:
+    """Whether two cells are the same. (Of keys it is what SQLite says, too: a number that is an integer is stored as one.)"""
+    if one.kind != other.kind:
+        return False
+    if one.kind == CELL_INTEGER:
+        return one.integer == other.integer
+    if one.kind == CELL_REAL:
+        return one.real == other.real
+    return one.size == other.size and (one.size == 0 or memcmp(one.data, other.data, <size_t>one.size) == 0)
 
 
 cdef object cell_object(const Cell* cell)
