@@ -589,6 +589,83 @@ def test_a_fork_beside_a_thread_that_appends_loses_nothing(begin, open_store, ki
     check_whole(store)
 
 
+# -- the birth of a journal ----------------------------------------------------------------------------------
+
+WITHOUT = {"journal": False}
+
+
+KEPT = {
+    f"{'some' if memory else 'no'} memory, {'a' if logs else 'no'} change log": {"memory": memory, "logs": logs}
+    for memory in (0, 1 << 20)
+    for logs in (True, False)
+}
+
+
+@pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (("incr", "n"), 12),
+        (("set", "n", 5), 5),
+        (("add", "n", 5), 11),
+        (("pop", "n"), None),
+        (("delete", "n"), None),
+        (("update", [("n", 5), ("m", 6)]), 5),
+        (("transact_and_count", "n"), 12),
+    ],
+)
+def test_who_is_about_to_write_to_the_database_notices_that_a_journal_is_made(obey, open_store, told, expected, kept):
+    writer = obey(**WITHOUT, **KEPT[kept])
+    writer("set", "n", 10)
+    writer("fail_at", "looked", "SIGSTOP")
+    writer.begin(*told)
+    writer.wait_until_stopped()
+    store = open_store()
+    assert store.incr("n") == 11
+    assert uses_journal(store)
+    writer.go_on()
+    writer.hear()
+    assert store.get("n") == expected
+    assert writer("get", "n") == expected
+    store["n"] = 20
+    assert writer("get", "n") == 20
+    check_whole(store)
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_who_reads_while_a_journal_is_made_reads_what_is_appended_after(obey, kept):
+    reader = obey(**WITHOUT, **KEPT[kept])
+    reader("set", "n", 1)
+    maker = obey(**WITHOUT)
+    maker("fail_at", "made", "SIGSTOP")
+    maker.begin("begin_journal")
+    maker.wait_until_stopped()
+    assert [reader("get", "n") for _ in range(3)] == [1, 1, 1]
+    maker.go_on()
+    maker.hear()
+    assert reader("get", "n") == 1
+    for number in range(3):
+        maker("set", "n", number)
+        assert reader("get", "n") == number
+
+
+def test_a_journal_whose_maker_was_killed_is_made_by_the_next(obey, directory):
+    first = obey(**WITHOUT)
+    first("set", "n", 1)
+    maker = obey(**WITHOUT)
+    maker("fail_at", "made", "SIGKILL")
+    maker.begin("begin_journal")
+    maker.wait_until_killed()
+    assert (directory / "cache.journal").exists()
+    assert first("incr", "n") == 2
+    assert first("get", "n") == 2
+    assert not (directory / "cache.journal").exists()
+    second = obey()
+    assert second("incr", "n") == 3
+    assert first("get", "n") == 3
+    assert first("incr", "n") == 4
+
+
 # -- several objects, threads and processes ------------------------------------------------------------------
 
 BOTH = [[True, False], [True, True], [False, True]]

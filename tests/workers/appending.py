@@ -15,7 +15,7 @@ import time
 import warnings
 
 import fastcache
-from fastcache.engine.shm import journal
+from fastcache.engine.shm import change_log, journal
 
 from .commands import command, hear, open_store, run_threads, say
 
@@ -56,7 +56,22 @@ def transact_and_stop(store, pairs):
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-VERBS = {function.__name__: function for function in (fail_at, states, transact_and_stop)}
+def transact_and_count(store, key):
+    """Count in a transaction."""
+    with store.transact():
+        return store.incr(key)
+
+
+def begin_journal(store):
+    """Open another object, which makes a journal, and stays open."""
+    others.append(type(store)(store.directory, journal=True))
+
+
+others = []
+
+VERBS = {
+    function.__name__: function for function in (fail_at, states, transact_and_stop, transact_and_count, begin_journal)
+}
 VERBS["list"] = lambda store: list(store.items())
 VERBS["check"] = lambda store: str(store.check())
 VERBS["change"] = change
@@ -66,8 +81,11 @@ VERBS["change"] = change
 def obey(kind, directory, options, capacity):
     """Do with a store what each line says, as [name, arguments, options]: a method's name, or one of VERBS.
 
-    Say [what it returns, None], or [None, the name of the error]. ``capacity``: of a journal that this makes."""
+    Say [what it returns, None], or [None, the name of the error]. ``capacity``: of a journal that this makes.
+    Among the options, ``logs`` says whether it has a change log."""
     journal.MOST_CAPACITY = capacity or journal.MOST_CAPACITY
+    if not options.pop("logs", True):
+        change_log.capacity = 0
     with open_store(kind, directory, **options) as store:
         say("ready")
         while (told := hear()) is not None:

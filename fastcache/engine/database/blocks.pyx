@@ -47,7 +47,7 @@ cdef int enter(Database database) except -1:
         database.entered += 1
         mark, block = len(database.created), database.entered
         if database.depth == 0:
-            while session.begin.step() == STEP_BUSY:
+            while session.begin.step() == STEP_BUSY or lacks_journal(database, session):
                 wait = database.pause(wait)
                 session = database.changing()
             session.begin.reset()
@@ -64,6 +64,15 @@ cdef int enter(Database database) except -1:
     database.depth += 1
     database.entering -= entering
     return 0
+
+
+cdef bint lacks_journal(Database database, Session session) except -1:
+    """Whether a journal may have been made before a transaction had the write lock: then it is ended."""
+    if not database.may_lack_journal():
+        return False
+    session.begin.reset()
+    session.rollback.run()
+    return True
 
 
 cdef int leave(Database database, bint keep) except -1:

@@ -84,13 +84,12 @@ cdef class Database(Scope):
     # The wal-index header of the writer's connection; NULL while there is none.
     cdef const unsigned long long* clock
     cdef ChangeLog log
-    # The journal, if there is one; whether one is to be made, whether it is being drained, and up to which of the settings it was
-    # looked for.
+    # The journal, if there is one; where it would be; whether one is to be made, and whether it is being drained.
     cdef Journal journal
+    cdef bytes journal_path
     cdef bint asked_journal
     cdef bint wants_journal
     cdef bint draining
-    cdef unsigned long long journal_sought
     cdef Commit commit
     # What the memory tier has noted of our last commit (entries/lookup.pyx).
     cdef unsigned long long own_era
@@ -113,6 +112,7 @@ cdef class Database(Scope):
     cdef long long committed_last
 
     cdef int open(self, dict asked) except -1
+    cdef int open_first(self, dict asked) except -1
     cdef int open_writer(self) except -1
     cdef int read_instead(self, error) except -1
     cdef int refuse_writing(self) except -1
@@ -128,9 +128,9 @@ cdef class Database(Scope):
     cdef Connection open_connection(self, bint lenient)
     cdef Connection connect_once(self, bint lenient)
     cdef void forget_clock(self) noexcept
-    cdef int take_journal(self, Connection connection, ChangeLog log, const unsigned long long* clock, bint make) except -1
-    cdef int seek_journal(self) except -1
-    cdef int make_journal(self) except -1
+    cdef int take_journal(self, Connection connection, unsigned long long* ring) except -1
+    cdef bint may_lack_journal(self) noexcept
+    cdef int seek_journal(self, bint make) except -1
     cdef int leave_journal(self) except -1
     cdef int open_reader(self) except -1
     cdef int begin_opening(self) except -1
@@ -140,7 +140,7 @@ cdef class Database(Scope):
     cdef int flush_first(self) except -1
     cdef int acquire_writer_lock(self) except -1
     cdef int drop_sessions(self, bint checkpoint) except -1
-    cdef Session choose_session(self)
+    cdef Session choose_session(self, bint sought=*)
     cdef Session reading(self)
     cdef Session reading_snapshot(self)
     cdef Session writing(self)

@@ -30,14 +30,15 @@ from cpython.mem cimport PyMem_RawFree
 
 from fastcache.engine.blobs.files cimport ValueFiles
 from fastcache.engine.database.opening cimport (
-    connect, connect_to_read, find_journal, initialize, make_directory, open_log, refuse_uninitialized, take_settings, use_wal)
+    connect, connect_to_read, find_journal, initialize, journal_is_unborn, make_directory, open_log, refuse_uninitialized,
+    take_settings, use_wal)
 from fastcache.engine.database.scope cimport Scope
 from fastcache.engine.database.watch cimport Watch
 from fastcache.engine.database.writer_lock cimport fork_count, knows_greenlets
 from fastcache.engine.shm.change_log cimport (
-    after_commit, announce, announce_nothing, before_commit, is_priority_requested, request_priority, settings_changed,
-    settings_version, withdraw_priority)
-from fastcache.engine.shm.journal cimport Journal
+    after_commit, announce, announce_nothing, before_commit, has_journal_since, is_priority_requested, request_priority,
+    settings_changed, settings_version, withdraw_priority)
+from fastcache.engine.shm.journal cimport Journal, at_place
 from fastcache.engine.shm.wal_clock cimport is_backfilled, seconds
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW, is_syncing
@@ -174,6 +175,8 @@ cdef class Database(Scope):
         self.is_nothing = nothing
         self.keeps_expired = keeps_expired
         self.asked_journal = journal and not nothing
+        self.journal_path = os.fsencode(os.path.join(self.directory, "cache.journal"))
+        self.commit.journal = self.journal_path
         self.watch = Watch(self.path)
         self.born = fork_count()
         self.opening = imports.new_lock(_thread.RLock)
@@ -192,6 +195,16 @@ cdef class Database(Scope):
     cdef int open(self, dict asked) except -1:
         """Make the directory, the database and its tables, if need be; take over the settings that are stored, and store what
         was ``asked`` for."""
+        # Another thread that forks closes what nobody has the writer lock of.
+        self.writer_lock.acquire(self.timeout)
+        try:
+            self.open_first(asked)
+        finally:
+            self.writer_lock.release()
+        return 0
+
+    cdef int open_first(self, dict asked) except -1:
+        """The same, with the writer lock in hand."""
         if not self.read_only:
             try:
                 make_directory(self.directory)
@@ -207,8 +220,9 @@ cdef class Database(Scope):
         self.settings = take_settings(self.writer.connection, self.directory, self.settings, asked)
         if self.commit.ring != NULL:
             self.settings_seen = settings_version(self.commit.ring)
-        if self.asked_journal:
-            self.make_journal()
+        self.wants_journal = self.asked_journal
+        if self.wants_journal and self.journal is None and self.log is not None:
+            self.seek_journal(True)
         change_log.remove_unfinished(self.directory, ("cache.changes", "cache.journal", "cache.recency"))
         return 0
 
@@ -346,7 +360,9 @@ cdef class Database(Scope):
                     session.connection.track_read_lock()
                     log = open_log(self.directory)
             self.refuse_if_closed(session)
-            self.take_journal(session.connection, log, clock, self.wants_journal)
+            if log is not None:
+                self.commit.sought = settings_version(log.ring)
+            self.take_journal(session.connection, log.ring if self.wants_journal and log is not None else NULL)
             self.refuse_if_closed(session)
             self.clock = clock
             self.log = log
@@ -366,53 +382,51 @@ cdef class Database(Scope):
             self.end_opening()
         return 0
 
-    cdef int take_journal(self, Connection connection, ChangeLog log, const unsigned long long* clock, bint make) except -1:
-        """Have the journal of the database that was opened; ``make`` one if it has none. The connection is one that nobody else uses."""
-        cdef Journal journal
-        if log is not None:
-            self.journal_sought = settings_version(log.ring)
-        journal = find_journal(connection, self.directory, self.journal, clock, self.read_only, make)
+    cdef int take_journal(self, Connection connection, unsigned long long* ring) except -1:
+        """Have the journal of the database that was opened; with the ring of the change log, make one if it has none. The connection is
+        one that nobody else uses, nor follows the commits of."""
+        cdef Journal journal = find_journal(connection, self.directory, self.journal, self.read_only, ring)
         if journal is not self.journal:
             self.leave_journal()
             self.journal = journal
             self.writer_lock.journal = journal
         return 0
 
-    cdef int seek_journal(self) except -1:
-        """Another object may have made a journal, since settings have changed. Whoever asks may be without the writer lock, and must
+    cdef bint may_lack_journal(self) noexcept:
+        """Whether a journal may have been made since one was looked for, which is to be asked before SQLite is."""
+        return self.journal is None and self.clock != NULL and not self.read_only and has_journal_since(&self.commit)
+
+    cdef int seek_journal(self, bint make) except -1:
+        """Look for a journal that another object may have made, or ``make`` one. Whoever asks may be without the writer lock, and must
         not use the connection of the session that writes."""
         cdef Connection connection
-        self.journal_sought = settings_version(self.log.ring)
-        if not os.path.exists(os.path.join(self.directory, "cache.journal")):
+        cdef unsigned long long version = settings_version(self.commit.ring) if self.commit.ring != NULL else 0
+        path = os.path.join(self.directory, "cache.journal")
+        if not make and not os.path.exists(path):
+            self.commit.sought = version
             return 0
         self.begin_opening()
         try:
             connection = self.open_connection(False)
-            if self.writer is not None and self.journal is None and self.log is not None:
-                self.take_journal(connection, self.log, self.clock, False)
+            try:
+                # Opening lets others in.
+                if self.writer is None or self.journal is not None or self.clock == NULL:
+                    return 0
+                self.take_journal(connection, self.commit.ring if make else NULL)
+                if self.journal is None and os.path.exists(path):
+                    if journal_is_unborn(connection, path):
+                        # It is looked for again with the next question.
+                        return 0
+                    self.take_journal(connection, NULL)
+                self.commit.sought = version
                 if self.journal is not None:
                     # They look at the journal alone.
                     for each in self.participants:
                         (<Participant>each).attach_journal(self)
-            connection.close(False)
+            finally:
+                connection.close(False)
         finally:
             self.end_opening()
-        return 0
-
-    cdef int make_journal(self) except -1:
-        """Have a journal from now on, if there can be one."""
-        self.wants_journal = True
-        if self.journal is None and self.log is not None:
-            self.begin_opening()
-            try:
-                self.take_journal(self.writer.connection, self.log, self.clock, True)
-                if self.journal is not None:
-                    self.tell_settings()
-                    self.journal_sought = settings_version(self.log.ring)
-                    for each in self.participants:
-                        (<Participant>each).attach_journal(self)
-            finally:
-                self.end_opening()
         return 0
 
     cdef int leave_journal(self) except -1:
@@ -599,8 +613,8 @@ cdef class Database(Scope):
 
     # -- sessions -----------------------------------------------------------------------------------------------
 
-    cdef Session choose_session(self):
-        """The session to read from now, until the GIL is given up."""
+    cdef Session choose_session(self, bint sought=False):
+        """The session to read from now, until the GIL is given up. ``sought`` says that a journal has just been looked for."""
         if self.born != fork_count():
             fork.notice_fork()
         if self.has_deferred and self.writer_lock.held_by_me():
@@ -612,9 +626,10 @@ cdef class Database(Scope):
         if self.writer is None:
             self.open_writer()
             return self.choose_session()
-        if self.journal is None and self.log is not None and settings_version(self.log.ring) != self.journal_sought:
-            self.seek_journal()
-            return self.choose_session()
+        # Who is in a transaction has looked when it began, and keeps others from making one.
+        if self.may_lack_journal() and not sought and (self.depth == 0 or not self.writer_lock.held_by_me()):
+            self.seek_journal(False)
+            return self.choose_session(True)
         if self.writer_lock.owner == 0 or self.writer_lock.held_by_me():
             return self.writer
         if self.reader is None:
@@ -676,8 +691,9 @@ cdef class Database(Scope):
                 self.yield_to_waiter()
             if settings_version(self.commit.ring) != self.settings_seen:
                 self.follow_settings()
-            if self.journal is None and settings_version(self.commit.ring) != self.journal_sought:
-                self.seek_journal()
+        if self.depth == 0 and self.may_lack_journal():
+            self.seek_journal(False)
+        self.commit.guarded = False
         return self.writer
 
     cdef Session changing(self):
@@ -689,6 +705,10 @@ cdef class Database(Scope):
                 (<Participant>each).before_changing(self)
             # That may have let others in.
             session = self.writing()
+        # Until SQLite's write lock is held, a journal may be made.
+        self.commit.guarded = self.depth == 0 and self.journal is None
+        if self.commit.guarded:
+            at_place(9)
         return session
 
     cdef int follow_settings(self) except -1:

@@ -15,4 +15,5 @@ cdef Session initialize(Session session, dict settings, bint syncs)
 cdef dict take_settings(Connection connection, str directory, dict settings, dict asked)
 cdef ChangeLog open_log(str directory)
 cdef Journal find_journal(
-    Connection connection, str directory, Journal known, const unsigned long long* clock, bint read_only, bint make)
+    Connection connection, str directory, Journal known, bint read_only, unsigned long long* ring)
+cdef bint journal_is_unborn(Connection connection, str path) except -1

@@ -8,7 +8,8 @@ another program's database, a link, a file that is no database.
 import os
 import stat
 
-from fastcache.engine.shm.journal cimport Journal, boot_number, make_journal, open_journal
+from fastcache.engine.shm.change_log cimport settings_changed
+from fastcache.engine.shm.journal cimport Journal, at_place, boot_number, make_journal, open_journal
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW, Statement
 
@@ -317,8 +318,9 @@ cdef ChangeLog open_log(str directory):
 
 
 cdef Journal find_journal(
-        Connection connection, str directory, Journal known, const unsigned long long* clock, bint read_only, bint make):
-    """The journal of a database, or None. ``known`` if that is still the one; made, if it is to be and can be had."""
+        Connection connection, str directory, Journal known, bint read_only, unsigned long long* ring):
+    """The journal of a database, or None. ``known`` if that is still the one; with the ring of a change log, one is made if it can be
+    had."""
     cdef Journal journal = None
     cdef unsigned long long boot
     path = os.path.join(directory, "cache.journal")
@@ -328,13 +330,13 @@ cdef Journal find_journal(
             return known
         journal = open_journal(path, identity, read_only)
     # Without shared memory none is made; but what is in one is not forgotten.
-    if journal is None and (read_only or not make or clock == NULL):
+    if journal is None and (read_only or ring == NULL):
         return None
     boot = boot_number()
     if boot == 0 or not FASTCACHE_HAS_DESCRIPTIONS:
         return journal
     if journal is None:
-        return begin_journal(connection, path, boot)
+        return begin_journal(connection, path, boot, ring)
     if journal.boot() != boot or not journal.is_sound():
         # The machine was off since, or somebody has written to it.
         return None if read_only else recover_journal(connection, path, journal, boot)
@@ -357,8 +359,11 @@ cdef bint is_in_place(str path, tuple identity) except -1:
     return (found.st_dev, found.st_ino) == identity
 
 
-cdef Journal begin_journal(Connection connection, str path, unsigned long long boot):
-    """Make a journal, unless somebody else does meanwhile; None, of which is told, if it cannot be made."""
+cdef Journal begin_journal(Connection connection, str path, unsigned long long boot, unsigned long long* ring):
+    """Make a journal, unless somebody else does meanwhile; None, of which is told, if it cannot be made.
+
+    In this order: the file, the version of the settings, the commit. So whoever sees the commit, in a snapshot or by the clock, sees the
+    version, and who sees that and no commit yet finds the file (``journal_is_unborn``)."""
     cdef Journal journal
     refuse_link(path)
     connection.execute(sql.BEGIN)
@@ -371,6 +376,8 @@ cdef Journal begin_journal(Connection connection, str path, unsigned long long b
             if capacity:
                 identity = new_identity()
                 make_journal(path, identity, capacity, boot)
+                settings_changed(ring)
+                at_place(8)
                 connection.query(sql.PUT_META, ("journal", identity))
                 connection.query(sql.PUT_META, ("applied", 0))
         connection.execute(sql.COMMIT)
@@ -384,6 +391,29 @@ cdef Journal begin_journal(Connection connection, str path, unsigned long long b
             connection.execute(sql.ROLLBACK)
         raise
     return open_journal(path, identity, False) if journal is None else journal
+
+
+cdef bint journal_is_unborn(Connection connection, str path) except -1:
+    """Whether somebody may be making the journal of which there is a file, and the database does not know. The file is removed if that
+    one is dead."""
+    cdef Statement begin = Statement(connection, sql.BEGIN)
+    if begin.step() == STEP_BUSY:
+        return True
+    begin.reset()
+    try:
+        if not stored_number(connection, sql.GET_JOURNAL):
+            unlink_if_there(path)
+    finally:
+        connection.execute(sql.ROLLBACK)
+    return False
+
+
+cdef int unlink_if_there(str path) except -1:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    return 0
 
 
 cdef Journal recover_journal(Connection connection, str path, Journal journal, unsigned long long boot):

@@ -32,6 +32,10 @@ cdef struct Commit:
     # Where its record lies, and the next one would.
     unsigned long long record
     unsigned long long head
+    # Whether it must not come after the birth of a journal; which of the settings there was none with, and where it would be.
+    bint guarded
+    unsigned long long sought
+    const char* journal
 
 
 cdef class ChangeLog:
@@ -47,7 +51,8 @@ cdef class ChangeLog:
 
 cdef int announce(Commit* commit, unsigned long long hashed) except -1
 cdef void announce_nothing(Commit* commit) noexcept nogil
-cdef void before_commit(void* commit) noexcept nogil
+cdef bint before_commit(void* commit) noexcept nogil
+cdef bint has_journal_since(const Commit* commit) noexcept nogil
 cdef void after_commit(void* commit, int frames) noexcept nogil
 cdef unsigned long long settings_version(unsigned long long* ring) noexcept nogil
 cdef void settings_changed(unsigned long long* ring) noexcept nogil

@@ -50,6 +50,18 @@ from fastcache.engine.shm.wal_clock cimport commit_number, fingerprint, is_empty
 from fastcache.engine.shm.sharing import file_mode, settle_mode
 from fastcache.runtime import imports
 
+cdef extern from *:
+    """
+    #if defined(_WIN32)
+    #include <io.h>
+    #define fastcache_exists(path) (_access(path, 0) == 0)
+    #else
+    #include <unistd.h>
+    #define fastcache_exists(path) (access(path, F_OK) == 0)
+    #endif
+    """
+    bint fastcache_exists(const char* path) nogil
+
 cdef enum:
     # Words at the beginning of the file.
     MAGIC, CAPACITY, RESERVED, HEAD, LATEST, STARVING, SETTINGS, _UNUSED_7, RECORDS
@@ -186,22 +198,24 @@ cdef void announce_nothing(Commit* commit) noexcept nogil:
     commit.left = 0
 
 
-cdef void before_commit(void* argument) noexcept nogil:
-    """SQLite's commit hook: the write lock is held, and nobody sees the commit yet."""
+cdef bint before_commit(void* argument) noexcept nogil:
+    """SQLite's commit hook: the write lock is held, and nobody sees the commit yet. Returns whether there may be one."""
     cdef Commit* commit = <Commit*>argument
     cdef unsigned long long* records
     cdef unsigned long long head, size, count, index
     commit.frames = 0
     commit.left = 0
     if commit.header == NULL:
-        return
+        return True
+    if commit.guarded and has_journal_since(commit):
+        return False
     # Under the write lock the clock stands, and was repaired if it had to be.
     if not read(commit.header, &commit.before):
         commit.everything = True
     commit.number = commit_number(&commit.before) + 1
     commit.coming = commit.number
     if commit.ring == NULL:
-        return
+        return True
     records = commit.ring + RECORDS
     size = commit.capacity
     head = load(&commit.ring[HEAD])
@@ -221,6 +235,14 @@ cdef void before_commit(void* argument) noexcept nogil:
         store(&records[(head + RECORD_WORDS + index) % size], commit.hashes[index])
     store(&commit.ring[LATEST], head)
     store(&commit.ring[HEAD], commit.head)
+    return True
+
+
+cdef bint has_journal_since(const Commit* commit) noexcept nogil:
+    """Whether a journal may have been made since one was looked for: whoever makes one changes the settings' version before."""
+    if commit.ring == NULL:
+        return commit.journal != NULL and fastcache_exists(commit.journal)
+    return settings_version(commit.ring) != commit.sought
 
 
 cdef void after_commit(void* argument, int frames) noexcept nogil:
@@ -247,7 +269,7 @@ cdef unsigned long long settings_version(unsigned long long* ring) noexcept nogi
 
 
 cdef void settings_changed(unsigned long long* ring) noexcept nogil:
-    """Say so, after the commit."""
+    """Say so, after the commit (of a journal that is made, before)."""
     cdef unsigned long long before = load(&ring[SETTINGS])
     while not replace(&ring[SETTINGS], before, before + 1):
         before = load(&ring[SETTINGS])

@@ -125,6 +125,7 @@ cdef class Journal:
     cdef unsigned long long boot(self) noexcept nogil
 
 
+cdef void at_place(int place) noexcept nogil
 cdef unsigned long long boot_number() except? 0
 cdef Journal open_journal(str path, unsigned long long identity, bint read_only)
 cdef int make_journal(str path, unsigned long long identity, unsigned long long capacity, unsigned long long boot) except -1

@@ -89,20 +89,22 @@ MOST_CAPACITY = 1 << 22
 cdef int fault_at = 0
 cdef int fault_signal = 0
 
-FAULTS = {"locked": 1, "reserved": 2, "half": 3, "whole": 4, "published": 5, "shut": 6, "held": 7}
+FAULTS = {"locked": 1, "reserved": 2, "half": 3, "whole": 4, "published": 5, "shut": 6, "held": 7, "made": 8, "looked": 9}
 """The places at which ``fault`` can stop this process, by name."""
 
 
 def fault(name, int signal):
     """Have this process send itself a signal where it is next at that place: "locked", nothing else was done; "reserved", so was the
     room; "half" or "whole", that much of the record is written; "published", the tail is moved; "shut", the gate is shut by this
-    process; "held", it has the lock for a commit. "" for nowhere."""
+    process; "held", it has the lock for a commit; "made", there is a journal that the database does not know yet; "looked", there was
+    none, and SQLite is about to be written to. "" for nowhere."""
     global fault_at, fault_signal
     fault_at = FAULTS[name] if name else 0
     fault_signal = signal
 
 
-cdef inline void at_place(int place) noexcept nogil:
+cdef void at_place(int place) noexcept nogil:
+    """Stop here, if this is the place."""
     global fault_at
     if fault_at == place:
         fault_at = 0

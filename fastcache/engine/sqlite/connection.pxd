@@ -13,9 +13,10 @@ cdef enum Step:
     STEP_BUSY = 2
 
 
-# Called by SQLite in the middle of a step: with the write lock held, just before a commit becomes visible; and just after
+# Called by SQLite in the middle of a step: with the write lock held, just before a commit becomes visible, which is rolled back if it
+# returns False, as if another had the lock (STEP_BUSY); and just after
 # it has, with the number of frames that the WAL then holds.
-ctypedef void (*BeforeCommit)(void* argument) noexcept nogil
+ctypedef bint (*BeforeCommit)(void* argument) noexcept nogil
 ctypedef void (*AfterCommit)(void* argument, int frames) noexcept nogil
 # Called for each row that is inserted, changed or deleted.
 ctypedef void (*RowChanged)(void* argument, int change, long long row) noexcept nogil

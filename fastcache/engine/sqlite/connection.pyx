@@ -111,9 +111,7 @@ cdef int errno_of_making(str path) except -1:
 
 cdef int commit_hook(void* argument) noexcept nogil:
     cdef Hooks* hooks = <Hooks*>argument
-    if hooks.before_commit != NULL:
-        hooks.before_commit(hooks.commit_argument)
-    return 0
+    return hooks.before_commit != NULL and not hooks.before_commit(hooks.commit_argument)
 
 
 cdef int wal_hook(void* argument, sqlite3* db, const char* name, int frames) noexcept nogil:
@@ -380,6 +378,9 @@ cdef class Connection:
         cdef int primary = code & 0xFF
         # PROTOCOL is the WAL's own lock race, after SQLite has tried for ten seconds.
         if primary == SQLITE_BUSY or primary == SQLITE_LOCKED or primary == SQLITE_PROTOCOL:
+            return 0
+        # What BeforeCommit has refused is rolled back.
+        if code == SQLITE_CONSTRAINT_COMMITHOOK:
             return 0
         cause = SQLiteError((<bytes>sqlite3_errmsg(self.db)).decode("utf-8", "replace"), code)
         doing = f"{doing} in {self.path!r}"
