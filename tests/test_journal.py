@@ -645,8 +645,24 @@ def test_who_reads_while_a_journal_is_made_reads_what_is_appended_after(obey, ke
     maker.hear()
     assert reader("get", "n") == 1
     for number in range(3):
-        maker("set", "n", number)
+        maker("append", "set", "n", number)
         assert reader("get", "n") == number
+
+
+def test_who_opens_while_a_journal_is_made_finds_it(obey):
+    maker = obey(**WITHOUT)
+    maker("set", "n", 1)
+    maker("fail_at", "made", "SIGSTOP")
+    maker.begin("begin_journal")
+    maker.wait_until_stopped()
+    late = obey(**WITHOUT)
+    assert late("get", "n") == 1
+    maker.go_on()
+    maker.hear()
+    assert late("incr", "n") == 2
+    assert maker("append", "incr", "n") == 3
+    assert late("get", "n") == 3
+    assert late("incr", "n") == 4
 
 
 def test_a_journal_whose_maker_was_killed_is_made_by_the_next(obey, directory):

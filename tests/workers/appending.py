@@ -67,10 +67,16 @@ def begin_journal(store):
     others.append(type(store)(store.directory, journal=True))
 
 
+def append(store, name, *arguments):
+    """Call a method of that one."""
+    return getattr(others[-1], name)(*arguments)
+
+
 others = []
 
 VERBS = {
-    function.__name__: function for function in (fail_at, states, transact_and_stop, transact_and_count, begin_journal)
+    function.__name__: function
+    for function in (append, begin_journal, fail_at, states, transact_and_count, transact_and_stop)
 }
 VERBS["list"] = lambda store: list(store.items())
 VERBS["check"] = lambda store: str(store.check())

@@ -363,6 +363,9 @@ cdef class Database(Scope):
             if log is not None:
                 self.commit.sought = settings_version(log.ring)
             self.take_journal(session.connection, log.ring if self.wants_journal and log is not None else NULL)
+            if self.journal is None and os.path.exists(self.journal_path):
+                # Somebody may be making it.
+                self.commit.sought -= 1
             self.refuse_if_closed(session)
             self.clock = clock
             self.log = log
