@@ -1245,8 +1245,8 @@ def test_what_was_lost_behind_a_torn_record_never_comes_back(open_store, obey, k
 
 
 @pytest.fixture
-def disk(tmp_path):
-    """A file system of 24 MB; what lies on it is gone afterwards."""
+def disk(tmp_path, directory):
+    """A file system of 24 MB on which the test's directory lies; it is gone afterwards."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a file system")
     place = tmp_path / "disk"
@@ -1254,36 +1254,35 @@ def disk(tmp_path):
     command = ["mount", "-t", "tmpfs", "-o", "size=24m", "fastcache-tests", place]
     if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         pytest.skip("no file system can be mounted here")
+    (place / "cache").mkdir()
+    directory.symlink_to(place / "cache")
     yield place
     subprocess.run(["umount", "-l", place], check=False)
 
 
 @pytest.mark.parametrize("ending", ["goes on", "killed", "closed"])
-def test_on_a_full_disk_that_is_said_and_nothing_is_lost(disk, open_store, obey, ending):
-    path = disk / "cache"
-    writer = obey(path=path, timeout=5)
+def test_what_a_full_disk_has_no_room_for_waits_in_the_journal(disk, open_store, obey, kept_from_writing, ending):
+    writer = obey(timeout=5)
     expected = {f"before {number}": "x" * 500 for number in range(200)}
-    for key, value in expected.items():
-        writer("set", key, value)
-    writer("flush")
-    store = open_store(path=path, timeout=5)
-    fill(disk)
-    new = 0
-    with pytest.raises(fastcache.FullError):  # noqa: PT012
-        for number in range(20_000):
+    writer("set_many", list(expected.items()))
+    store = open_store(timeout=5)
+    with kept_from_writing():
+        for number in range(1000):
             writer("set", f"new {number}", "y" * 1000)
             expected[f"new {number}"] = "y" * 1000
-            new += 1
-    assert new > 0
-    # Who reads goes on.
+        fill(disk)
+    with pytest.raises(fastcache.FullError):
+        writer("set", "too much", "z" * 1000)
+    with pytest.raises(fastcache.FullError):
+        writer("flush")
+    # Who reads a key goes on, and so does who deletes.
     assert writer("get", "new 7") == "y" * 1000
     assert store.get_many(expected) == expected
     assert all(store[key] == value for key, value in expected.items())
     assert store.get("absent") is None
-    with contextlib.suppress(fastcache.FullError):
-        # Unless it has not noticed yet, and there is room in the ring.
-        store["by another"] = "z" * 1000
-        expected["by another"] = "z" * 1000
+    del store["new 8"], expected["new 8"]
+    assert writer("delete", "new 9")
+    del expected["new 9"]
     if ending == "killed":
         writer.kill()
     elif ending == "closed":
@@ -1296,7 +1295,7 @@ def test_on_a_full_disk_that_is_said_and_nothing_is_lost(disk, open_store, obey,
     if ending == "goes on":
         writer("set", "by the writer", 1)
         expected["by the writer"] = 1
-    assert dict(obey(path=path)("list")) == expected
+    assert dict(obey()("list")) == expected
 
 
 def fill(disk):
@@ -1306,19 +1305,40 @@ def fill(disk):
             file.write(bytes(4096))
 
 
-@pytest.mark.xfail(
-    raises=fastcache.FullError, reason="what looks at the whole drains first, for which there is no room"
-)
-def test_what_looks_at_the_whole_goes_on_on_a_full_disk(disk, open_store):
-    store = open_store(path=disk / "cache", timeout=5)
-    expected = {}
-    fill(disk)
+@pytest.mark.parametrize("pending", [0, 40])
+def test_on_a_full_disk_nothing_is_acknowledged_that_has_no_room(disk, open_store, obey, kept_from_writing, pending):
+    """What is pending then goes into what was kept in reserve, so that who looks at the whole goes on."""
+    store = open_store(timeout=5)
+    expected = {f"new {number}": "y" * 1000 for number in range(pending)}
+    with kept_from_writing():
+        for key, value in expected.items():
+            store[key] = value
+        fill(disk)
     with pytest.raises(fastcache.FullError):  # noqa: PT012
         for number in range(20_000):
-            store[f"new {number}"] = "y" * 1000
-            expected[f"new {number}"] = "y" * 1000
+            store[f"more {number}"] = "y" * 1000
+            expected[f"more {number}"] = "y" * 1000
     assert dict(store.items()) == expected
     assert len(store) == len(expected)
+    assert dict(obey()("list")) == expected
+    # And it can be emptied.
+    assert store.clear() == len(expected)
+    (disk / "ballast").unlink()
+    check_whole(store)
+
+
+def test_a_disk_that_is_filled_slowly_by_sets_loses_none(disk, open_store):
+    expected = {}
+    store = open_store(timeout=5)
+    with pytest.raises(fastcache.FullError):  # noqa: PT012
+        for number in range(200_000):
+            store[f"key {number}"] = "y" * 1000
+            expected[f"key {number}"] = "y" * 1000
+    assert len(expected) > 1000
+    assert len(store) == len(expected)
+    assert dict(store.items()) == expected
+    store.clear()
+    check_whole(store)
 
 
 # -- damage --------------------------------------------------------------------------------------------------

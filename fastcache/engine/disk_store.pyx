@@ -123,7 +123,7 @@ cdef class DiskStore(Store):
         self.filed = FileWrites(self.writes, self.leftovers)
         self.rows = RowWrites(self.filed)
         self.flusher = Flusher(self.rows, behind)
-        self.drain = Drain(self.rows)
+        self.drain = Drain(self.rows, self.checkpoints)
         self.appends = Appends(self.reads, self.drain, self.database.asked_journal and behind is None)
         self.changes = Changes(self.reads, self.rows, self.flusher, self.appends, self.checkpoints, self.format)
         participants = (

@@ -79,8 +79,14 @@ cdef class Appends:
         return database.journal is journal
 
     cdef bint may_set(self, Database database) except -1:
-        """The same for what takes room: where nothing is evicted, or the disk is full, whoever sets has to know at once if there is none."""
-        return (self.limit.max_size == 0 or self.limit.evicts) and not self.drain.is_full and self.may_append(database)
+        """The same for what takes room: where nothing is evicted, or the disk is all but full, whoever sets has to know at once if there
+        is none."""
+        if self.limit.max_size != 0 and not self.limit.evicts:
+            return False
+        if not self.drain.scheduled and database.journal is not None:
+            # The first for some time.
+            self.drain.look_at_disk(database)
+        return self.may_append(database) and database.journal.allowed != 0
 
     cdef bint is_inside(self, Database database) noexcept:
         """Whether this thread writes to SQLite just now, and does not drain."""

@@ -1,5 +1,6 @@
 # What is in the journal goes into SQLite.
 
+from fastcache.engine.database.checkpoints cimport Checkpoints
 from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.entries.pending cimport Rows
 from fastcache.engine.entries.row_writes cimport RowWrites
@@ -9,10 +10,11 @@ from fastcache.engine.sqlite.cells cimport Row
 
 cdef class Drain(Participant):
     cdef RowWrites rows
+    cdef Checkpoints checkpoints
     # While the database is open; None if it has none.
     cdef Journal journal
-    # Whether the disk was full when it was last drained.
-    cdef bint is_full
+    # Whether it makes way on a full disk just now.
+    cdef bint makes_way
     # Up to where the transaction that drains has applied it.
     cdef unsigned long long place
     # Whether maintenance was called for what is there, and whether it was because that is much.
@@ -25,7 +27,9 @@ cdef class Drain(Participant):
     cdef int shut(self, Database database) except -1
     cdef int drain_all(self, Database database) except -1
     cdef int drain_part(self, Database database) except -1
-    cdef int drain_some(self, Database database, unsigned long long until) except -1
+    cdef int drain_next(self, Database database, unsigned long long until) except -1
+    cdef int drain_some(self, Database database, unsigned long long until, Py_ssize_t most) except -1
+    cdef int look_at_disk(self, Database database) except -1
     cdef unsigned long long leave_out(self, Database database, Journal journal, unsigned long long place) except? 0
     cdef void keep_alive(self, object store) noexcept
     cdef int call(self, Database database) except -1
@@ -40,5 +44,5 @@ cdef class Records(Rows):
 
     cdef bint make_slots(self, size_t count) noexcept nogil
     cdef bint take(self, const Row* row) noexcept nogil
-    cdef int collect(self, Journal journal, unsigned long long* place, unsigned long long until) noexcept nogil
+    cdef int collect(self, Journal journal, unsigned long long* place, unsigned long long until, Py_ssize_t most) noexcept nogil
     cdef int in_order(self) except -1

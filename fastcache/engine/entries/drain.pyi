@@ -4,6 +4,7 @@ from typing import final
 
 from typing_extensions import Self
 
+from fastcache.engine.database.checkpoints import Checkpoints
 from fastcache.engine.database.database import Participant
 from fastcache.engine.entries.pending import Rows
 from fastcache.engine.entries.row_writes import RowWrites
@@ -17,4 +18,4 @@ class Drain(Participant):
     def records(self) -> int: ...
     @property
     def transactions(self) -> int: ...
-    def __new__(cls, rows: RowWrites) -> Self: ...
+    def __new__(cls, rows: RowWrites, checkpoints: Checkpoints) -> Self: ...

@@ -8,6 +8,9 @@ then moves the journal's head. Killed anywhere, it is done again, or was done.
 It happens in three cases: in maintenance, a moment after something was appended; before something that looks at the whole table
 (`before_transaction`); and before SQLite is written to in any other way (`before_changing`), with the gate shut until the writer
 lock is given back. Where the ring is full, whoever appends drains a part of it.
+
+What was acknowledged must find room in SQLite. So what is pending is never more than a part of what the disk has left, which is looked
+at before the first append and with each transaction that drains (`look_at_disk`); and on a disk that is all but full nothing is set here.
 """
 
 cimport cython
@@ -15,12 +18,14 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
 
 from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.database cimport OPEN, SOON, warn
+from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shm.journal cimport APPENDED, DAMAGED, TAKEN, Taken
 from fastcache.engine.shm.wal_clock cimport seconds
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, is_same_cell
 
+from fastcache.engine.database import reserve
 from fastcache.engine.sqlite import sql
 from fastcache.errors import DirectoryGoneError, FullError, Timeout
 
@@ -29,6 +34,12 @@ cdef double DELAY = 0.025
 # How many records go into one transaction, and of how many bytes: not so many that others wait for long.
 cdef Py_ssize_t MOST_RECORDS = 2048
 cdef unsigned long long MOST_BYTES = 1 << 20
+# The same on a full disk, where what is drained has to fit into what was kept in reserve.
+cdef Py_ssize_t FEW_RECORDS = 16
+# On a disk with less room than this nothing is set in the journal, in bytes: of what one transaction drains, each record may change a page
+# of its own, in the write-ahead log and in the database. And of the room that there is, what is pending is this part at most.
+cdef unsigned long long LEAST_ROOM = 16 << 20
+cdef unsigned long long ROOM_FOR = 8
 # How long somebody may hold the journal's lock before it is looked whether he lives, in seconds.
 cdef double LONG = 0.001
 
@@ -84,13 +95,13 @@ cdef class Records(Rows):
         self.slots[at] = <size_t>self.count
         return True
 
-    cdef int collect(self, Journal journal, unsigned long long* place, unsigned long long until) noexcept nogil:
-        """Take the records from a place on, and move that: up to a position, or as many as there is room for. Returns how many."""
+    cdef int collect(self, Journal journal, unsigned long long* place, unsigned long long until, Py_ssize_t most) noexcept nogil:
+        """Take the records from a place on, and move that: up to a position, or so many. Returns how many."""
         cdef unsigned long long since = place[0], before
         cdef int taken = 0
         cdef Taken found
         cdef Row row
-        while taken < MOST_RECORDS and place[0] - since < MOST_BYTES:
+        while taken < most and place[0] - since < MOST_BYTES:
             before = place[0]
             found = journal.next(place, until, &row, True)
             if found == DAMAGED:
@@ -131,10 +142,11 @@ cdef class Records(Rows):
 
 @cython.final
 cdef class Drain(Participant):
-    """Drains the journal of one store. Args: rows: what writes rows."""
+    """Drains the journal of one store. Args: rows: what writes rows; checkpoints: what makes room on a full disk."""
 
-    def __cinit__(self, RowWrites rows):
+    def __cinit__(self, RowWrites rows, Checkpoints checkpoints):
         self.rows = rows
+        self.checkpoints = checkpoints
 
     # -- as a part of transactions ------------------------------------------------------------------------------
 
@@ -236,7 +248,7 @@ cdef class Drain(Participant):
                 return 0
             until = journal.tail()
             while (journal.head() < until or journal.shut_here and not journal.is_empty()) and database.journal is journal:
-                self.drain_some(database, journal.tail() if journal.shut_here else until)
+                self.drain_next(database, journal.tail() if journal.shut_here else until)
                 # What is damaged ends it sooner.
                 until = min(until, journal.tail())
             if journal.is_empty():
@@ -255,13 +267,57 @@ cdef class Drain(Participant):
         database.writer_lock.acquire(database.patience())
         try:
             if database.depth == 0 and not database.draining and database.journal is journal and journal.head() == head:
-                self.drain_some(database, journal.tail())
+                self.drain_next(database, journal.tail())
         finally:
             database.writer_lock.release_to_waiter()
         return 0
 
-    cdef int drain_some(self, Database database, unsigned long long until) except -1:
-        """Drain so many records as go into one transaction. The writer lock is held."""
+    cdef int drain_next(self, Database database, unsigned long long until) except -1:
+        """Drain a part of what is there up to a position: on a full disk, as much as goes there. The writer lock is held."""
+        cdef Journal journal = database.journal
+        cdef unsigned long long head
+        if not database.vacuums:
+            try:
+                return self.drain_some(database, until, MOST_RECORDS)
+            except FullError:
+                journal.allowed = 0
+                if self.makes_way or not make_way(database, self.checkpoints):
+                    raise
+            self.makes_way = True
+            try:
+                return self.drain_next(database, until)
+            finally:
+                try:
+                    end_way(database, self.checkpoints)
+                finally:
+                    self.makes_way = False
+        # Way is made.
+        head = journal.head()
+        while database.journal is journal and journal.head() < min(until, journal.tail()):
+            try:
+                self.drain_some(database, until, FEW_RECORDS)
+            except FullError:
+                if journal.head() == head:
+                    raise
+                return 0
+        return 0
+
+    cdef int look_at_disk(self, Database database) except -1:
+        """Have as much be set in the journal as there is room for on the disk."""
+        cdef Journal journal = database.journal
+        cdef unsigned long long room
+        if journal is None:
+            return 0
+        try:
+            room = <unsigned long long>reserve.room(database.directory)
+        except OSError:
+            # Of a directory that is gone others tell.
+            return 0
+        journal.allowed = min(journal.capacity, room // ROOM_FOR) if room >= LEAST_ROOM else 0
+        return 0
+
+    cdef int drain_some(self, Database database, unsigned long long until, Py_ssize_t most) except -1:
+        """Drain so many records in one transaction. The writer lock is held."""
         cdef Journal journal = database.journal
         cdef Records records = Records()
         cdef Session session
@@ -269,7 +325,7 @@ cdef class Drain(Participant):
         cdef BusyWait wait = None
         cdef bint ours = True
         cdef int taken
-        if not records.make_slots(MOST_RECORDS):
+        if not records.make_slots(most):
             raise MemoryError()
         database.draining = True
         try:
@@ -282,7 +338,7 @@ cdef class Drain(Participant):
                     # Another one has taken its place: what was acknowledged is kept all the same.
                     place = journal.head()
                 with nogil:
-                    taken = records.collect(journal, &place, until)
+                    taken = records.collect(journal, &place, until, most)
                 if taken < 0:
                     place = self.leave_out(database, journal, place)
                 if records.count:
@@ -305,16 +361,13 @@ cdef class Drain(Participant):
                 raise
             self.place = place
             leave(database, True)
-            self.is_full = False
+            self.look_at_disk(database)
             if records.soonest != NEVER:
                 self.rows.writes.expiry.expect(database, records.soonest)
             self.records += max(0, taken)
             self.transactions += 1
             if not ours and journal.is_empty() and database.depth == 0:
                 database.drop_sessions(False)
-        except FullError:
-            self.is_full = True
-            raise
         finally:
             journal.let_go(True)
             database.draining = False

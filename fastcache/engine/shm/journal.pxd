@@ -64,6 +64,8 @@ cdef class Journal:
     cdef readonly unsigned long long capacity
     cdef readonly unsigned long long id
     cdef readonly bint read_only
+    # How many bytes may be pending before sets are refused.
+    cdef unsigned long long allowed
     # What this object is known by, to whom it would wait for; 0 before it was first needed.
     cdef ByteLocks numbers
     cdef readonly unsigned long long number

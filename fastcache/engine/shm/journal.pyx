@@ -198,7 +198,7 @@ cdef class Journal:
         self.path = path
         self.identity = identity
         self.read_only = read_only
-        self.capacity = self.words[CAPACITY]
+        self.capacity = self.allowed = self.words[CAPACITY]
         self.id = self.words[IDENTITY]
         self.begin_index(load(&self.words[HEAD]))
 
@@ -288,7 +288,7 @@ cdef class Journal:
         offset = here % self.capacity
         if self.capacity - offset < size:
             place += self.capacity - offset
-        if place + size - load(&self.words[HEAD]) > self.capacity:
+        if place + size - load(&self.words[HEAD]) > (self.capacity if row.kind == ROW_DELETE else self.allowed):
             self.unlock()
             return FULL
         store(&self.words[RESERVED], place + size)
