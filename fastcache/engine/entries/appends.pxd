@@ -16,9 +16,14 @@ cdef enum Outcome:
     DONE, REFUSED, ELSEWHERE
 
 
-cdef class Waiting:
+cdef class Attempt:
     cdef BusyWait wait
     cdef double since
+    cdef int tries
+    # As they were before anything was read.
+    cdef Journal journal
+    cdef unsigned long long tail
+    cdef unsigned long long generation
 
 
 cdef class Appends:
@@ -43,7 +48,8 @@ cdef class Appends:
     cdef object increment(
         self, Database database, object key, object keepalive, object name, const Cell* cell, object delta, object start,
         Outcome* outcome)
+    cdef bint begin(self, Database database, Attempt attempt, bint takes_room) except -1
     cdef Outcome append(
-        self, Database database, Row* row, unsigned long long tail, unsigned long long generation, Waiting waiting) except *
-    cdef bint wait(self, Database database, Appended why, Waiting waiting) except -1
+        self, Database database, Row* row, object name, object cached, int cached_codec, Attempt attempt) except *
+    cdef bint wait(self, Database database, Appended why, Attempt attempt) except -1
     cdef int appended(self, Database database, const Row* row, object name, object cached, int cached_codec) except -1

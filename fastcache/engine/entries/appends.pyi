@@ -8,7 +8,7 @@ from fastcache.engine.entries.drain import Drain
 from fastcache.engine.entries.reads import Reads
 
 @final
-class Waiting: ...
+class Attempt: ...
 
 @final
 class Appends:

@@ -36,8 +36,8 @@ cdef Py_ssize_t LARGE = 16 * 1024
 
 
 @cython.final
-cdef class Waiting:
-    """How long one change has waited for its turn."""
+cdef class Attempt:
+    """One change on its way: how long it has waited for its turn, how often it has begun, and what it builds upon."""
 
 
 @cython.final
@@ -104,7 +104,7 @@ cdef class Appends:
         """Have an entry set. With ``at_once``, only if nothing has to be waited for."""
         cdef Journal journal
         cdef Appended result
-        cdef Waiting waiting = None
+        cdef Attempt attempt = None
         while True:
             if row.value.size > LARGE or not self.may_set(database):
                 return ELSEWHERE
@@ -120,12 +120,12 @@ cdef class Appends:
                 return DONE
             if at_once:
                 return REFUSED
-            if waiting is None:
-                waiting = Waiting()
-            if not self.wait(database, result, waiting):
+            if attempt is None:
+                attempt = Attempt()
+            if not self.wait(database, result, attempt):
                 return ELSEWHERE
 
-    cdef bint wait(self, Database database, Appended why, Waiting waiting) except -1:
+    cdef bint wait(self, Database database, Appended why, Attempt attempt) except -1:
         """After an append that was refused: wait for a moment. False if that was for long enough, and it is to be done in SQLite."""
         cdef Journal journal = database.journal
         if journal is None:
@@ -135,13 +135,13 @@ cdef class Appends:
                 raise Timeout(f"{database.directory!r}: its journal is full, and this has interrupted what drains it")
             self.drain.drain_part(database)
             return True
-        if waiting.since == 0.0:
-            waiting.since = seconds()
-        elif seconds() - waiting.since > LONG:
+        if attempt.since == 0.0:
+            attempt.since = seconds()
+        elif seconds() - attempt.since > LONG:
             journal.look_after()
             if not self.is_draining(database):
                 return False
-        waiting.wait = database.pause(waiting.wait)
+        attempt.wait = database.pause(attempt.wait)
         return True
 
     cdef int appended(self, Database database, const Row* row, object name, object cached, int cached_codec) except -1:
@@ -159,137 +159,100 @@ cdef class Appends:
 
     # -- what builds on what it has read ------------------------------------------------------------------------
 
+    cdef bint begin(self, Database database, Attempt attempt, bint takes_room) except -1:
+        """Begin, once more: from now on all is read that is to be built upon. False if it is to be done in SQLite."""
+        if attempt.tries == MOST_TRIES:
+            return False
+        attempt.tries += 1
+        if not (self.may_set(database) if takes_room else self.may_append(database)):
+            return False
+        attempt.journal = database.journal
+        # In this order: whoever shuts the gate from now on makes it another generation.
+        attempt.generation = attempt.journal.generation()
+        if attempt.journal.is_shut():
+            return False
+        attempt.tail = attempt.journal.follow()
+        return True
+
     cdef Outcome append(
-            self, Database database, Row* row, unsigned long long tail, unsigned long long generation, Waiting waiting) except *:
-        """Append if nothing has happened since: DONE, REFUSED if it has, or ELSEWHERE if that is to be done in SQLite."""
-        cdef Journal journal = database.journal
+            self, Database database, Row* row, object name, object cached, int cached_codec, Attempt attempt) except *:
+        """Append if nothing has happened since: DONE, REFUSED if something has, or ELSEWHERE if that is to be done in SQLite."""
+        cdef Journal journal = attempt.journal
         cdef Appended result
+        if not journal.fits(row):
+            return ELSEWHERE
         row.at = database.now()
         if database.journal is not journal:
             return REFUSED
-        result = journal.append(row, True, tail, generation, self.is_draining(database))
+        result = journal.append(row, True, attempt.tail, attempt.generation, self.is_draining(database))
         if result == APPENDED:
+            self.appended(database, row, name, cached, cached_codec)
             return DONE
         if result == MOVED:
             return REFUSED
-        return REFUSED if self.wait(database, result, waiting) else ELSEWHERE
+        return REFUSED if self.wait(database, result, attempt) else ELSEWHERE
 
     cdef Outcome add(self, Database database, object key, Row* row, object name, object cached, int cached_codec) except *:
         """Have an entry set unless there is a live one (REFUSED)."""
-        cdef Journal journal
         cdef Outcome outcome
-        cdef unsigned long long tail, generation
-        cdef Waiting waiting = Waiting()
-        cdef int tries
-        for tries in range(MOST_TRIES):
-            if row.value.size > LARGE or not self.may_set(database) or not database.journal.fits(row):
-                return ELSEWHERE
-            journal = database.journal
-            # In this order: whoever shuts the gate from now on makes it another generation.
-            generation = journal.generation()
-            if journal.is_shut():
-                return ELSEWHERE
-            tail = journal.follow()
+        cdef Attempt attempt = Attempt()
+        while row.value.size <= LARGE and self.begin(database, attempt, True):
             if self.reads.contains(database, key):
                 return REFUSED
-            if database.journal is not journal:
-                continue
-            outcome = self.append(database, row, tail, generation, waiting)
-            if outcome == DONE:
-                self.appended(database, row, name, cached, cached_codec)
+            outcome = self.append(database, row, name, cached, cached_codec, attempt)
             if outcome != REFUSED:
                 return outcome
         return ELSEWHERE
 
     cdef Outcome remove(self, Database database, object key, object name, const Cell* cell) except *:
         """Have the live entry of a key deleted; REFUSED if there is none."""
-        cdef Journal journal
         cdef Outcome outcome
-        cdef unsigned long long tail, generation
         cdef Row row
-        cdef Waiting waiting = Waiting()
-        cdef int tries
+        cdef Attempt attempt = Attempt()
         begin_deletion(&row, cell)
-        for tries in range(MOST_TRIES):
-            if not self.may_append(database) or not database.journal.fits(&row):
-                return ELSEWHERE
-            journal = database.journal
-            # In this order: whoever shuts the gate from now on makes it another generation.
-            generation = journal.generation()
-            if journal.is_shut():
-                return ELSEWHERE
-            tail = journal.follow()
+        while self.begin(database, attempt, False):
             if not self.reads.contains(database, key):
                 return REFUSED
-            if database.journal is not journal:
-                continue
-            outcome = self.append(database, &row, tail, generation, waiting)
-            if outcome == DONE:
-                self.appended(database, &row, name, None, 0)
+            outcome = self.append(database, &row, name, None, 0, attempt)
             if outcome != REFUSED:
                 return outcome
         return ELSEWHERE
 
     cdef Entry take(self, Database database, object key, object name, const Cell* cell, Outcome* outcome):
         """Have the live entry of a key deleted, and return it with its value decoded; None and REFUSED if there is none."""
-        cdef Journal journal
         cdef Entry entry
-        cdef unsigned long long tail, generation
         cdef Row row
-        cdef Waiting waiting = Waiting()
-        cdef int tries
+        cdef Attempt attempt = Attempt()
         begin_deletion(&row, cell)
-        outcome[0] = ELSEWHERE
-        for tries in range(MOST_TRIES):
-            if not self.may_append(database) or not database.journal.fits(&row):
-                return None
-            journal = database.journal
-            generation = journal.generation()
-            if journal.is_shut():
-                return None
-            tail = journal.follow()
+        while self.begin(database, attempt, False):
             entry = self.reads.find_entry(database, key, VALUE)
             if entry is None:
                 outcome[0] = REFUSED
                 return None
             if entry.file is not None:
                 # Nobody reads it twice.
-                return None
-            if database.journal is not journal:
-                continue
-            outcome[0] = self.append(database, &row, tail, generation, waiting)
+                break
+            outcome[0] = self.append(database, &row, name, None, 0, attempt)
             if outcome[0] == DONE:
-                self.appended(database, &row, name, None, 0)
                 return entry
             if outcome[0] == ELSEWHERE:
-                return None
-            outcome[0] = ELSEWHERE
+                break
+        outcome[0] = ELSEWHERE
         return None
 
     cdef Outcome touch(
             self, Database database, object key, object keepalive, object name, const Cell* cell, long long expire) except *:
         """Give the live entry of a key another expiry; REFUSED if there is none."""
-        cdef Journal journal
         cdef Entry entry
         cdef Outcome outcome
-        cdef unsigned long long tail, generation
         cdef Row row
-        cdef Waiting waiting = Waiting()
-        cdef int tries
-        for tries in range(MOST_TRIES):
-            if not self.may_set(database):
-                return ELSEWHERE
-            journal = database.journal
-            # In this order: whoever shuts the gate from now on makes it another generation.
-            generation = journal.generation()
-            if journal.is_shut():
-                return ELSEWHERE
-            tail = journal.follow()
+        cdef Attempt attempt = Attempt()
+        while self.begin(database, attempt, True):
             entry = self.reads.find_stored(database, cell, key, keepalive)
             if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
                 return REFUSED
-            if entry.file is not None or database.journal is not journal or entry.size > LARGE or entry.codec < 0:
-                return ELSEWHERE
+            if entry.file is not None or entry.size > LARGE or entry.codec < 0:
+                break
             begin_row(&row, expire)
             row.key = cell[0]
             row.codec = entry.codec
@@ -298,12 +261,8 @@ cdef class Appends:
             if row.value.data == NULL:
                 row.value.size = <Py_ssize_t>entry.size
             row.size = entry.size
-            if not journal.fits(&row):
-                return ELSEWHERE
-            outcome = self.append(database, &row, tail, generation, waiting)
-            if outcome == DONE:
-                # What it is decoded from is not what the tier would keep.
-                self.appended(database, &row, name, None, CODEC_SERIALIZED)
+            # What it is decoded from is not what the tier would keep.
+            outcome = self.append(database, &row, name, None, CODEC_SERIALIZED, attempt)
             if outcome != REFUSED:
                 return outcome
         return ELSEWHERE
@@ -312,21 +271,10 @@ cdef class Appends:
             self, Database database, object key, object keepalive, object name, const Cell* cell, object delta, object start,
             Outcome* outcome):
         """Add to the number of a key, or set it to the start; returns the sum. REFUSED if there is none, and no start."""
-        cdef Journal journal
         cdef Entry entry
-        cdef unsigned long long tail, generation
         cdef Row row
-        cdef Waiting waiting = Waiting()
-        cdef int tries
-        outcome[0] = ELSEWHERE
-        for tries in range(MOST_TRIES):
-            if not self.may_set(database):
-                return None
-            journal = database.journal
-            generation = journal.generation()
-            if journal.is_shut():
-                return None
-            tail = journal.follow()
+        cdef Attempt attempt = Attempt()
+        while self.begin(database, attempt, True):
             entry = self.reads.find_stored(database, cell, key, keepalive)
             if entry is not None and entry.expire != NEVER and entry.expire <= database.now():
                 entry = None
@@ -336,10 +284,10 @@ cdef class Appends:
             if entry is not None and (
                     entry.codec != CODEC_NATIVE or entry.file is not None or type(entry.stored) not in (int, float)):
                 # An int beyond 64 bits, or no number at all.
-                return None
+                break
             total = start if entry is None else entry.stored + delta
             if type(total) is int and not -(1 << 63) <= total < 1 << 63 or type(total) not in (int, float) or total != total:
-                return None
+                break
             begin_row(&row, NEVER if entry is None else entry.expire)
             row.key = cell[0]
             row.codec = CODEC_NATIVE
@@ -347,15 +295,12 @@ cdef class Appends:
             if entry is not None:
                 check_tag(entry.tag, &row.tag)
             row.size = row.value.size = 8
-            if not journal.fits(&row) or database.journal is not journal:
-                return None
-            outcome[0] = self.append(database, &row, tail, generation, waiting)
+            outcome[0] = self.append(database, &row, name, total, CODEC_NATIVE, attempt)
             if outcome[0] == DONE:
-                self.appended(database, &row, name, total, CODEC_NATIVE)
                 return total
             if outcome[0] == ELSEWHERE:
-                return None
-            outcome[0] = ELSEWHERE
+                break
+        outcome[0] = ELSEWHERE
         return None
 
 

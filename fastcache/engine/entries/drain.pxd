@@ -17,6 +17,8 @@ cdef class Drain(Participant):
     cdef bint makes_way
     # Up to where the transaction that drains has applied it.
     cdef unsigned long long place
+    # What a record takes that is drained, in seconds.
+    cdef double cost
     # Whether maintenance was called for what is there, and whether it was because that is much.
     cdef bint scheduled
     cdef bint requested

@@ -20,7 +20,7 @@ from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.database cimport OPEN, SOON, warn
 from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.sessions cimport Session
-from fastcache.engine.shm.journal cimport APPENDED, DAMAGED, TAKEN, Taken
+from fastcache.engine.shm.journal cimport APPENDED, DAMAGED, RECORD_BYTES, TAKEN, Taken
 from fastcache.engine.shm.wal_clock cimport seconds
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, is_same_cell
@@ -31,10 +31,15 @@ from fastcache.errors import DirectoryGoneError, FullError, Timeout
 
 # How long what was appended may stay in the journal alone, in seconds; the writing comes on top of that.
 cdef double DELAY = 0.025
-# How many records go into one transaction, and of how many bytes: not so many that others wait for long.
-cdef Py_ssize_t MOST_RECORDS = 2048
-cdef unsigned long long MOST_BYTES = 1 << 20
-# The same on a full disk, where what is drained has to fit into what was kept in reserve.
+# How many records go into one transaction, and of how many bytes. The more there are, the less each costs: changes of one key become
+# one, and changes of one page. But others wait for its end: it takes about so many seconds, as far as those before tell.
+cdef Py_ssize_t LEAST_RECORDS = 512
+cdef Py_ssize_t MOST_RECORDS = 16384
+cdef unsigned long long MOST_BYTES = 8 << 20
+cdef double SECONDS = 0.01
+# What one takes before any was drained, in seconds.
+cdef double USUAL_COST = 4e-6
+# The most on a full disk, where what is drained has to fit into what was kept in reserve.
 cdef Py_ssize_t FEW_RECORDS = 16
 # On a disk with less room than this nothing is set in the journal, in bytes: of what one transaction drains, each record may change a page
 # of its own, in the write-ahead log and in the database. And of the room that there is, what is pending is this part at most.
@@ -147,6 +152,7 @@ cdef class Drain(Participant):
     def __cinit__(self, RowWrites rows, Checkpoints checkpoints):
         self.rows = rows
         self.checkpoints = checkpoints
+        self.cost = USUAL_COST
 
     # -- as a part of transactions ------------------------------------------------------------------------------
 
@@ -278,7 +284,7 @@ cdef class Drain(Participant):
         cdef unsigned long long head
         if not database.vacuums:
             try:
-                return self.drain_some(database, until, MOST_RECORDS)
+                return self.drain_some(database, until, min(MOST_RECORDS, max(LEAST_RECORDS, <Py_ssize_t>(SECONDS / self.cost))))
             except FullError:
                 journal.allowed = 0
                 if self.makes_way or not make_way(database, self.checkpoints):
@@ -324,7 +330,10 @@ cdef class Drain(Participant):
         cdef unsigned long long place
         cdef BusyWait wait = None
         cdef bint ours = True
+        cdef double began
         cdef int taken
+        # Nobody moves the head meanwhile.
+        most = min(most, <Py_ssize_t>((until - min(until, journal.head())) // RECORD_BYTES) + 1)
         if not records.make_slots(most):
             raise MemoryError()
         database.draining = True
@@ -332,6 +341,7 @@ cdef class Drain(Participant):
             enter(database)
             try:
                 session = database.writing()
+                began = seconds()
                 place = <unsigned long long>database.integer(session, sql.GET_APPLIED)
                 ours = <unsigned long long>database.integer(session, sql.GET_JOURNAL) == journal.id
                 if not ours or place < journal.head() or place > journal.tail():
@@ -361,6 +371,8 @@ cdef class Drain(Participant):
                 raise
             self.place = place
             leave(database, True)
+            if taken >= LEAST_RECORDS:
+                self.cost += ((seconds() - began) / taken - self.cost) / 4
             self.look_at_disk(database)
             if records.soonest != NEVER:
                 self.rows.writes.expiry.expect(database, records.soonest)
