@@ -24,6 +24,8 @@ ROOMS = {
     "spans": {"engine.spans"},
     # Locks of open file descriptions: where Linux has them.
     "descriptions": {"engine.descriptions"},
+    # The time that only goes forward, without any Python code.
+    "monotonic": {"engine.monotonic"},
     # What an entry is made of, wherever it goes.
     "cells": {"engine.sqlite.cells"},
     # Whether a value can stand for itself, in a key and in memory.
@@ -62,7 +64,7 @@ ROOMS = {
     "demo": {"tools.demo"},
 }
 
-LEAVES = {"errors", "runtime", "spans", "descriptions", "cells", "plainness"}
+LEAVES = {"errors", "runtime", "spans", "descriptions", "monotonic", "cells", "plainness"}
 # What knows nothing of one another.
 GROUND = {"sqlite", "shm", "memory", "codecs", "blobs"}
 ENGINE = LEAVES | GROUND | {"database", "eviction", "entries", "table", "engine"}
@@ -75,6 +77,7 @@ ALLOWED = {
     "runtime": {"errors"},
     "spans": set(),
     "descriptions": set(),
+    "monotonic": set(),
     "cells": set(),
     "plainness": set(),
     "sqlite": LEAVES,

@@ -39,7 +39,8 @@ from fastcache.engine.shm.change_log cimport (
     after_commit, announce, announce_nothing, before_commit, has_journal_since, is_priority_requested, request_priority,
     settings_changed, settings_version, withdraw_priority)
 from fastcache.engine.shm.journal cimport Journal, at_place
-from fastcache.engine.shm.wal_clock cimport is_backfilled, seconds
+from fastcache.engine.monotonic cimport seconds
+from fastcache.engine.shm.wal_clock cimport is_backfilled
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW, is_syncing
 from fastcache.engine.sqlite.copying cimport overwrite

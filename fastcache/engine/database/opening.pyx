@@ -372,7 +372,8 @@ cdef Journal begin_journal(Connection connection, str path, unsigned long long b
         journal = open_journal(path, identity, False) if identity else None
         if journal is None:
             limit = max(0, stored_number(connection, sql.GET_LIMIT))
-            capacity = capacity_for(limit // max(1, stored_number(connection, sql.GET_SHARDS)))
+            shards = max(1, stored_number(connection, sql.GET_SHARDS))
+            capacity = capacity_for(limit // shards, shards)
             if capacity:
                 identity = new_identity()
                 make_journal(path, identity, capacity, boot)

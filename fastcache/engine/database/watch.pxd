@@ -1,6 +1,6 @@
 # Whether a database is still where it was opened.
 
-from fastcache.engine.shm.wal_clock cimport seconds
+from fastcache.engine.monotonic cimport seconds
 from fastcache.engine.sqlite.stamp cimport Identity, coarse_seconds
 
 # How long nobody looks, in seconds: before a write, and before a read that asks SQLite. What is in memory is not looked after.

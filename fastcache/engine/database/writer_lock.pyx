@@ -26,7 +26,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from cpython.pythread cimport PyThread_get_thread_ident
 
-from fastcache.engine.shm.wal_clock cimport seconds
+from fastcache.engine.monotonic cimport seconds
 from fastcache.runtime.greenlets cimport current, may_be
 
 from fastcache.runtime import greenlets, imports

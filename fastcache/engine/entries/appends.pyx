@@ -21,7 +21,7 @@ from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, UNDECODED
 from fastcache.engine.memory.tier cimport Memory
 from fastcache.engine.shm.change_log cimport settings_version
 from fastcache.engine.shm.journal cimport APPENDED, FULL, MOVED
-from fastcache.engine.shm.wal_clock cimport seconds
+from fastcache.engine.monotonic cimport seconds
 from fastcache.engine.sqlite.cells cimport NEVER, ROW_DELETE, cell_of_plain
 
 from fastcache.errors import Timeout

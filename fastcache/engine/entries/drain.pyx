@@ -21,7 +21,7 @@ from fastcache.engine.database.database cimport OPEN, SOON, warn
 from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.shm.journal cimport APPENDED, DAMAGED, RECORD_BYTES, TAKEN, Taken
-from fastcache.engine.shm.wal_clock cimport seconds
+from fastcache.engine.monotonic cimport seconds
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, is_same_cell
 
@@ -330,7 +330,7 @@ cdef class Drain(Participant):
         cdef unsigned long long place
         cdef BusyWait wait = None
         cdef bint ours = True
-        cdef double began
+        cdef double began, spent = 0.0
         cdef int taken
         # Nobody moves the head meanwhile.
         most = min(most, <Py_ssize_t>((until - min(until, journal.head())) // RECORD_BYTES) + 1)
@@ -341,14 +341,16 @@ cdef class Drain(Participant):
             enter(database)
             try:
                 session = database.writing()
-                began = seconds()
+                began = session.connection.seconds_free
                 place = <unsigned long long>database.integer(session, sql.GET_APPLIED)
                 ours = <unsigned long long>database.integer(session, sql.GET_JOURNAL) == journal.id
                 if not ours or place < journal.head() or place > journal.tail():
                     # Another one has taken its place: what was acknowledged is kept all the same.
                     place = journal.head()
                 with nogil:
+                    spent -= seconds()
                     taken = records.collect(journal, &place, until, most)
+                    spent += seconds()
                 if taken < 0:
                     place = self.leave_out(database, journal, place)
                 if records.count:
@@ -372,7 +374,9 @@ cdef class Drain(Participant):
             self.place = place
             leave(database, True)
             if taken >= LEAST_RECORDS:
-                self.cost += ((seconds() - began) / taken - self.cost) / 4
+                # Without what was waited for the GIL.
+                spent += session.connection.seconds_free - began
+                self.cost += (spent / taken - self.cost) / 4
             self.look_at_disk(database)
             if records.soonest != NEVER:
                 self.rows.writes.expiry.expect(database, records.soonest)

@@ -22,7 +22,8 @@ cimport cython
 from libc.string cimport memset
 
 from fastcache.engine.shm.change_log cimport FOLLOWED, NOT_YET, Followed
-from fastcache.engine.shm.wal_clock cimport fingerprint, read, same, seconds
+from fastcache.engine.monotonic cimport seconds
+from fastcache.engine.shm.wal_clock cimport fingerprint, read, same
 from fastcache.engine.shm.journal cimport TAIL
 from fastcache.engine.memory.sieve cimport OBJECT, Budget, cost_of, cost_of_utf8
 

@@ -3,12 +3,13 @@ from typing import Any, final
 from typing_extensions import Self
 
 LEAST_CAPACITY: int
+SHARED_CAPACITY: int
 MOST_CAPACITY: int
 
 FAULTS: dict[str, int]
 
 def fault(name: str, signal: int) -> None: ...
-def capacity_for(max_size: int) -> int: ...
+def capacity_for(max_size: int, shards: int = 1) -> int: ...
 
 @final
 class Journal:

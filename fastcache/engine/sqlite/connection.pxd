@@ -57,6 +57,8 @@ cdef class Connection:
     cdef void* read_lock
     # What the system said last when a step had failed.
     cdef int step_errno
+    # How long it has worked without the GIL, in seconds.
+    cdef double seconds_free
     cdef Hooks hooks
     # The one row of the feed, whose key is what `step_for` looks for.
     cdef Row asked

@@ -31,6 +31,7 @@ from fastcache.engine.sqlite.fork_safety cimport begin_free_call, connections_to
 from fastcache.engine.sqlite.locks_of_files cimport use_descriptions
 from fastcache.engine.sqlite.read_lock cimport ReadLock, release_lock, track_lock
 from fastcache.engine.sqlite.row_source cimport attach_source, make_batch, make_feed
+from fastcache.engine.monotonic cimport seconds
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.sqlite3 cimport *
 from fastcache.engine.sqlite.stamp cimport Stamp, take_stamp
@@ -671,11 +672,15 @@ cdef class Statement:
     cdef int step(self, bint release_gil=False) except -1:
         """One step. After STEP_BUSY and after an exception the statement is reset."""
         cdef int code
+        cdef double began, ended
         if self.handle == NULL or self.connection.db == NULL:
             self.prepare()
         if release_gil:
             with nogil:
+                began = seconds()
                 code = sqlite3_step(self.handle)
+                ended = seconds()
+            self.connection.seconds_free += ended - began
         else:
             code = sqlite3_step(self.handle)
         if self.connection.has_no_locks and self.connection.has_changed():
