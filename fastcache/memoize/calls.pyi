@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, TypeVar, final, overload
 
 from typing_extensions import Self, disjoint_base
 
@@ -83,6 +83,11 @@ class Call(Generic[_P, _R]):
     def __get__(self, instance: None, owner: Any = None, /) -> Self: ...
     @overload
     def __get__(self: Call[Concatenate[_S, _Q], _R], instance: _S, owner: Any = None, /) -> BoundCall[_Q, _R]: ...
+
+@final
+class Missed:
+    def look(self, absent: Any) -> Any: ...
+    def compute(self) -> Any: ...
 
 @disjoint_base
 class BoundCall(Generic[_P, _R]):

@@ -19,6 +19,7 @@ from collections import namedtuple
 from time import monotonic
 from types import MappingProxyType
 
+cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
@@ -125,7 +126,8 @@ cdef class Call:
         self.typed = typed
         self.copy = copy
         self.timeout = timeout
-        self.how = how
+        # What is as it is without being said is not said.
+        self.how = {name: value for name, value in how.items() if value is not None}
         self.stored_lately = {}
         self.direct = more is None and named is None and not (typed or ignored)
 
@@ -159,18 +161,24 @@ cdef class Call:
 
     def compute(self, tuple key, tuple args, dict kwargs):
         """What is stored of a call that was not found: computed, by this one or by another."""
-        cdef Flights flights = self.flights_of(key)
-        cdef Missed missed = Missed.__new__(Missed, self, key, args, kwargs)
+        cdef StoreMapping cache = self.cache
+        cdef Flights flights = self.flights_for(key)
+        cdef Missed missed = Missed.__new__(Missed)
+        missed.call, missed.key, missed.args, missed.kwargs = self, key, args, kwargs
         if flights is None:
             found = missed.compute()
         else:
-            found = flights.run(
-                number_of(key, self.cache.store.serializer), missed.look, missed.compute,
-                self.cache.timeout if self.timeout is None else self.timeout)
-        self.count(missed.made)
-        return found if missed.made or self.copy else self.as_found(key, found)
+            # Named, since no subclass has another one, which need not be looked for.
+            found = Flights.run(
+                flights, number_of(key, cache.store.serializer), missed.look, missed.compute,
+                cache.timeout if self.timeout is None else self.timeout)
+        if not missed.made:
+            self.hits += 1
+            return found if self.copy else self.as_found(key, found)
+        self.misses += 1
+        return found
 
-    def flights_of(self, key):
+    cdef Flights flights_for(self, object key):
         """Who computes what is missing in the cache's directory; None where all do: inside of a transaction, before whose end others
         cannot store, and where nobody can."""
         cdef StoreMapping cache = self.cache
@@ -183,6 +191,10 @@ cdef class Call:
             return None
         return self.single_flight
 
+    def flights_of(self, key):
+        """Who computes what is missing in the cache's directory (SingleFlight), if that is one for this key now; else None."""
+        return self.flights_for(key)
+
     def make(self, tuple key, tuple args, dict kwargs):
         """Call the function, and store what it returns."""
         begun = monotonic()
@@ -191,7 +203,10 @@ cdef class Call:
     def store(self, key, result, begun):
         """Store the result of a call that has begun then; return what was stored."""
         try:
-            self.cache.set(key, result, **self.how)
+            if self.how:
+                self.cache.set(key, result, **self.how)
+            else:
+                self.cache.set(key, result)
         except (ReadOnlyError, DirectoryGoneError) as error:
             self.tell_unstored(error)
             return result
@@ -298,6 +313,8 @@ cdef class Call:
         raise TypeError(f"{self.opening} cannot be called with these arguments")
 
 
+@cython.freelist(16)
+@cython.final
 cdef class Missed:
     """A call that was not found, as it is told to those who see to it that one computes."""
 
@@ -308,12 +325,6 @@ cdef class Missed:
     # Whether it was this one that has computed.
     cdef bint made
 
-    def __cinit__(self, Call call, tuple key, tuple args, dict kwargs):
-        self.call = call
-        self.key = key
-        self.args = args
-        self.kwargs = kwargs
-
     def look(self, absent):
         """What has been stored meanwhile; ``absent`` if nothing was."""
         return find_again(self.call.cache, self.key, absent)
@@ -321,7 +332,12 @@ cdef class Missed:
     def compute(self):
         """Compute, and store."""
         self.made = True
-        return self.call.make(self.key, self.args, self.kwargs)
+        begun = monotonic()
+        if self.kwargs:
+            result = self.call.function(*self.args, **self.kwargs)
+        else:
+            result = self.call.function(*self.args)
+        return self.call.store(self.key, result, begun)
 
 
 cdef bint still_stands(list seen) except -1:

@@ -1,7 +1,8 @@
 """Memoizing: a function's results in a cache, under a key made of the call; computed once, whoever asks.
 
-The key, the hits and the misses are compiled (calls.pyx, which says what a key looks like; who computes what is missing,
-sync/single_flight.py does). Here is what is rare: making the wrapper, and renewing before it expires. What is always true:
+Keys, hits and misses are compiled (calls.pyx, which says what a key looks like); who computes what is missing is
+decided by sync/single_flight.py. Here is what is rare: making the wrapper, and renewing before it expires. What is
+always true:
 
 - A result is found again by the same call of the same function alone. The first part of the key names the function
   (module and qualified name, or ``name``) with its signature, and whatever else decides what a call is:
@@ -21,8 +22,8 @@ from random import random
 from time import monotonic
 
 from fastcache.engine.computing import find_again
-from fastcache.engine.mapping import is_inside, now_of
-from fastcache.errors import DirectoryGoneError, ReadOnlyError, ReadOnlyWarning
+from fastcache.engine.mapping import now_of
+from fastcache.errors import ReadOnlyWarning
 from fastcache.memoize.calls import ABSENT, NO_DEFAULT, BoundCall, CacheInfo, Call, quicken
 from fastcache.memoize.code_hash import fingerprint_and_seen
 from fastcache.memoize.content_hash import NoContentError, digest

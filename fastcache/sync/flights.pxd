@@ -11,6 +11,8 @@ cdef class Flight:
     # left with tasks inside is collected with them, and so are their flights ended.
     cdef Flights flights
     cdef readonly long long number
+    # The number, as it stands in `active`.
+    cdef object key
     cdef public object thread
     cdef public object loop
     cdef readonly bint ended
@@ -20,8 +22,9 @@ cdef class Flight:
     cdef bint awaited
     # Whether what it computed has raised an error: set before it ends.
     cdef public bint failed
-    # What tasks wait for to be woken at its end: weak, for the same reason. And the flights that what it computes waits for.
-    cdef readonly list sleepers
+    # What tasks wait for to be woken at its end: weak, for the same reason. And the flights that what it computes waits for. None before
+    # there was one.
+    cdef list woken
     cdef list waits_for
 
 
@@ -30,7 +33,7 @@ cdef class Flights:
     cdef readonly ByteLocks byte_locks
     cdef readonly EventCount event_count
     cdef readonly Counters failures
-    cdef Leaders leaders
+    cdef readonly Leaders leaders
     cdef readonly dict active
     # By what of a number stands in a byte lock: what those flights wait for, and how many of their parts do. All are locked.
     cdef dict waits

@@ -19,6 +19,7 @@ Circles through several directories are seen inside of one process alone.
 
 from contextvars import ContextVar
 
+cimport cython
 from cpython.contextvars cimport PyContextVar_Set, get_value
 
 from fastcache.engine.codecs.keys cimport hash_key
@@ -46,17 +47,26 @@ cdef long long SHORT = 1 << 30
 cdef long long FIRST_WAIT = byte_locks.NUMBERS
 
 
+@cython.freelist(16)
 cdef class Flight:
     """A caller that has missed a key: it leads, or waits for the one that does."""
 
     def __cinit__(self, Flights flights not None, long long number, loop=None):
         self.flights = flights
         self.number = number
+        self.key = number
         self.thread = identity()
         self.loop = loop
-        self.sleepers = []
-        self.waits_for = []
 
+    @property
+    def sleepers(self):
+        """What tasks wait for to be woken at its end (list of weak references to futures)."""
+        if self.woken is None:
+            self.woken = []
+        return self.woken
+
+
+# Calls of its own methods name the class: no subclass has others, and it need not be looked for.
 
 cdef class Flights:
     """The flights of one directory in this process. A subclass says in Python how one waits: `_wait`.
@@ -80,7 +90,7 @@ cdef class Flights:
 
     cpdef Flight leader(self, Flight flight):
         """The flight that leads for the same number in this process, for this one to wait for: this one, if there was none."""
-        cdef Flight leader = self.active.setdefault(flight.number, flight)
+        cdef Flight leader = self.active.setdefault(flight.key, flight)
         if leader is not flight:
             leader.awaited = True
         return leader
@@ -95,7 +105,7 @@ cdef class Flights:
 
     cpdef bint begin(self, Flight flight) except -1:
         """Whether this flight leads: there is no other one, in whatever process. To be ended by ``end`` in any case."""
-        return self.leader(flight) is flight and self.claim(flight)
+        return Flights.leader(self, flight) is flight and Flights.claim(self, flight)
 
     cpdef object run(self, long long number, object look, object compute, double patience):
         """The value, if ``look`` finds it; else what ``compute`` returns after it has stored it.
@@ -108,12 +118,12 @@ cdef class Flights:
         """
         cdef Flight flight = Flight(self, number)
         try:
-            if not self.begin(flight):
+            if not Flights.begin(self, flight):
                 return self._wait(flight, look, compute, patience)
             found = look(ABSENT)
-            return self.lead(flight, compute) if found is ABSENT else found
+            return Flights.lead(self, flight, compute) if found is ABSENT else found
         finally:
-            self.end(flight)
+            Flights.end(self, flight)
 
     cpdef object lead(self, Flight flight, object compute):
         """Compute, as a part of this flight."""
@@ -130,23 +140,24 @@ cdef class Flights:
     cpdef end(self, Flight flight):
         """Let others lead, if it was this one that did. In a child of the process that it began in, it did not."""
         cdef Leaders leaders = self.leaders
-        cdef object number = flight.number
         cdef int claim = flight.claim
         cdef bint awaited = False
-        if self.active.get(number) is not flight:
+        if self.active.get(flight.key) is not flight:
             return
         flight.claim = REFUSED
         if claim != REFUSED and flight.life == self.byte_locks.life():
             if flight.failed:
                 # Before anybody can lead in its place.
-                self.failures.advance(number)
+                self.failures.advance(flight.key)
             awaited = leaders.release(flight.number, claim)
-        del self.active[number]
+        del self.active[flight.key]
         flight.ended = True
         if claim != REFUSED and (awaited or flight.awaited):
             self.event_count.notify((<unsigned int>1) << (flight.number & 31))
+        if flight.woken is None:
+            return
         # A copy: they take themselves out.
-        for reference in list(flight.sleepers):
+        for reference in list(flight.woken):
             woken = reference()
             try:
                 if woken is not None:
@@ -250,6 +261,8 @@ cdef class Waiting:
             return self
         try:
             for flight in self.part_of:
+                if flight.waits_for is None:
+                    flight.waits_for = []
                 flight.waits_for.append(self.leader)
                 self.noted += 1
                 if flight.flights is self.flights and not flight.ended and self.flights.publish(
@@ -284,9 +297,10 @@ cdef bint waits_for_any(Flight leader, tuple flights) except -1:
         flight = ahead.pop()
         if flight in flights:
             return True
-        new = [other for other in flight.waits_for if other not in seen]
-        seen.update(new)
-        ahead += new
+        if flight.waits_for is not None:
+            new = [other for other in flight.waits_for if other not in seen]
+            seen.update(new)
+            ahead += new
     return False
 
 
