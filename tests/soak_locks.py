@@ -10,7 +10,8 @@ Processes are killed at any instant, and others take their places; a kill is not
 what was held may be free.
 
 What must be true: never more holders than allowed; nobody has lost what had not expired yet; everybody gets on, and all
-processes alike. With ``--journal on`` the records go by way of the journal, with ``mixed`` those of every other process do.
+processes alike. With ``--journal on`` the records go by way of the journal, with ``mixed`` those of every other process
+do.
 """
 
 import argparse

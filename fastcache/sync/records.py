@@ -194,7 +194,7 @@ class Records:
         self.reentrant: dict[int, list[Hold]] = {}
 
     def open(self, serializer: Any, journal: bool, until: float) -> None:
-        """Open the index, with a journal or without, and the event count, with patience for other writers until then."""
+        """Open the index, maybe with a journal, and the event count, with patience for other writers until then."""
         # Two threads may come here at once. No lock: opening waits for others, and a fork would have to wait for that.
         vars(self).setdefault("event_count", EventCount(self.byte_locks.beside("bell")))
         opened = self.write(lambda: self._open_index(serializer, journal), until)
@@ -313,12 +313,9 @@ class Records:
             return stored if fresh == stored else fresh
 
         def run() -> tuple[_Result, int]:
-            # In a folder that is gone, somebody else may hold the same.
-            if self.is_swapped and self.index.store.is_there():
-                # What cannot be decoded is overwritten below.
-                with suppress(DecodeError, UntrustedValueError):
-                    if swap(self.index, key, renew):
-                        return done
+            # In a folder that is gone, somebody else may hold the same: it is looked for first, and before the commit.
+            if self.is_swapped and self.index.store.is_there() and self._swap(key, renew):
+                return done
             with self.index.transact():
                 stored = self.stored(key)
                 fresh = renew(stored)
@@ -332,6 +329,13 @@ class Records:
         result, bits = self.write(run, until)
         self.notify(bits)
         return result
+
+    def _swap(self, key: _Key, renew: Callable[[Any], bytes | None]) -> bool:
+        """Change a record by way of the journal, if that can be. What cannot be decoded, a transaction overwrites."""
+        try:
+            return swap(self.index, key, renew)
+        except (DecodeError, UntrustedValueError):
+            return False
 
     def has_room(self, record: Record, now: float) -> bool:
         """Whether there is room for one more; makes some by removing a holder that is dead, or expired the longest."""
