@@ -125,7 +125,7 @@ class Storm:
             "byte locks": len(byte_locks.held),
             "held": sum(self.is_held(lock) for lock in (self.lock, self.rlock, self.semaphore)),
             "flights": len(single_flight.single_flight_of(self.store.store).active),
-            "inside": len(single_flight._inside.get()),
+            "inside": len(single_flight.inside.get()),
         }
 
     @staticmethod

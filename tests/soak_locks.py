@@ -10,7 +10,8 @@ Processes are killed at any instant, and others take their places; a kill is not
 what was held may be free.
 
 What must be true: never more holders than allowed; nobody has lost what had not expired yet; everybody gets on, and all
-processes alike.
+processes alike. With ``--journal on`` the records go by way of the journal, with ``mixed`` those of every other process
+do.
 """
 
 import argparse
@@ -82,7 +83,7 @@ def take_turns(store, log, number, seed, over):
             note(LOST, kind)
 
 
-def work(directory, log_path, seed):
+def work(directory, log_path, seed, journal):
     """One process, until its standard input ends."""
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND)
     over = threading.Event()
@@ -95,7 +96,7 @@ def work(directory, log_path, seed):
             failures.append(failure)
             over.set()
 
-    with fastcache.Cache(directory) as store:
+    with fastcache.Cache(directory, journal=journal == "on" or (journal == "mixed" and seed % 2 == 0)) as store:
         threads = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
         for thread in threads:
             thread.start()
@@ -196,7 +197,7 @@ def notes_in(path):
 # -- the run -------------------------------------------------------------------------------------------------------
 
 
-def soak(folder, turns, seed):
+def soak(folder, turns, seed, journal="off"):
     """Let processes take so many turns; returns what came of it."""
     directory, path = os.path.join(folder, "cache"), os.path.join(folder, "log")
     chosen = random.Random(seed)
@@ -207,7 +208,8 @@ def soak(folder, turns, seed):
 
     def start():
         process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", directory, path, str(next(seeds))], stdin=subprocess.PIPE
+            [sys.executable, __file__, "--journal", journal, "--worker", directory, path, str(next(seeds))],
+            stdin=subprocess.PIPE,
         )
         slots[process.pid] = len(running)
         return process
@@ -282,16 +284,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--turns", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0, help="default: from the clock")
+    parser.add_argument("--journal", choices=("off", "on", "mixed"), default="off")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         directory, log, seed = options.worker
-        work(directory, log, int(seed))
+        work(directory, log, int(seed), options.journal)
         return 0
     seed = options.seed or int(time.time()) % 1_000_000
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        outcome = soak(folder, options.turns, seed)
+        outcome = soak(folder, options.turns, seed, options.journal)
     print(outcome, flush=True)
     return 1 if outcome.violations or outcome.share < LEAST_SHARE else 0
 

@@ -43,8 +43,9 @@ def test_the_checker_sees_what_must_not_be(notes, violations):
     assert len(checked(*notes).violations) == violations
 
 
-def test_threads_and_processes_take_turns_while_some_are_killed(tmp_path):
-    outcome = soak_locks.soak(str(tmp_path), turns=5000, seed=1)
+@pytest.mark.parametrize("journal", ["off", "on", "mixed"])
+def test_threads_and_processes_take_turns_while_some_are_killed(tmp_path, journal):
+    outcome = soak_locks.soak(str(tmp_path), turns=5000, seed=1, journal=journal)
     assert not outcome.violations, "\n".join(outcome.violations)
     assert sum(outcome.turns.values()) >= 5000
     assert outcome.kills > 0

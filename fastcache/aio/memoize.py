@@ -196,7 +196,7 @@ class Memoized(Generic[_P, _R]):
             computed = True
             return await self._computed(made, key, args, kwargs)
 
-        found = await compute_once(self._cache, key, compute, made._timeout, refuses=False)
+        found = await compute_once(self._cache, key, compute, made.timeout, refuses=False)
         made.count(computed)
         if computed or made.copy:
             return found

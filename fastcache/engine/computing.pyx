@@ -63,7 +63,7 @@ cdef object put_made(Store store, object key, object factory, object expire, obj
     return value
 
 
-def find_again(StoreMapping mapping not None, key, missing):
+cpdef object find_again(StoreMapping mapping, object key, object missing):
     """The value of a key that was found absent, or ``missing``; that is no miss once more. What cannot be decoded, whoever put
     it there, can be made again."""
     try:

@@ -11,20 +11,25 @@ No two calls have one key: the signature says how many parts there are, so that 
 the length, and which one from the last part. Nothing that a caller passes looks like it.
 
 What is called by place alone, with plain arguments, takes the short way: no dict, no list, and, by the vectorcall protocol
-(PEP 590), no tuple but the key. `Call` holds what each call needs; all that is rare is in the subclasses (decorators.py).
+(PEP 590), no tuple but the key. `Call` holds what each call needs, also one that finds nothing; all that is rare is in the
+subclasses (decorators.py).
 """
 
 from collections import namedtuple
+from time import monotonic
 from types import MappingProxyType
 
+cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 
 from fastcache.engine.codecs.plainness cimport PLAIN_KEY, plainness_of
+from fastcache.engine.computing cimport find_again
 from fastcache.engine.mapping cimport StoreMapping
+from fastcache.sync.flights cimport Flights, number_of
 
-from fastcache.errors import DecodeError, DirectoryGoneError, UntrustedValueError
+from fastcache.errors import DecodeError, DirectoryGoneError, ReadOnlyError, UntrustedValueError
 from fastcache.runtime.imports import load
 
 cdef extern from *:
@@ -46,6 +51,8 @@ cdef extern from "Python.h":
 cdef object MISSING = object()
 # What is nested deeper is no plain key part. The engine takes keys that are nested twice as deep.
 cdef int DEEPEST = 50
+# Of how many results, at most, one knows when they were stored.
+cdef Py_ssize_t REMEMBERED = 1000
 
 ABSENT = MISSING
 """In place of a value that is not in the cache."""
@@ -70,6 +77,8 @@ cdef class Call:
             names in ``**kwargs`` (str).
         typed: whether what is equal but of another type is another argument.
         copy: whether arrays in results may be written to.
+        timeout: for how many seconds to wait for others that compute (float); None for the cache's.
+        how: what ``set`` is told beside the key and the value.
         opening: the first part of the key; None if ``prepare`` finds it when it is first needed.
     """
 
@@ -87,6 +96,12 @@ cdef class Call:
     cdef readonly object named
     cdef readonly bint typed
     cdef readonly bint copy
+    cdef readonly object timeout
+    cdef readonly dict how
+    # When results were stored, by the hash of the key: some of the newest, for ``explain``.
+    cdef readonly dict stored_lately
+    # Who computes what is missing in the cache's directory, once that was asked.
+    cdef Flights single_flight
     cdef bint direct
     cdef public long long hits
     cdef public long long misses
@@ -97,7 +112,7 @@ cdef class Call:
 
     def __init__(
             self, StoreMapping cache not None, function, *, tuple names, tuple defaults, Py_ssize_t positional_only,
-            Py_ssize_t positional, str more, str named, frozenset ignored, bint typed, bint copy, str opening):
+            Py_ssize_t positional, str more, str named, frozenset ignored, bint typed, bint copy, timeout, dict how, str opening):
         self.cache = cache
         self.function = function
         self.opening = opening
@@ -110,6 +125,10 @@ cdef class Call:
         self.named = named
         self.typed = typed
         self.copy = copy
+        self.timeout = timeout
+        # What is as it is without being said is not said.
+        self.how = {name: value for name, value in how.items() if value is not None}
+        self.stored_lately = {}
         self.direct = more is None and named is None and not (typed or ignored)
 
     @classmethod
@@ -137,6 +156,76 @@ cdef class Call:
             return self.cache.fetch(key, MISSING) if self.copy else self.cache.fetch_shared(key, MISSING)
         except (UntrustedValueError, DecodeError, DirectoryGoneError):
             return MISSING
+
+    # -- what was not found ---------------------------------------------------------------------------------------
+
+    def compute(self, tuple key, tuple args, dict kwargs):
+        """What is stored of a call that was not found: computed, by this one or by another."""
+        cdef StoreMapping cache = self.cache
+        cdef Flights flights = self.flights_for(key)
+        cdef Missed missed = Missed.__new__(Missed)
+        missed.call, missed.key, missed.args, missed.kwargs = self, key, args, kwargs
+        if flights is None:
+            found = missed.compute()
+        else:
+            # Named, since no subclass has another one, which need not be looked for.
+            found = Flights.run(
+                flights, number_of(key, cache.store.serializer), missed.look, missed.compute,
+                cache.timeout if self.timeout is None else self.timeout)
+        if not missed.made:
+            self.hits += 1
+            return found if self.copy else self.as_found(key, found)
+        self.misses += 1
+        return found
+
+    cdef Flights flights_for(self, object key):
+        """Who computes what is missing in the cache's directory; None where all do: inside of a transaction, before whose end others
+        cannot store, and where nobody can."""
+        cdef StoreMapping cache = self.cache
+        try:
+            if cache.store.read_only or cache.store_of(key).held_by_me():
+                return None
+            if self.single_flight is None:
+                self.single_flight = load("fastcache.sync.single_flight").single_flight_of(cache.store)
+        except DirectoryGoneError:
+            return None
+        return self.single_flight
+
+    def flights_of(self, key):
+        """Who computes what is missing in the cache's directory (SingleFlight), if that is one for this key now; else None."""
+        return self.flights_for(key)
+
+    def make(self, tuple key, tuple args, dict kwargs):
+        """Call the function, and store what it returns."""
+        begun = monotonic()
+        return self.store(key, self.function(*args, **kwargs), begun)
+
+    def store(self, key, result, begun):
+        """Store the result of a call that has begun then; return what was stored."""
+        try:
+            if self.how:
+                self.cache.set(key, result, **self.how)
+            else:
+                self.cache.set(key, result)
+        except (ReadOnlyError, DirectoryGoneError) as error:
+            self.tell_unstored(error)
+            return result
+        if len(self.stored_lately) >= REMEMBERED:
+            self.stored_lately.clear()
+        self.stored_lately[hash(key)] = monotonic()
+        return result if self.copy else self.as_found(key, result)
+
+    def as_found(self, key, result):
+        """A result as a hit gives it, where that differs: without ``copy``."""
+        found = self.look_up(key)
+        return result if found is MISSING else found
+
+    def count(self, bint made):
+        """Count one call that had to compute, or that found what another one has computed meanwhile."""
+        if made:
+            self.misses += 1
+        else:
+            self.hits += 1
 
     cdef object answer(self, object key, tuple args, dict kwargs):
         found = self.look_up(key)
@@ -222,6 +311,33 @@ cdef class Call:
         """Raise the TypeError that the call itself would."""
         load("inspect").signature(self.function).bind(*args, **(kwargs or {}))
         raise TypeError(f"{self.opening} cannot be called with these arguments")
+
+
+@cython.freelist(16)
+@cython.final
+cdef class Missed:
+    """A call that was not found, as it is told to those who see to it that one computes."""
+
+    cdef Call call
+    cdef tuple key
+    cdef tuple args
+    cdef dict kwargs
+    # Whether it was this one that has computed.
+    cdef bint made
+
+    def look(self, absent):
+        """What has been stored meanwhile; ``absent`` if nothing was."""
+        return find_again(self.call.cache, self.key, absent)
+
+    def compute(self):
+        """Compute, and store."""
+        self.made = True
+        begun = monotonic()
+        if self.kwargs:
+            result = self.call.function(*self.args, **self.kwargs)
+        else:
+            result = self.call.function(*self.args)
+        return self.call.store(self.key, result, begun)
 
 
 cdef bint still_stands(list seen) except -1:

@@ -1,13 +1,14 @@
 """Memoizing: a function's results in a cache, under a key made of the call; computed once, whoever asks.
 
-The key and the hits are compiled (calls.pyx, which says what a key looks like). Here is what is rare: making the
-wrapper, computing what is missing (sync/single_flight.py), and renewing before it expires. What is always true:
+Keys, hits and misses are compiled (calls.pyx, which says what a key looks like); who computes what is missing is
+decided by sync/single_flight.py. Here is what is rare: making the wrapper, and renewing before it expires. What is
+always true:
 
 - A result is found again by the same call of the same function alone. The first part of the key names the function
   (module and qualified name, or ``name``) with its signature, and whatever else decides what a call is:
   "module:qualname(a, *, b=)", then marks (names.py).
 - Exceptions are not stored. None is a result like any other.
-- While the function runs no lock is held, but the byte lock that keeps others from computing the same.
+- While the function runs no lock is held, but what keeps others from computing the same.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from random import random
 from time import monotonic
 
 from fastcache.engine.computing import find_again
-from fastcache.engine.mapping import is_inside, now_of
-from fastcache.errors import DirectoryGoneError, ReadOnlyError, ReadOnlyWarning
+from fastcache.engine.mapping import now_of
+from fastcache.errors import ReadOnlyWarning
 from fastcache.memoize.calls import ABSENT, NO_DEFAULT, BoundCall, CacheInfo, Call, quicken
 from fastcache.memoize.code_hash import fingerprint_and_seen
 from fastcache.memoize.content_hash import NoContentError, digest
@@ -31,7 +32,7 @@ from fastcache.memoize.travel import goes_by_value, reopened
 from fastcache.runtime.greenlets import identity
 from fastcache.runtime.imports import load, warn
 from fastcache.sync.flights import Ending, Flight
-from fastcache.sync.single_flight import check_timeout, number_of, single_flight_of
+from fastcache.sync.single_flight import check_timeout, number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,31 +55,22 @@ else:
 __all__ = ["CacheInfo", "Memoized", "memoize", "memoize_stampede"]
 
 _CLEARED_AT_ONCE = 1000
-# Of how many results, at most, one knows when they were stored.
-_REMEMBERED = 1000
 
 
 class Memoized(Call[_P, _R]):
     """A memoized function, called as the function is."""
 
-    _single_flight: SingleFlight | None = None
     _has_told = False
 
     def __init__(self, cache: StoreMapping, function: Callable[_P, _R], how: dict[str, Any], **parameters: Any) -> None:
         version_aware: bool = parameters.pop("version_aware")
         # How it was asked for: what ``_parameters`` was told.
         self._asked: dict[str, Any] = parameters.pop("asked")
-        # For how many seconds to wait for others that compute; None for the cache's timeout.
-        self._timeout: float | None = parameters.pop("timeout")
         opening: str = parameters.pop("opening")
-        super().__init__(cache, function, opening=None if version_aware else opening, **parameters)
+        super().__init__(cache, function, how=how, opening=None if version_aware else opening, **parameters)
         functools.update_wrapper(self, function)
         # What it is called in its keys, whatever its code.
         self.unversioned = opening
-        # When results were stored, by the hash of the key: some of the newest, for ``explain``.
-        self.stored_lately: dict[int, float] = {}
-        # What ``set`` is told beside the key and the value.
-        self._how = how
 
     def cache_info(self) -> CacheInfo:
         """How many calls of this process were hits, and how many had to compute (CacheInfo)."""
@@ -128,7 +120,7 @@ class Memoized(Call[_P, _R]):
 
     def seconds_kept(self) -> float | None:
         """For how many seconds a result is kept; None for ever."""
-        expire: Any = self._how.get("expire")
+        expire: Any = self.how.get("expire")
         seconds: float | None = expire.total_seconds() if hasattr(expire, "total_seconds") else expire
         return seconds
 
@@ -154,70 +146,12 @@ class Memoized(Call[_P, _R]):
                 f"argument {name!r} of {function}: {error} cannot be part of a key; let it not count by ignore="
             ) from None
 
-    def compute(self, key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What is stored of a call that was not found: computed, by this one or by another."""
-        made = False
-
-        def make() -> Any:
-            nonlocal made
-            made = True
-            return self.make(key, args, kwargs)
-
-        found = self.cache._compute_once(key, make, self._timeout)
-        self.count(made)
-        return found if made or self.copy else self.as_found(key, found)
-
-    def make(self, key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the function, and store what it returns."""
-        begun = monotonic()
-        return self.store(key, self.function(*args, **kwargs), begun)
-
-    def store(self, key: tuple[Any, ...], result: Any, begun: float) -> Any:
-        """Store the result of a call that has begun then; return what was stored."""
-        try:
-            self.cache.set(key, result, **self._how)  # type: ignore[attr-defined]
-        except (ReadOnlyError, DirectoryGoneError) as error:
-            self.tell_unstored(error)
-            return result
-        lately = self.stored_lately
-        if len(lately) >= _REMEMBERED:
-            lately.clear()
-        lately[hash(key)] = monotonic()
-        return result if self.copy else self.as_found(key, result)
-
-    def as_found(self, key: tuple[Any, ...], result: Any) -> Any:
-        """A result as a hit gives it, where that differs: without ``copy``."""
-        found = self.find(key)
-        return result if found is ABSENT else found
-
     def tell_unstored(self, error: CacheError) -> None:
         """Say once that results cannot be stored, and why: each call computes."""
         if not self._has_told:
             self._has_told = True
             text = f"the results of {self.unversioned} are computed each time, and not stored: {error}"
             load("warnings").warn(text, ReadOnlyWarning, stacklevel=_level_of_caller())
-
-    def count(self, made: bool) -> None:
-        """Count one call that had to compute, or that found what another one has computed meanwhile."""
-        if made:
-            self.misses += 1
-        else:
-            self.hits += 1
-
-    def flights(self) -> SingleFlight:
-        """Who computes what is missing in the cache's directory."""
-        flights = self._single_flight
-        if flights is None:
-            flights = self._single_flight = single_flight_of(self.cache.store)
-        return flights
-
-    def flights_of(self, key: tuple[Any, ...]) -> SingleFlight | None:
-        """The same; None where all compute: inside of a transaction, before whose end others cannot store, and where
-        nobody can."""
-        try:
-            return None if self.cache.read_only or is_inside(self.cache, key) else self.flights()
-        except DirectoryGoneError:
-            return None
 
     def number_of(self, key: tuple[Any, ...]) -> int:
         """What the flights know a key by."""
@@ -239,7 +173,7 @@ class Memoized(Call[_P, _R]):
 
     def _options(self) -> dict[str, Any]:
         """What it was made with, beside the cache, the function and its parameters."""
-        return {"how": self._how}
+        return {"how": self.how}
 
     def __repr__(self) -> str:
         return f"<memoized {self.function!r}>"
@@ -286,7 +220,7 @@ class MemoizedCoroutine(Memoized[_P, _R]):
         if flights is None:
             found = await make()
         else:
-            patience = self.cache.timeout if self._timeout is None else self._timeout
+            patience = self.cache.timeout if self.timeout is None else self.timeout
             found = await flights.run_async(self.number_of(key), look, make, patience)
         self.count(made)
         return found if made or self.copy else self.as_found(key, found)

@@ -4,8 +4,10 @@
 single_flight.py says what is computed and how one waits. Here is what has to be complete: compiled code calls no Python code
 between what it begins and what it notes, so that no interrupt falls in between (see holds.pyx). What is always true:
 
-- **A flight that leads stands in `active`**, and holds, or is trying to get, the byte lock of its number. `end` gives both up, in
+- **A flight that leads stands in `active`**, and leads among the processes, too (leaders.pyx), or is trying to. `end` gives both up, in
   one step, before it notifies anybody; who calls it in a `finally` is never too late, and never twice.
+- **Who waits is noted with whom it waits for**, here by `awaited`, elsewhere by the leader's word, in one step with seeing that there is one. So
+  a flight that nobody waits for wakes nobody, which would be a system call.
 - **Who waits says so**: in this process by `waits_for`, among flights; to other processes by byte locks, on numbers above those
   of flights, one for each pair "a part of this flight waits for that one". So everybody can walk along them, and whoever
   comes back to a flight that it is a part of itself waits in a circle, and computes at once. Such a lock holds 30 bits of
@@ -15,89 +17,147 @@ between what it begins and what it notes, so that no interrupt falls in between 
 Circles through several directories are seen inside of one process alone.
 """
 
+from contextvars import ContextVar
+
+cimport cython
+from cpython.contextvars cimport PyContextVar_Set, get_value
+
+from fastcache.engine.codecs.keys cimport hash_key
 from fastcache.engine.shm.byte_locks cimport ByteLocks
 from fastcache.engine.shm.counters cimport Counters
 from fastcache.engine.shm.eventcount cimport EventCount
+from fastcache.engine.shm.leaders cimport REFUSED, Leaders
 
 from fastcache.runtime.greenlets cimport identity
 
 from fastcache.engine.shm import byte_locks
 
+cdef object current = ContextVar("fastcache_flights", default=())
+
+inside = current
+"""The flights whose computation this code is a part of (tuple): also in the tasks that it starts."""
+
+# In place of a value that is not in the cache.
+cdef object ABSENT = object()
+
+# Of a key's hash, what is left out: byte locks from 2**61 on are those of locks.
+cdef int LEFT_OUT = 3
 # Of a number, what stands in the byte lock of a wait.
 cdef long long SHORT = 1 << 30
 cdef long long FIRST_WAIT = byte_locks.NUMBERS
 
 
+@cython.freelist(16)
 cdef class Flight:
     """A caller that has missed a key: it leads, or waits for the one that does."""
-
-    # Where: the directory's flights; the thread (or greenlet), and the event loop of a task, by their numbers. A loop that is
-    # left with tasks inside is collected with them, and so are their flights ended.
-    cdef Flights flights
-    cdef readonly long long number
-    cdef public object thread
-    cdef public object loop
-    cdef readonly bint ended
-    # Whether what it computed has raised an error: set before it ends.
-    cdef public bint failed
-    # What tasks wait for to be woken at its end: weak, for the same reason. And the flights that what it computes waits for.
-    cdef readonly list sleepers
-    cdef list waits_for
 
     def __cinit__(self, Flights flights not None, long long number, loop=None):
         self.flights = flights
         self.number = number
+        self.key = number
         self.thread = identity()
         self.loop = loop
-        self.sleepers = []
-        self.waits_for = []
 
+    @property
+    def sleepers(self):
+        """What tasks wait for to be woken at its end (list of weak references to futures)."""
+        if self.woken is None:
+            self.woken = []
+        return self.woken
+
+
+# Calls of its own methods name the class: no subclass has others, and it need not be looked for.
 
 cdef class Flights:
-    """The flights of one directory in this process.
+    """The flights of one directory in this process. A subclass says in Python how one waits: `_wait`.
 
     Args:
         byte_locks: those of the directory.
         event_count: notified at the end of each flight that has led.
         failures: how often those of a number have failed.
+        leaders: who leads, of all processes.
     """
 
-    cdef object __weakref__
-    cdef readonly ByteLocks byte_locks
-    cdef readonly EventCount event_count
-    cdef readonly Counters failures
-    cdef readonly dict active
-    # By what of a number stands in a byte lock: what those flights wait for, and how many of their parts do. All are locked.
-    cdef dict waits
-
-    def __cinit__(self, ByteLocks byte_locks not None, EventCount event_count not None, Counters failures not None):
+    def __cinit__(
+            self, ByteLocks byte_locks not None, EventCount event_count not None, Counters failures not None,
+            Leaders leaders not None):
         self.byte_locks = byte_locks
         self.event_count = event_count
         self.failures = failures
+        self.leaders = leaders
         self.active = {}
         self.waits = {}
 
-    def leader(self, Flight flight not None):
-        """The flight that leads for the same number in this process: this one, if there was none."""
-        return self.active.setdefault(flight.number, flight)
+    cpdef Flight leader(self, Flight flight):
+        """The flight that leads for the same number in this process, for this one to wait for: this one, if there was none."""
+        cdef Flight leader = self.active.setdefault(flight.key, flight)
+        if leader is not flight:
+            leader.awaited = True
+        return leader
 
-    def end(self, Flight flight not None):
+    cpdef bint claim(self, Flight flight) except -1:
+        """Have this one lead among the processes, too, if none does there; returns whether it was so (bool)."""
+        cdef Leaders leaders = self.leaders
+        if flight.claim == REFUSED:
+            flight.claim = leaders.claim(flight.number)
+            flight.life = self.byte_locks.life()
+        return flight.claim != REFUSED
+
+    cpdef bint begin(self, Flight flight) except -1:
+        """Whether this flight leads: there is no other one, in whatever process. To be ended by ``end`` in any case."""
+        return Flights.leader(self, flight) is flight and Flights.claim(self, flight)
+
+    cpdef object run(self, long long number, object look, object compute, double patience):
+        """The value, if ``look`` finds it; else what ``compute`` returns after it has stored it.
+
+        Args:
+            number: of the key (int); see ``number_of``.
+            look: returns the value, or, if there is none, its argument.
+            compute: for who may compute it, or does not wait any more.
+            patience: for how many seconds to wait for others (float); then it computes beside them.
+        """
+        cdef Flight flight = Flight(self, number)
+        try:
+            if not Flights.begin(self, flight):
+                return self._wait(flight, look, compute, patience)
+            found = look(ABSENT)
+            return Flights.lead(self, flight, compute) if found is ABSENT else found
+        finally:
+            Flights.end(self, flight)
+
+    cpdef object lead(self, Flight flight, object compute):
+        """Compute, as a part of this flight."""
+        part_of = get_value(current)
+        try:
+            PyContextVar_Set(current, (*<tuple>part_of, flight))
+            return compute()
+        except Exception:
+            flight.failed = True
+            raise
+        finally:
+            PyContextVar_Set(current, part_of)
+
+    cpdef end(self, Flight flight):
         """Let others lead, if it was this one that did. In a child of the process that it began in, it did not."""
-        cdef long long number = flight.number
-        cdef bint led
-        if self.active.get(number) is not flight:
+        cdef Leaders leaders = self.leaders
+        cdef int claim = flight.claim
+        cdef bint awaited = False
+        if self.active.get(flight.key) is not flight:
             return
-        led = number in self.byte_locks.held
-        if flight.failed:
-            # Before anybody can lead in its place.
-            self.failures.advance(number)
-        self.byte_locks.release(number)
-        del self.active[number]
+        flight.claim = REFUSED
+        if claim != REFUSED and flight.life == self.byte_locks.life():
+            if flight.failed:
+                # Before anybody can lead in its place.
+                self.failures.advance(flight.key)
+            awaited = leaders.release(flight.number, claim)
+        del self.active[flight.key]
         flight.ended = True
-        if led:
-            self.event_count.notify((<unsigned int>1) << (number & 31))
+        if claim != REFUSED and (awaited or flight.awaited):
+            self.event_count.notify((<unsigned int>1) << (flight.number & 31))
+        if flight.woken is None:
+            return
         # A copy: they take themselves out.
-        for reference in list(flight.sleepers):
+        for reference in list(flight.woken):
             woken = reference()
             try:
                 if woken is not None:
@@ -201,6 +261,8 @@ cdef class Waiting:
             return self
         try:
             for flight in self.part_of:
+                if flight.waits_for is None:
+                    flight.waits_for = []
                 flight.waits_for.append(self.leader)
                 self.noted += 1
                 if flight.flights is self.flights and not flight.ended and self.flights.publish(
@@ -235,9 +297,10 @@ cdef bint waits_for_any(Flight leader, tuple flights) except -1:
         flight = ahead.pop()
         if flight in flights:
             return True
-        new = [other for other in flight.waits_for if other not in seen]
-        seen.update(new)
-        ahead += new
+        if flight.waits_for is not None:
+            new = [other for other in flight.waits_for if other not in seen]
+            seen.update(new)
+            ahead += new
     return False
 
 
@@ -245,3 +308,8 @@ def wake(woken):
     """End the sleep of a task, in its loop's thread."""
     if not woken.done():
         woken.set_result(None)
+
+
+cpdef long long number_of(object key, object serializer) except -1:
+    """What the flights know a key by (int)."""
+    return <long long>(hash_key(key, serializer) >> LEFT_OUT)

@@ -3,14 +3,15 @@
 They are in an index of their own in ``<directory of the cache>/locks``: it is never evicted, counts as no entry, and
 who waits for a lock does not wait for who writes entries. What is always true, and who keeps it so:
 
-- **Never more holders than allowed.** A record changes in a transaction of the index alone. Holders are added where
-  there is room, and taken away if they have released, have expired, or are known to be dead.
+- **Never more holders than allowed.** A record changes as a whole, if it is still what it was made of: by way of the
+  journal (engine/swapping.pyx), or in a transaction of the index. Holders are added where there is room, and taken away
+  if they have released, have expired, or are known to be dead.
 - **Every acquisition has a number that no other ever has**, its token, and keeps that byte locked (byte_locks.pyx) for
   as long as it waits or holds. The system unlocks the bytes of the dead. So anybody can see at once that a holder or a
   waiter is gone, however it went; who gives up waiting, or is interrupted, unlocks its byte, and is gone, too, even if
   it cannot write that down. A byte lock outlives its thread, but not its process.
 - **First come, first served.** Who cannot have it at once joins the queue in the same transaction. Whoever makes room
-  hands the lock to the first waiter that lives, in one transaction, and notifies that one (eventcount.pyx).
+  hands the lock to the first waiter that lives, in one change, and notifies that one (eventcount.pyx).
 - **An interrupt leaves nothing half done**: locking the byte of a token, noting it, and unlocking it is compiled
   (holds.pyx). What is here may be interrupted anywhere: a record whose token nobody has locked holds nobody up.
 - **Time is the system's monotonic clock**, which is the same for all processes, and which nobody sets. It begins anew
@@ -38,6 +39,7 @@ import msgspec
 from fastcache.engine.index_mapping import IndexMapping
 from fastcache.engine.shm.byte_locks import NUMBERS
 from fastcache.engine.shm.eventcount import EventCount
+from fastcache.engine.swapping import swap
 from fastcache.errors import (
     CacheError,
     DecodeError,
@@ -177,6 +179,8 @@ class Records:
     # So that they can be asked for before the records are open.
     event_count: EventCount | None = None
     index: IndexMapping
+    # Whether the index has a journal.
+    is_swapped = False
     # The thread that waits for all tasks (aio/bell.py).
     bell: Any = None
 
@@ -189,21 +193,24 @@ class Records:
         # By thread: what it has acquired of RLocks, the last one last (holds.pyx).
         self.reentrant: dict[int, list[Hold]] = {}
 
-    def open(self, serializer: Any, until: float) -> None:
-        """Open the index and the event count, with patience for other writers until then."""
+    def open(self, serializer: Any, journal: bool, until: float) -> None:
+        """Open the index, maybe with a journal, and the event count, with patience for other writers until then."""
         # Two threads may come here at once. No lock: opening waits for others, and a fork would have to wait for that.
         vars(self).setdefault("event_count", EventCount(self.byte_locks.beside("bell")))
-        opened = self.write(lambda: self._open_index(serializer), until)
+        opened = self.write(lambda: self._open_index(serializer, journal), until)
         if vars(self).setdefault("index", opened) is not opened:
             opened.close()
+        self.is_swapped = not self.index.store.in_memory and self.index.store.uses_journal
         self.is_open = True
         # What cannot be read there harms nobody.
         with suppress(CacheError):
             self.sweep()
 
-    def _open_index(self, serializer: Any) -> IndexMapping:
+    def _open_index(self, serializer: Any, journal: bool) -> IndexMapping:
         index = IndexMapping()
-        index._open(self.folder, serializer=serializer, timeout=_SLICE, memory=_MEMORY, keeps_limit=False)
+        index._open(
+            self.folder, serializer=serializer, timeout=_SLICE, memory=_MEMORY, keeps_limit=False, journal=journal
+        )
         return index
 
     def join(self) -> Holds:
@@ -292,25 +299,43 @@ class Records:
                     raise Timeout(f"another process kept the locks in {self.folder!r} from being changed") from error
 
     def change(self, key: _Key, work: _Work[_Result], until: float) -> _Result:
-        """Change a record in a transaction: ``work(record, now)`` returns its result, and the bits of whom to wake."""
+        """Change a record as a whole: ``work(record, now)`` returns its result, and the bits of whom to wake. It may be
+        called more than once, each time with what is there then."""
+        done: tuple[_Result, int]
+
+        def renew(stored: Any) -> Any:
+            nonlocal done
+            record = self.decode(key, stored)
+            done = work(record, monotonic())
+            if not (record.holders or record.queue):
+                return None
+            fresh = encode(record)
+            return stored if fresh == stored else fresh
 
         def run() -> tuple[_Result, int]:
-            # In a folder that is gone, somebody else may hold the same: it is looked for before the commit.
+            # In a folder that is gone, somebody else may hold the same: it is looked for first, and before the commit.
+            if self.is_swapped and self.index.store.is_there() and self._swap(key, renew):
+                return done
             with self.index.transact():
                 stored = self.stored(key)
-                record = self.decode(key, stored)
-                done = work(record, monotonic())
-                if record.holders or record.queue:
-                    fresh = encode(record)
-                    if fresh != stored:
-                        self.index[key] = fresh
-                elif stored is not None:
-                    self.index.delete(key)
+                fresh = renew(stored)
+                if fresh is None:
+                    if stored is not None:
+                        self.index.delete(key)
+                elif fresh is not stored:
+                    self.index[key] = fresh
                 return done
 
         result, bits = self.write(run, until)
         self.notify(bits)
         return result
+
+    def _swap(self, key: _Key, renew: Callable[[Any], bytes | None]) -> bool:
+        """Change a record by way of the journal, if that can be. What cannot be decoded, a transaction overwrites."""
+        try:
+            return swap(self.index, key, renew)
+        except (DecodeError, UntrustedValueError):
+            return False
 
     def has_room(self, record: Record, now: float) -> bool:
         """Whether there is room for one more; makes some by removing a holder that is dead, or expired the longest."""
@@ -416,7 +441,8 @@ def holds_of(cache: StoreMapping) -> Holds:
         with fork.guard:
             holds = holder._lock_holds = holder._lock_holds or _records_beside(byte_locks).join()
     if not holds.records.is_open:
-        holds.records.open(cache.serializer, monotonic() + cache.timeout)
+        journal = not cache.store.in_memory and cache.store.asked_journal
+        holds.records.open(cache.serializer, journal, monotonic() + cache.timeout)
     return holds
 
 

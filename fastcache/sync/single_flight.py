@@ -6,12 +6,11 @@ always true, and who keeps it so:
 - **In a process, one flight leads for a number** (the hash of a key): the one that stands in ``active`` (flights.pyx).
   ``dict.setdefault`` decides, which the GIL makes atomic, so that there is no lock that a fork could leave locked; a
   child starts with an empty table. A leader that is done takes itself out, whatever has happened.
-- **Among processes, a leader computes only while it holds the byte lock of its number** (byte_locks.pyx), which the
-  system releases when it is killed. It looks into the cache once more when it has got it: who had it before has stored
-  first.
-- **A notification is a hint** (eventcount.pyx). Who has computed stores, releases the byte lock, and notifies, in this
-  order. Who waits reads the event count before it tries, and sleeps for a few milliseconds at most: nobody notifies for
-  those who were killed.
+- **Among processes, a leader computes only while it leads there, too** (leaders.pyx), which ends when it is killed. It
+  looks into the cache once more when it does: who has led before has stored first.
+- **A notification is a hint** (eventcount.pyx). Who has computed stores, leads no more, and notifies if somebody waits,
+  in this order. Who waits reads the event count before it tries, says that it waits, and sleeps for a few milliseconds
+  at most: nobody notifies for those who were killed.
 - **Nobody waits for what cannot go on before it does itself**: for its own thread, for a computation that it is a part
   of, for one that waits for it in turn, in this process or through others, or while it holds the write lock. It
   computes at once. So two keys whose numbers are the same only wait for each other.
@@ -31,15 +30,15 @@ The name is that of Go's package: https://pkg.go.dev/golang.org/x/sync/singlefli
 from __future__ import annotations
 
 from _weakref import ref
-from contextvars import ContextVar
 from time import monotonic
 
-from fastcache.engine.codecs.keys import hash_of
-from fastcache.engine.shm.counters import ROOM, Counters
+from fastcache.engine.shm import counters, leaders
+from fastcache.engine.shm.counters import Counters
 from fastcache.engine.shm.eventcount import EventCount
+from fastcache.engine.shm.leaders import Leaders
 from fastcache.runtime import fork
 from fastcache.runtime.imports import load
-from fastcache.sync.flights import Flight, Flights, Waiting, wake
+from fastcache.sync.flights import Flight, Flights, Waiting, inside, number_of, wake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,13 +57,8 @@ _FIRST_NAP = 0.001
 _LONGEST_NAP = 0.01
 # The same of a task whose leader wakes it, unless that is interrupted.
 _LONGEST_LOOP_NAP = 0.2
-# Byte locks from this number on are those of locks.
-_BITS = 61
 # In place of a value that is not in the cache.
 _ABSENT: Any = object()
-
-_inside: ContextVar[tuple[Flight, ...]] = ContextVar("fastcache_flights", default=())
-"""The flights whose computation this code is a part of: also in the tasks that it starts."""
 
 # By the identity of the byte locks, which are one object for each file. Who uses flights keeps them: with it they go,
 # without a callback that an interrupt could fall into.
@@ -116,7 +110,7 @@ class _Search:
             return True
         self.leader = leader = self.flights.leader(flight)
         if leader is flight:
-            self.coming = "lead" if self.flights.byte_locks.acquire(flight.number) else "wait"
+            self.coming = "lead" if self.flights.claim(flight) else "wait"
         elif leader.thread == flight.thread and (flight.loop is None or leader.loop != flight.loop):
             # It goes on when this caller returns.
             return False
@@ -142,40 +136,31 @@ class SingleFlight(Flights):
 
     __slots__ = ()
 
-    def run(self, number: int, look: Callable[[Any], Any], compute: Callable[[], Any], patience: float) -> Any:
-        """The value, if ``look`` finds it; else what ``compute`` returns after it has stored it.
-
-        Args:
-            number: of the key (int); see ``number_of``.
-            look: returns the value, or, if there is none, its argument.
-            compute: for who may compute it, or does not wait any more.
-            patience: for how many seconds to wait for others (float); then it computes beside them.
-        """
-        flight = Flight(self, number)
+    def _wait(self, flight: Flight, look: Callable[[Any], Any], compute: Callable[[], Any], patience: float) -> Any:
+        """What ``run`` does for a flight that another one leads for; who calls it ends the flight."""
         search = _Search(self, flight, look, patience)
-        bit = 1 << (number & 31)
-        try:
-            while True:
-                seen = self.event_count.read()
-                step = search.step()
-                if step == "take":
-                    return search.found
-                if step == "lead":
-                    return self.lead(flight, compute)
-                if step == "compute":
+        bit = 1 << (flight.number & 31)
+        while True:
+            seen = self.event_count.read()
+            step = search.step()
+            if step == "take":
+                return search.found
+            if step == "lead":
+                return self.lead(flight, compute)
+            if step == "compute":
+                break
+            with Waiting(self, inside.get(), search.leader) as waiting:
+                if waiting.in_circle:
                     break
-                with Waiting(self, _inside.get(), search.leader) as waiting:
-                    if waiting.in_circle:
-                        break
-                    self.event_count.wait(seen, min(search.left, _LONGEST_NAP), bit)
-        finally:
-            self.end(flight)
+                self.event_count.wait(seen, min(search.left, _LONGEST_NAP), bit)
+        # Beside whoever leads: others are not to wait for this one.
+        self.end(flight)
         return compute()
 
     async def run_async(
         self, number: int, look: Callable[[Any], Awaitable[Any]], compute: Callable[[], Awaitable[Any]], patience: float
     ) -> Any:
-        """The same in a task, with coroutines: the event loop goes on meanwhile."""
+        """What ``run`` does, in a task, with coroutines: the event loop goes on meanwhile."""
         loops = load("fastcache.runtime.loops")
         loop = loops.running_loop()
         flight = Flight(self, number, id(loop))
@@ -190,7 +175,7 @@ class SingleFlight(Flights):
                     return await self.lead_async(flight, compute)
                 if step == "compute":
                     break
-                with Waiting(self, _inside.get(), search.leader) as waiting:
+                with Waiting(self, inside.get(), search.leader) as waiting:
                     if waiting.in_circle:
                         break
                     # What wakes tasks of asyncio wakes none of trio.
@@ -218,33 +203,17 @@ class SingleFlight(Flights):
             if sleeper in leader.sleepers:
                 leader.sleepers.remove(sleeper)
 
-    def begin(self, flight: Flight) -> bool:
-        """Whether this flight leads: there is no other one, in whatever process. To be ended by ``end`` in any case."""
-        return self.leader(flight) is flight and self.byte_locks.acquire(flight.number)
-
-    def lead(self, flight: Flight, compute: Callable[[], Any]) -> Any:
-        """Compute, as a part of this flight."""
-        part_of = _inside.get()
-        try:
-            _inside.set((*part_of, flight))
-            return compute()
-        except Exception:
-            flight.failed = True
-            raise
-        finally:
-            _inside.set(part_of)
-
     async def lead_async(self, flight: Flight, compute: Callable[[], Awaitable[Any]]) -> Any:
-        """The same in a task."""
-        part_of = _inside.get()
+        """What ``lead`` does, in a task."""
+        part_of = inside.get()
         try:
-            _inside.set((*part_of, flight))
+            inside.set((*part_of, flight))
             return await compute()
         except Exception:
             flight.failed = True
             raise
         finally:
-            _inside.set(part_of)
+            inside.set(part_of)
 
 
 def single_flight_of(store: Any) -> SingleFlight:
@@ -260,8 +229,10 @@ def single_flight_of(store: Any) -> SingleFlight:
         single_flight = reference() if reference is not None else None
         # The same.
         if single_flight is None or single_flight.byte_locks is not byte_locks:
-            event_count = EventCount(byte_locks.beside("computing"), ROOM)
-            single_flight = SingleFlight(byte_locks, event_count, Counters(event_count))
+            event_count = EventCount(byte_locks.beside("computing"), counters.ROOM + leaders.ROOM)
+            single_flight = SingleFlight(
+                byte_locks, event_count, Counters(event_count), Leaders(byte_locks, event_count)
+            )
             _by_byte_locks[id(byte_locks)] = ref(single_flight)
         for identity, reference in list(_by_byte_locks.items()):
             if reference() is None:
@@ -276,11 +247,6 @@ def check_timeout(timeout: Any) -> float:
     if not timeout >= 0:
         raise ValueError(f"timeout={timeout!r} is no time to wait: at least 0 seconds, or None for the cache's")
     return timeout
-
-
-def number_of(key: Any, serializer: Any) -> int:
-    """The number of a key's byte lock."""
-    return hash_of(key, serializer) >> (64 - _BITS)
 
 
 def _after_fork_in_child() -> None:

@@ -793,7 +793,7 @@ memoized = store.memoize(version_aware=True)(lambda x: helper(x))
     def wait_for_others(self, count):
         """Whether so many threads of this process wait for a computation."""
         tops = [frame.f_code for frame in sys._current_frames().values()]
-        return sum(code.co_name == "run" and "single_flight" in code.co_filename for code in tops) == count
+        return sum(code.co_name == "_wait" and "single_flight" in code.co_filename for code in tops) == count
 
     def test_if_it_raises_one_who_comes_later_computes_alone(self, store):
         calls = []

@@ -14,6 +14,9 @@ once; asking takes a microsecond. What is always true, and who keeps it so:
 - **Acquiring and releasing cannot be interrupted**: between the system's answer and the set no Python code runs.
 - **What was released is free, or will be.** The system may refuse even that, for lack of memory; the number is then
   `owed`, and released by whoever acquires or asks next.
+- **A process may be known by a byte**: that of its `owner` number, which it keeps locked as long as the object lives, so that others can write
+  that number down and see later whether it is there (leaders.pyx). Only where a description has the locks: what a stranger's close
+  may take away is no sign of life. The number goes in the child's handler, and with each fork the object begins another `life`.
 
 Where there is no fcntl (Windows), a byte lock excludes the other threads alone, and nobody is known to be dead. Those of a cache in memory
 (`byte_locks_in_memory`) have no file at all: no other process knows of them.
@@ -36,6 +39,10 @@ cdef extern from *:
         int fd;
         /* Its locks are of the description. */
         int described;
+        /* The number that this process is known by; 0 for none. */
+        unsigned long long owner;
+        /* How often it was forked. */
+        unsigned int life;
         struct fastcache_bytes *next;
     };
     #ifdef _WIN32
@@ -67,6 +74,8 @@ cdef extern from *:
     {
         struct fastcache_bytes *file;
         for (file = fastcache_all_bytes; file != NULL; file = file->next) {
+            file->owner = 0;
+            file->life++;
             if (file->described && file->fd >= 0) {
                 close(file->fd);
                 file->fd = -1;
@@ -163,6 +172,11 @@ cdef extern from *:
 NUMBERS = 1 << 62
 """Locks and flights use the numbers from 0 to below this; those above say which flight waits for which (flights.pyx)."""
 
+# By which processes are known: above those of the waits.
+cdef long long FIRST_OWNER = (1 << 62) + (1 << 60)
+# How many of them a process tries. They are next to each other, and begin with one that no other process of the machine begins with.
+cdef int OWNER_TRIES = 64
+
 cdef int FLAGS = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 # By device and inode. Without callbacks, which could run while a file is being closed.
@@ -252,6 +266,39 @@ cdef class ByteLocks:
             else:
                 first = start + count
         return found
+
+    cdef unsigned long long owner(self) noexcept:
+        """The number that this process is known by; 0 if it has none yet."""
+        return 0 if self.file == NULL else self.file.owner
+
+    cdef unsigned int life(self) noexcept:
+        """How many forks lie between the process that has opened the file and this one."""
+        return 0 if self.file == NULL else self.file.life
+
+    cdef unsigned long long take_owner(self) except? 0:
+        """Have a number that this process is known by; 0 if there is none to be had."""
+        cdef int tries
+        cdef unsigned long long number
+        if self.file == NULL or not self.file.described:
+            return 0
+        if self.file.fd < 0:
+            self.reopen()
+        for tries in range(OWNER_TRIES):
+            number = 1 + <unsigned long long>(os.getpid() + tries) % MOST_OWNERS
+            if self.lock_owner(number):
+                self.file.owner = number
+                return number
+        return 0
+
+    cdef bint lock_owner(self, unsigned long long number) except -1:
+        """Lock the byte of such a number, if nobody is known by it; returns whether that was so. It must not be ours."""
+        if self.file.fd < 0:
+            self.reopen()
+        return self.checked(fastcache_lock_byte(self.file, FIRST_OWNER + <long long>number, 1)) != 0
+
+    cdef void unlock_owner(self, unsigned long long number) noexcept:
+        """Unlock it again. Should the system refuse that, nobody is known by it as long as this process lives."""
+        fastcache_lock_byte(self.file, FIRST_OWNER + <long long>number, 0)
 
     def beside(self, str name):
         """The path of a file beside theirs (str); None if there is none."""
