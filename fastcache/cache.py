@@ -95,7 +95,7 @@ class Cache(CacheRecipes, CacheQueues, CacheMapping):
         timeout: float = 60.0,
         memory: int = CACHE_MEMORY,
         write_behind: float | None = None,
-        journal: bool = False,
+        journal: bool = True,
         durability: Literal["normal", "full"] = "normal",
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         safe_types: Iterable[type] = (),

@@ -54,7 +54,7 @@ class Index(Recipes, IndexQueues, IndexMapping):
         serializer: Serializer | None = None,
         timeout: float = 60.0,
         memory: int = CACHE_MEMORY,
-        journal: bool = False,
+        journal: bool = True,
         durability: Literal["normal", "full"] = "normal",
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         safe_types: Iterable[type] = (),
