@@ -18,10 +18,13 @@ cdef class Drain(Participant):
     # Whether maintenance was called for what is there, and whether it was because that is much.
     cdef bint scheduled
     cdef bint requested
+    # Up to where others have appended and not drained while this, which reads alone, has waited for it.
+    cdef unsigned long long in_vain
     # How many records this object has drained, and in how many transactions.
     cdef readonly long long records
     cdef readonly long long transactions
 
+    cdef int wait_for_others(self, Database database) except -1
     cdef int shut(self, Database database) except -1
     cdef int drain_all(self, Database database) except -1
     cdef int drain_part(self, Database database) except -1

@@ -16,6 +16,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
 from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.database cimport OPEN, SOON, warn
 from fastcache.engine.database.sessions cimport Session
+from fastcache.engine.database.writer_lock cimport knows_greenlets
 from fastcache.engine.shm.journal cimport APPENDED, DAMAGED, TAKEN, Taken
 from fastcache.engine.shm.wal_clock cimport seconds
 from fastcache.engine.sqlite.busy cimport BusyWait
@@ -29,6 +30,8 @@ cdef double DELAY = 0.025
 # How many records go into one transaction, and of how many bytes: not so many that others wait for long.
 cdef Py_ssize_t MOST_RECORDS = 2048
 cdef unsigned long long MOST_BYTES = 1 << 20
+# How long who reads alone waits for others to drain, in seconds.
+cdef double PATIENCE = 1.0
 # How long somebody may hold the journal's lock before it is looked whether he lives, in seconds.
 cdef double LONG = 0.001
 
@@ -165,8 +168,10 @@ cdef class Drain(Participant):
 
     cdef int before_transaction(self, Database database) except -1:
         cdef Journal journal = database.journal
-        if journal is None or database.read_only or journal.is_empty():
+        if journal is None or journal.is_empty():
             return 0
+        if database.read_only:
+            return self.wait_for_others(database)
         if database.depth != 0 and database.writer_lock.held_by_me():
             # All was drained before it began.
             return 0
@@ -200,6 +205,18 @@ cdef class Drain(Participant):
         self.journal = None
         self.scheduled = False
         self.requested = False
+        return 0
+
+    cdef int wait_for_others(self, Database database) except -1:
+        """Who reads alone looks at the whole: whoever has appended drains in time, if he lives. It is waited for once."""
+        cdef Journal journal = database.journal
+        cdef unsigned long long tail = journal.tail()
+        cdef BusyWait wait = BusyWait(min(PATIENCE, database.patience()), "waiting for the journal to be drained")
+        try:
+            while journal.head() < tail and tail != self.in_vain and database.journal is journal:
+                wait.pause(knows_greenlets())
+        except Timeout:
+            self.in_vain = tail
         return 0
 
     # -- draining -----------------------------------------------------------------------------------------------
