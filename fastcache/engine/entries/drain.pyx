@@ -30,6 +30,8 @@ cdef double DELAY = 0.025
 # How many records go into one transaction, and of how many bytes: not so many that others wait for long.
 cdef Py_ssize_t MOST_RECORDS = 2048
 cdef unsigned long long MOST_BYTES = 1 << 20
+# How long whoever opens it gives others to drain what is there, in seconds.
+cdef double OTHERS_DELAY = 0.5
 # How long who reads alone waits for others to drain, in seconds.
 cdef double PATIENCE = 1.0
 # How long somebody may hold the journal's lock before it is looked whether he lives, in seconds.
@@ -145,6 +147,7 @@ cdef class Drain(Participant):
         self.journal = database.journal
         self.scheduled = False
         self.requested = False
+        self.left_until = 0.0
         return 0
 
     cdef int attach_journal(self, Database database) except -1:
@@ -372,11 +375,29 @@ cdef class Drain(Participant):
             database.schedule(0.0)
         return 0
 
+    cdef int call_for_left(self, Database database) except -1:
+        """After opening: what is there is of somebody who lives, and drains it, or is dead. Who reads beside others that write takes no
+        lock of theirs, with which it could be stopped."""
+        self.left_at = database.journal.head()
+        self.left_until = seconds() + OTHERS_DELAY
+        if not database.schedule(OTHERS_DELAY):
+            self.drain_all(database)
+        return 0
+
     cdef double maintain(self, Database database) except? -2.0:
         """Drain what is there; returns in how many seconds to come again, or -1."""
         cdef unsigned long long until
+        cdef double left = self.left_until - seconds()
         if self.journal is None or self.journal.read_only:
             return -1.0
+        if self.left_until != 0.0 and not self.scheduled:
+            if self.journal.head() != self.left_at:
+                # Somebody drains.
+                self.left_until = 0.0
+                return -1.0
+            if left > 0.0:
+                return left
+        self.left_until = 0.0
         self.scheduled = False
         self.requested = False
         if not self.journal.is_empty():
