@@ -56,9 +56,10 @@ class Cache(CacheRecipes, CacheQueues, CacheMapping):
             ``cache.journal`` first, a ring of at most 4 MiB that all processes map, which takes a microsecond or less.
             All processes see it at once, and it survives the death of any of them. Maintenance writes it to the
             database within some 50 ms; before that, a program that reads ``cache.db`` by itself does not see it.
-            ``flush()`` and ``close()`` wait for it. Objects with and without may share a directory. It is off where it
+            ``flush()`` and ``close()`` wait for it. False for that each write is committed to the database before it
+            returns; objects with and without may share a directory. It is off where it
             cannot keep these promises: with durability "full", with a policy that evicts nothing, under a limit of less
-            than a MiB, and where the system has no shared memory, or no locks of open files.
+            than a MiB, and where the system has no shared memory, or no locks of open files; and with write_behind.
         durability: "normal": nothing acknowledged is lost if any process is killed, but the last moments may be after a
             power cut. "full": not then either, since each commit waits for the disk; threads that set at the same time
             share one.
@@ -95,7 +96,7 @@ class Cache(CacheRecipes, CacheQueues, CacheMapping):
         timeout: float = 60.0,
         memory: int = CACHE_MEMORY,
         write_behind: float | None = None,
-        journal: bool = False,
+        journal: bool = True,
         durability: Literal["normal", "full"] = "normal",
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         safe_types: Iterable[type] = (),

@@ -199,7 +199,14 @@ class Deque(MutableSequence):  # type: ignore[type-arg]
     def __reduce__(self) -> tuple[Any, ...]:
         if self._items.store.in_memory:
             return self._items.__reduce__()  # type: ignore[return-value]
-        return _reopen, (type(self), self.directory, self._maxlen, self._items._options())
+        return _reopen, (type(self), self.directory, self._maxlen, self._options())
+
+    def _options(self) -> dict[str, Any]:
+        """What it was opened with."""
+        options = self._items._options()
+        # Who asks for the ends looks at the whole, so that nothing would stay there.
+        options.pop("journal", None)
+        return options
 
     def __repr__(self) -> str:
         limit = "" if self._maxlen is None else f", maxlen={self._maxlen}"
@@ -535,7 +542,7 @@ class Deque(MutableSequence):  # type: ignore[type-arg]
         """A deque with the same items and ``maxlen``, in a private temporary directory; of one in memory, in memory.
 
         For a copy in a directory of your own, see ``backup``."""
-        options = self._items._options()
+        options = self._options()
         # Of the directory, both.
         options.pop("read_only", None)
         options.pop("recreate", None)

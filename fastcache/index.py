@@ -29,7 +29,8 @@ class Index(Recipes, IndexQueues, IndexMapping):
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds; and for who computes the same (see ``get_or_set``).
         memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.
-        journal: whether what is set goes into a ring in memory first that all processes share; see Cache.
+        journal: whether what is set goes into a ring in memory first that all processes share (True), or each write is
+            committed before it returns (False); see Cache.
         durability: "normal", or "full" to have each commit wait for the disk; see Cache.
         compression: "zstd", "lz4", "blosc2" or None; see Cache.
         safe_types: classes whose instances count as plain data; see PickleSerializer.
@@ -54,7 +55,7 @@ class Index(Recipes, IndexQueues, IndexMapping):
         serializer: Serializer | None = None,
         timeout: float = 60.0,
         memory: int = CACHE_MEMORY,
-        journal: bool = False,
+        journal: bool = True,
         durability: Literal["normal", "full"] = "normal",
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         safe_types: Iterable[type] = (),

@@ -80,7 +80,8 @@ class Metrics:
         hits, misses, memory_hits, evictions, expirations: as of ``Cache.stats`` (int).
         entries: how many there are (int).
         volume_bytes, max_size_bytes, memory_bytes: bytes on disk, the limit, and bytes in the memory tier (int).
-        writes, waits: how long the write lock was held, and waited for, since ``watch`` (Durations).
+        writes, waits: how long the write lock was held, and waited for, since ``watch`` (Durations). What is set in the
+            journal takes no such lock, but is written to the database many at a time.
         process_wait_seconds: how long other processes were waited for since ``watch`` (float).
     """
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.contract")
 
-from tests import journals  # noqa: E402
+from tests import journals  # noqa: E402, F401
 from tests.clock import Clock  # noqa: E402
 from tests.processes import Processes  # noqa: E402
 
@@ -44,9 +44,6 @@ BYTES_NEEDED = 6 << 30
 if "TMPDIR" not in os.environ and os.path.isdir(IN_MEMORY) and shutil.disk_usage(IN_MEMORY).free > BYTES_NEEDED:
     # For other processes, and for this one, which has looked already.
     os.environ["TMPDIR"] = tempfile.tempdir = IN_MEMORY
-
-if "FASTCACHE_TEST_JOURNAL" in os.environ:
-    journals.use()
 
 terminal = pytest.StashKey()
 

@@ -75,8 +75,8 @@ LIMIT = 6 << 20
 POLICIES = ("lru", "ttl", "lfu", "sieve", "fifo")
 MOST_OCCUPIED = 1.05
 BETWEEN_SAMPLES = 0.03
-# What is not counted: the write-ahead log and its index, and the change log.
-NOT_OCCUPIED = ("-wal", "-shm", "cache.changes")
+# What is not counted: the write-ahead log and its index, the change log, and the journal.
+NOT_OCCUPIED = ("-wal", "-shm", "cache.changes", "cache.journal")
 # After so many kills, the cache is inspected while it is used.
 KILLS_BETWEEN_INSPECTIONS = 3
 # Who has the store open, how often; and for how long, in seconds, where not all stay: then it is not the operations

@@ -2,13 +2,11 @@
 
 import importlib
 import json
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-if "FASTCACHE_TEST_JOURNAL" in os.environ:
-    importlib.import_module("journals").use()
+importlib.import_module("journals")
 
 module, command, arguments = sys.argv[1:]
 getattr(importlib.import_module(f"workers.{module}"), command)(*json.loads(arguments))

@@ -181,7 +181,7 @@ cdef class DiskStore(Store):
             if database.clock == NULL:
                 self.drain.drain_all(database)
             else:
-                self.drain.call(database)
+                self.drain.call_for_left(database)
         return 0
 
     # -- what it is ---------------------------------------------------------------------------------------------

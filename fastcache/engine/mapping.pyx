@@ -150,8 +150,8 @@ cdef class StoreMapping:
         options["compression"] = store.compression
         if store.timer is not None:
             options["timer"] = store.timer
-        if not store.in_memory and store.asked_journal:
-            options["journal"] = True
+        if not store.in_memory:
+            options["journal"] = store.asked_journal
         if store.write_behind:
             options["write_behind"] = store.write_behind
         if store.on_evict is not None:

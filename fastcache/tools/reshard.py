@@ -105,7 +105,8 @@ def _drain(directory: str, stored: dict[str, Any], serializer: Serializer, timeo
         return
     for index in [0, *_shards_in(directory)]:
         path = path_of(directory, index)
-        if os.path.exists(os.path.join(path, "cache.journal")):
+        # What is beyond the number was emptied by somebody who was killed then.
+        if index < stored["shards"] and os.path.exists(os.path.join(path, "cache.journal")):
             DiskStore(path, serializer=serializer, shards=stored["shards"], timeout=timeout).close()
 
 

@@ -48,7 +48,7 @@ def occupied(directory):
     total = 0
     for folder, _, names in os.walk(directory):
         for name in names:
-            if not name.endswith(("-wal", "-shm")) and name != "cache.changes":
+            if not name.endswith(("-wal", "-shm")) and name not in {"cache.changes", "cache.journal"}:
                 # It may go meanwhile.
                 with contextlib.suppress(FileNotFoundError):
                     total += os.stat(os.path.join(folder, name)).st_size

@@ -173,6 +173,7 @@ class CacheMaintenanceContract(StoreContract):
             wait_until(lambda: ask("SELECT count(*) FROM entry") == 2)
             store.set("a", 1)
             assert store.touch("a", 0.05) is True
+            store.flush()
             wait_until(lambda: ask("SELECT count(*) FROM entry") == 2)
             assert keys_in_order(store) == ["stays", "stays for long"]
         assert store.check()

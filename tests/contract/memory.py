@@ -148,6 +148,11 @@ class MemoryContract(StoreContract):
         store["k"] = "v"
         assert not asks_sqlite(store, "k")
         assert store["k"] == "v"
+        # Nor after it was written to the database, whatever else is set then.
+        store.flush()
+        store["l"] = "w"
+        assert not asks_sqlite(store, "k")
+        assert not asks_sqlite(store, "l")
 
     def test_that_a_key_is_absent_is_known_too(self, store, open_store):
         assert store.get("k") is None
@@ -396,7 +401,8 @@ class MemoryContract(StoreContract):
 
     def test_a_log_that_is_too_short_costs_everything(self, monkeypatch, open_store):
         monkeypatch.setattr(change_log, "capacity", 64)
-        store, other = open_store(), open_store()
+        # It is of commits that the log tells.
+        store, other = open_store(journal=False), open_store(journal=False)
         store["k"] = "v"
         for number in range(100):
             other[number] = number
@@ -582,6 +588,8 @@ class MemoryContract(StoreContract):
             for _ in range(3):
                 store.get("k")
             store["k"] = number
+            assert store["k"] == number
+            store.flush()
             assert foreign("SELECT key, value FROM entry") == [["k", number]]
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -362,6 +362,8 @@ class GoneContract(StoreContract):
                 for number in range(20):
                     expected[f"{turn} {number}"] = turn
                     store[f"{turn} {number}"] = turn
+                # Or maintenance writes.
+                store.flush()
             for path in [*directory.glob(name), *directory.glob(f"shard-*/{name}")]:
                 path.unlink()
             time.sleep(SOON)

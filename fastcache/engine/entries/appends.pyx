@@ -103,6 +103,7 @@ cdef class Appends:
             self, Database database, Row* row, object name, object cached, int cached_codec, bint at_once) except *:
         """Have an entry set. With ``at_once``, only if nothing has to be waited for."""
         cdef Journal journal
+        cdef Memory tier = self.lookup.tier
         cdef Appended result
         cdef Attempt attempt = None
         while True:
@@ -112,6 +113,9 @@ cdef class Appends:
             if not journal.fits(row):
                 return ELSEWHERE
             row.at = database.now()
+            if journal.tail() == tier.followed and not tier.is_current():
+                # Or it would not be known what is set after a commit, until something else is read.
+                tier.catch_up()
             if database.journal is not journal:
                 continue
             result = journal.append(row, False, 0, 0, self.is_draining(database))

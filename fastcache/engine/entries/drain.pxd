@@ -22,10 +22,16 @@ cdef class Drain(Participant):
     # Whether maintenance was called for what is there, and whether it was because that is much.
     cdef bint scheduled
     cdef bint requested
+    # Up to where others have appended and not drained while this, which reads alone, has waited for it.
+    cdef unsigned long long in_vain
+    # Where the head stood at opening, if something was there; and until when others have time to drain it, or 0.0.
+    cdef unsigned long long left_at
+    cdef double left_until
     # How many records this object has drained, and in how many transactions.
     cdef readonly long long records
     cdef readonly long long transactions
 
+    cdef int wait_for_others(self, Database database) except -1
     cdef int shut(self, Database database) except -1
     cdef int drain_all(self, Database database) except -1
     cdef int drain_part(self, Database database) except -1
@@ -35,6 +41,7 @@ cdef class Drain(Participant):
     cdef unsigned long long leave_out(self, Database database, Journal journal, unsigned long long place) except? 0
     cdef void keep_alive(self, object store) noexcept
     cdef int call(self, Database database) except -1
+    cdef int call_for_left(self, Database database) except -1
     cdef double maintain(self, Database database) except? -2.0
 
 

@@ -20,8 +20,9 @@ from fastcache.engine.database.blocks cimport enter, leave
 from fastcache.engine.database.database cimport OPEN, SOON, warn
 from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.sessions cimport Session
-from fastcache.engine.shm.journal cimport APPENDED, DAMAGED, RECORD_BYTES, TAKEN, Taken
+from fastcache.engine.database.writer_lock cimport knows_greenlets
 from fastcache.engine.monotonic cimport seconds
+from fastcache.engine.shm.journal cimport APPENDED, DAMAGED, RECORD_BYTES, TAKEN, Taken
 from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.cells cimport CELL_NULL, NEVER, ROW_DELETE, ROW_NOTHING, ROW_SET, is_same_cell
 
@@ -45,6 +46,10 @@ cdef Py_ssize_t FEW_RECORDS = 16
 # of its own, in the write-ahead log and in the database. And of the room that there is, what is pending is this part at most.
 cdef unsigned long long LEAST_ROOM = 16 << 20
 cdef unsigned long long ROOM_FOR = 8
+# How long whoever opens it gives others to drain what is there, in seconds.
+cdef double OTHERS_DELAY = 0.5
+# How long who reads alone waits for others to drain, in seconds.
+cdef double PATIENCE = 1.0
 # How long somebody may hold the journal's lock before it is looked whether he lives, in seconds.
 cdef double LONG = 0.001
 
@@ -160,6 +165,7 @@ cdef class Drain(Participant):
         self.journal = database.journal
         self.scheduled = False
         self.requested = False
+        self.left_until = 0.0
         return 0
 
     cdef int attach_journal(self, Database database) except -1:
@@ -183,8 +189,10 @@ cdef class Drain(Participant):
 
     cdef int before_transaction(self, Database database) except -1:
         cdef Journal journal = database.journal
-        if journal is None or database.read_only or journal.is_empty():
+        if journal is None or journal.is_empty():
             return 0
+        if database.read_only:
+            return self.wait_for_others(database)
         if database.depth != 0 and database.writer_lock.held_by_me():
             # All was drained before it began.
             return 0
@@ -218,6 +226,18 @@ cdef class Drain(Participant):
         self.journal = None
         self.scheduled = False
         self.requested = False
+        return 0
+
+    cdef int wait_for_others(self, Database database) except -1:
+        """Who reads alone looks at the whole: whoever has appended drains in time, if he lives. It is waited for once."""
+        cdef Journal journal = database.journal
+        cdef unsigned long long tail = journal.tail()
+        cdef BusyWait wait = BusyWait(min(PATIENCE, database.patience()), "waiting for the journal to be drained")
+        try:
+            while journal.head() < tail and tail != self.in_vain and database.journal is journal:
+                wait.pause(knows_greenlets())
+        except Timeout:
+            self.in_vain = tail
         return 0
 
     # -- draining -----------------------------------------------------------------------------------------------
@@ -424,11 +444,33 @@ cdef class Drain(Participant):
             database.schedule(0.0)
         return 0
 
+    cdef int call_for_left(self, Database database) except -1:
+        """After opening: what is there is of somebody who lives, and drains it, or is dead. Who reads beside others that write takes no
+        lock of theirs, with which it could be stopped."""
+        self.left_at = database.journal.head()
+        self.left_until = seconds() + OTHERS_DELAY
+        if not database.schedule(OTHERS_DELAY):
+            self.drain_all(database)
+        return 0
+
     cdef double maintain(self, Database database) except? -2.0:
         """Drain what is there; returns in how many seconds to come again, or -1."""
         cdef unsigned long long until
+        cdef double left = self.left_until - seconds()
         if self.journal is None or self.journal.read_only:
             return -1.0
+        if self.left_until != 0.0 and not self.scheduled:
+            if self.journal.is_empty():
+                self.left_until = 0.0
+                return -1.0
+            if self.journal.head() != self.left_at:
+                # Somebody drains, so far.
+                self.left_at = self.journal.head()
+                self.left_until = seconds() + OTHERS_DELAY
+                return OTHERS_DELAY
+            if left > 0.0:
+                return left
+        self.left_until = 0.0
         self.scheduled = False
         self.requested = False
         if not self.journal.is_empty():

@@ -127,7 +127,8 @@ cdef class RowWrites(Participant):
         cdef Session session = database.writing()
         cdef Statement statement
         cdef Py_ssize_t index, changed = -1
-        if count > 1:
+        # What is drained announces no key, be it one entry.
+        if count > 1 or self.quiet:
             session.connection.offer(rows, count)
             try:
                 if not self.has_conflict(session, count > FEW, now):
