@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import fastcache
 from fastcache.engine.sqlite import sql
 from fastcache.migrate import open_cache, reshard
+from fastcache.tools import reshard as reshard_module
 from fastcache.tools.cli import main
 
 from . import samples
@@ -51,6 +52,27 @@ def make(directory, shards, **options):
         if shards == 1
         else fastcache.FanoutCache(directory, shards=shards, **options)
     )
+
+
+def test_what_somebody_appends_before_the_databases_are_kept_comes_along(start, tmp_path, monkeypatch):
+    """Who opens it then, and is killed, has what it has set in the journal alone."""
+    directory = tmp_path / "cache"
+    make(directory, 4).close()
+    kept = reshard_module._Resharding
+    expected = {}
+
+    def append_before(*arguments):
+        if len(expected) < 80:
+            worker = start("set_and_be_killed", str(directory), 4, len(expected), 40)
+            assert worker.popen.wait(40) == -signal.SIGKILL
+            expected.update((f"key {number}", number) for number in range(len(expected), len(expected) + 40))
+        return kept(*arguments)
+
+    monkeypatch.setattr(reshard_module, "_Resharding", append_before)
+    reshard(directory, 2)
+    with make(directory, 2) as cache:
+        assert dict(cache.items()) == expected
+        assert cache.check()
 
 
 def folders(directory):

@@ -9,15 +9,11 @@ from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE
 from fastcache.engine.database.database cimport Database
 from fastcache.engine.disk_store cimport DiskStore
-from fastcache.engine.entries.appends cimport DONE, ELSEWHERE, Appends, Outcome, Waiting
+from fastcache.engine.entries.appends cimport DONE, REFUSED, Appends, Attempt, Outcome
 from fastcache.engine.entries.entry cimport VALUE, Entry
 from fastcache.engine.entries.pending cimport begin_row
 from fastcache.engine.mapping cimport StoreMapping
-from fastcache.engine.shm.journal cimport Journal
 from fastcache.engine.sqlite.cells cimport NEVER, ROW_DELETE, Cell, Row, cell_of_plain
-
-# How often it begins again, before it is left to a transaction, which has its turn.
-cdef int MOST_TRIES = 20
 
 
 def swap(StoreMapping mapping not None, key, renew):
@@ -36,29 +32,18 @@ def swap(StoreMapping mapping not None, key, renew):
     cdef DiskStore store
     cdef Database database
     cdef Appends appends
-    cdef Journal journal
     cdef Entry entry
     cdef Cell cell
     cdef Row row
     cdef Outcome outcome
-    cdef unsigned long long tail, generation
-    cdef Waiting waiting = Waiting()
-    cdef int tries
+    cdef Attempt attempt = Attempt()
     if mapping.store.in_memory:
         return False
     store = <DiskStore?>mapping.store_of(key)
     database, appends = store.database, store.appends
     keepalive = encode_key(key, store.serializer, &cell)
     name = appends.reads.name_of(key, keepalive, &cell)
-    for tries in range(MOST_TRIES):
-        if not appends.may_set(database):
-            return False
-        journal = database.journal
-        # In this order, as for all that builds on what it has read (entries/appends.pyx).
-        generation = journal.generation()
-        if journal.is_shut():
-            return False
-        tail = journal.follow()
+    while appends.begin(database, attempt, True):
         entry = appends.reads.find_entry(database, key, VALUE)
         stored = None if entry is None else entry.stored
         fresh = renew(stored)
@@ -72,12 +57,7 @@ def swap(StoreMapping mapping not None, key, renew):
             cell_of_plain(<bytes?>fresh, &row.value)
             row.codec = CODEC_NATIVE
             row.size = row.value.size
-        if database.journal is not journal or not journal.fits(&row):
-            return False
-        outcome = appends.append(database, &row, tail, generation, waiting)
-        if outcome == DONE:
-            appends.appended(database, &row, name, fresh, CODEC_NATIVE)
-            return True
-        if outcome == ELSEWHERE:
-            return False
+        outcome = appends.append(database, &row, name, fresh, CODEC_NATIVE, attempt)
+        if outcome != REFUSED:
+            return outcome == DONE
     return False

@@ -23,9 +23,10 @@ from fastcache.engine.codecs.record import Record
 from fastcache.engine.database.opening import refuse_link
 from fastcache.engine.disk_store import DiskStore
 from fastcache.engine.shards import check_shards, path_of
+from fastcache.engine.shm.journal import pending_bytes
 from fastcache.engine.sqlite import sql
 from fastcache.engine.sqlite.connection import Connection
-from fastcache.errors import CacheError, FormatError, Timeout
+from fastcache.errors import CacheError, FormatError, StorageError, Timeout
 from fastcache.options import choose_directory, choose_serializer
 from fastcache.tools.inspect import settings_in, stored_settings
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["reshard"]
 
 _BATCH = 256
+# How often others may come in between who are killed while they write.
+_MOST_TRIES = 5
 
 
 def reshard(
@@ -84,9 +87,8 @@ def reshard(
     check_shards(shards)
     stored = stored_settings(directory)
     serializer = choose_serializer(serializer, safe_types, secret)
-    _drain(directory, stored, serializer, timeout)
     with contextlib.ExitStack() as stack:
-        resharding = _Resharding(directory, shards, serializer, timeout)
+        resharding = _hold(directory, shards, stored, serializer, timeout)
         stack.callback(resharding.close)
         # As it is now that nobody else has it.
         stored = settings_in(directory, resharding.connections[0])
@@ -97,6 +99,20 @@ def reshard(
         moved = sum(resharding.empty(index) for index in list(resharding.connections))
         resharding.finish()
     return moved
+
+
+def _hold(directory: str, shards: int, stored: dict[str, Any], serializer: Serializer, timeout: float) -> _Resharding:
+    """Keep all databases, into which is written what somebody who was killed has left in their journals."""
+    for _ in range(_MOST_TRIES):
+        _drain(directory, stored, serializer, timeout)
+        resharding = _Resharding(directory, shards, serializer, timeout)
+        # Somebody may have come in between, and been killed.
+        if "resharding" in stored or not resharding.has_pending(stored["shards"]):
+            return resharding
+        resharding.close()
+    raise StorageError(
+        f"what is in the journals of {directory!r} cannot be written to its databases; nothing was moved"
+    )
 
 
 def _drain(directory: str, stored: dict[str, Any], serializer: Serializer, timeout: float) -> None:
@@ -141,6 +157,15 @@ class _Resharding:
 
     def close(self) -> None:
         self.connections.clear()
+
+    def has_pending(self, shards: int) -> bool:
+        """Whether something is in the journal of one of so many shards that is not in its database."""
+        return any(
+            pending_bytes(os.path.join(path_of(self.directory, index), "cache.journal"), identity) > 0
+            for index, connection in self.connections.items()
+            if index < shards
+            for (identity,) in connection.query(sql.GET_JOURNAL)
+        )
 
     def refuse_unless_possible(self, stored: dict[str, Any]) -> None:
         if stored.get("format") != sql.FORMAT:

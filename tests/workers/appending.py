@@ -109,6 +109,15 @@ def obey(kind, directory, options, capacity):
 
 
 @command
+def set_and_be_killed(directory, shards, first, count):
+    """Set so many keys, and be killed before they are drained."""
+    store = fastcache.FanoutCache(directory, shards=shards, journal=True)
+    for number in range(first, first + count):
+        store[f"key {number}"] = number
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@command
 def keep_from_writing(directory):
     """Hold the write lock of each database, as any other program may, until told to let go: what is appended stays in
     the journal."""

@@ -692,6 +692,12 @@ cdef Journal open_journal(str path, unsigned long long identity, bint read_only)
     return Journal(path, mapping, (found.st_dev, found.st_ino), read_only) if ours else None
 
 
+def pending_bytes(str path, unsigned long long identity):
+    """How many bytes of the journal of this identity may not be in SQLite yet (int); 0 if it is not there."""
+    cdef Journal journal = open_journal(path, identity, True)
+    return 0 if journal is None else journal.tail() - journal.head()
+
+
 cdef int make_journal(str path, unsigned long long identity, unsigned long long capacity, unsigned long long boot) except -1:
     """Make an empty journal, in place of one that may be there. SQLite's write lock is held.
 
