@@ -12,7 +12,7 @@ from fastcache.sync.single_flight import Flight, single_flight_of
 NUMBER, BESIDE, OTHER = 5, 5 + 2048, 6
 # Descriptions have the locks there, so that a process has a number.
 linux = pytest.mark.skipif(sys.platform != "linux", reason="processes have numbers on Linux alone")
-PATIENCE_SECONDS = 60
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="one of a process leads there, whatever others do")
 
 
 @pytest.fixture
