@@ -789,7 +789,7 @@ def test_what_would_wait_is_handed_over(tmp_path, unhurried, journal):
                 assert await cache.get(key) == value
             await cache.set("small", "y" * 10_000)
             assert await count(cache.get("small")) == 1
-            # Whether a file is there is for the thread to see; and what lies in one is replaced there, or by who drains.
+            # Whether a file is there is for the thread to see; what lies in one is replaced there, or by who drains.
             assert await count(cache.exists("file")) == 1
             assert await count(cache.set("file", 1)) == (not journal)
             assert await cache.get_many(["large", "file", "small"]) == {
