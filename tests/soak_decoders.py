@@ -636,6 +636,8 @@ class Planted(Decoder):
         self.folder = tempfile.mkdtemp()
         self.cache = fastcache.Cache(self.folder, serializer=self.serializer(), memory=0)
         self.cache[b"k"] = 1
+        # Nobody may write beside what is pending.
+        self.cache.flush()
         self.database = sqlite3.connect(os.path.join(self.folder, "cache.db"), isolation_level=None)
         self.database.execute("PRAGMA synchronous = OFF")
 
