@@ -94,6 +94,8 @@ _SLICE = 0.02
 # For how long closing it waits for a thread that is inside of it, in seconds.
 _CLOSING = 0.2
 _MEMORY = 1024 * 1024
+# What its size is said to be, in bytes: nothing keeps to that, but its journal goes by it.
+_SIZE = 1024 * 1024
 # Records that are looked at when the index is opened, for leftovers of the dead.
 _SWEPT = 1000
 
@@ -208,8 +210,15 @@ class Records:
 
     def _open_index(self, serializer: Any, journal: bool) -> IndexMapping:
         index = IndexMapping()
+        size: dict[str, Any] = {} if self.byte_locks.path is None else {"inherited": {"max_size": _SIZE}}
         index._open(
-            self.folder, serializer=serializer, timeout=_SLICE, memory=_MEMORY, keeps_limit=False, journal=journal
+            self.folder,
+            serializer=serializer,
+            timeout=_SLICE,
+            memory=_MEMORY,
+            keeps_limit=False,
+            journal=journal,
+            **size,
         )
         return index
 
