@@ -51,6 +51,7 @@ cdef int enter(Database database) except -1:
                 wait = database.pause(wait)
                 session = database.changing()
             session.begin.reset()
+            database.commit.guarded = False
             database.clear_priority()
             announce_nothing(&database.commit)
         else:

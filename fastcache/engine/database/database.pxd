@@ -83,6 +83,7 @@ cdef class Database(Scope):
 
     # The wal-index header of the writer's connection; NULL while there is none.
     cdef const unsigned long long* clock
+    cdef long long clocks_forgotten
     cdef ChangeLog log
     # The journal, if there is one; where it would be; whether one is to be made, and whether it is being drained.
     cdef Journal journal
@@ -114,6 +115,7 @@ cdef class Database(Scope):
     cdef int open(self, dict asked) except -1
     cdef int open_first(self, dict asked) except -1
     cdef int open_writer(self) except -1
+    cdef int open_writer_once(self) except -1
     cdef int read_instead(self, error) except -1
     cdef int refuse_writing(self) except -1
     cdef int refuse_if_gone(self) except -1

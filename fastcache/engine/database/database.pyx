@@ -345,45 +345,56 @@ cdef class Database(Scope):
 
     cdef int open_writer(self) except -1:
         """Open the writer's session; make the tables if the database has none."""
+        self.begin_opening()
+        try:
+            while self.writer is None:
+                self.open_writer_once()
+        finally:
+            self.end_opening()
+        return 0
+
+    cdef int open_writer_once(self) except -1:
+        """The same, unless somebody closes all connections meanwhile: then there is none."""
         cdef Session session
         cdef const unsigned long long* clock = NULL
         cdef ChangeLog log = None
-        self.begin_opening()
-        try:
-            if self.writer is not None:
-                return 0
-            begins_anew = self.find_directory()
-            session = self.open_session()
-            self.arrive(session, begins_anew)
-            if session.has_wal:
-                clock = session.connection.wal_index()
-                if clock != NULL and not self.read_only:
-                    session.connection.track_read_lock()
-                    log = open_log(self.directory)
-            self.refuse_if_closed(session)
-            if log is not None:
-                self.commit.sought = settings_version(log.ring)
-            self.take_journal(session.connection, log.ring if self.wants_journal and log is not None else NULL)
-            if self.journal is None and os.path.exists(self.journal_path):
-                # Somebody may be making it.
-                self.commit.sought -= 1
-            self.refuse_if_closed(session)
-            self.clock = clock
-            self.log = log
-            self.commit.header = clock
-            self.commit.ring = NULL if log is None else log.ring
-            self.commit.capacity = 0 if log is None else log.capacity
-            session.connection.watch_commits(before_commit, after_commit, &self.commit)
-            if begins_anew:
-                for each in self.participants:
-                    (<Participant>each).begin_anew()
-                # So that these are looked at (follow_settings).
-                self.settings_seen = settings_version(self.commit.ring) - 1 if self.commit.ring != NULL else 0
+        cdef long long forgotten
+        begins_anew = self.find_directory()
+        session = self.open_session()
+        self.arrive(session, begins_anew)
+        if session.has_wal:
+            clock = session.connection.wal_index()
+            if clock != NULL and not self.read_only:
+                session.connection.track_read_lock()
+                log = open_log(self.directory)
+        self.refuse_if_closed(session)
+        if log is not None:
+            self.commit.sought = settings_version(log.ring)
+        self.take_journal(session.connection, log.ring if self.wants_journal and log is not None else NULL)
+        if self.journal is None and os.path.exists(self.journal_path):
+            # Somebody may be making it.
+            self.commit.sought -= 1
+        self.refuse_if_closed(session)
+        # From here on, what is let go of may run code, or let others in.
+        forgotten = self.clocks_forgotten
+        self.clock = clock
+        self.log = log
+        self.commit.header = clock
+        self.commit.ring = NULL if log is None else log.ring
+        self.commit.capacity = 0 if log is None else log.capacity
+        session.connection.watch_commits(before_commit, after_commit, &self.commit)
+        if begins_anew:
             for each in self.participants:
-                (<Participant>each).attach(self, session)
+                (<Participant>each).begin_anew()
+            # So that these are looked at (follow_settings).
+            self.settings_seen = settings_version(self.commit.ring) - 1 if self.commit.ring != NULL else 0
+        for each in self.participants:
+            (<Participant>each).attach(self, session)
+        if self.clocks_forgotten == forgotten:
             self.writer = session
-        finally:
-            self.end_opening()
+        else:
+            self.forget_clock()
+            session.connection.close(False)
         return 0
 
     cdef int take_journal(self, Connection connection, unsigned long long* ring) except -1:
@@ -525,6 +536,7 @@ cdef class Database(Scope):
 
     cdef void forget_clock(self) noexcept:
         """Before the connection goes that it belongs to."""
+        self.clocks_forgotten += 1
         self.clock = NULL
         self.commit.header = NULL
         self.commit.ring = NULL
