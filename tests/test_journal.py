@@ -1267,7 +1267,7 @@ def test_what_a_full_disk_has_no_room_for_waits_in_the_journal(disk, open_store,
     writer("set_many", list(expected.items()))
     store = open_store(timeout=5)
     with kept_from_writing():
-        for number in range(1000):
+        for number in range(600):
             writer("set", f"new {number}", "y" * 1000)
             expected[f"new {number}"] = "y" * 1000
         fill(disk)

@@ -34,6 +34,7 @@ cdef class Checkpoints(Participant):
     cdef int look_at_disk(self, Database database) except -1
     cdef int keep_short(self, Database database) except -1
     cdef int keep_within(self, Database database, long long max_size) except -1
+    cdef bint is_kept_short(self) noexcept
     cdef void scale(self, int own) noexcept
     cdef int tidy_up(self, Database database, Session session) except -1
     cdef int restart_wal(self, Database database, Session session) except -1

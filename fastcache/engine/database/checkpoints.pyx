@@ -87,6 +87,10 @@ cdef class Checkpoints(Participant):
             database.writer.connection.execute(sql.KEEP_WAL.format(largest))
         return 0
 
+    cdef bint is_kept_short(self) noexcept:
+        """Whether the WAL is kept shorter than others, for a limit or a disk with little room."""
+        return self.largest_wal < LARGEST_WAL
+
     cdef void scale(self, int own) noexcept:
         """Have the writer see to the WAL after so many frames, and maintenance in proportion."""
         self.own_checkpoint_frames = own

@@ -15,7 +15,7 @@ from fastcache.engine.sqlite.connection cimport STEP_BUSY, STEP_ROW, Statement
 
 from fastcache.engine.descriptions cimport FASTCACHE_HAS_DESCRIPTIONS
 
-from fastcache.engine.database import reading
+from fastcache.engine.database import reading, reserve
 from fastcache.engine.shm import change_log
 from fastcache.engine.shm.journal import capacity_for
 from fastcache.engine.shm.sharing import file_mode, make_folder, settle_mode
@@ -373,7 +373,7 @@ cdef Journal begin_journal(Connection connection, str path, unsigned long long b
         if journal is None:
             limit = max(0, stored_number(connection, sql.GET_LIMIT))
             shards = max(1, stored_number(connection, sql.GET_SHARDS))
-            capacity = capacity_for(limit // shards, shards)
+            capacity = capacity_for(limit // shards, reserve.room(os.path.dirname(path)), shards)
             if capacity:
                 identity = new_identity()
                 make_journal(path, identity, capacity, boot)

@@ -42,6 +42,8 @@ cdef double SECONDS = 0.01
 cdef double USUAL_COST = 4e-6
 # The most on a full disk, where what is drained has to fit into what was kept in reserve.
 cdef Py_ssize_t FEW_RECORDS = 16
+# Where the write-ahead log is kept short, of the frames after which it starts over: each record takes some four.
+cdef Py_ssize_t SHARE_OF_LOG = 16
 # On a disk with less room than this nothing is set in the journal, in bytes: of what one transaction drains, each record may change a page
 # of its own, in the write-ahead log and in the database. And of the room that there is, what is pending is this part at most.
 cdef unsigned long long LEAST_ROOM = 16 << 20
@@ -304,7 +306,7 @@ cdef class Drain(Participant):
         cdef unsigned long long head
         if not database.vacuums:
             try:
-                return self.drain_some(database, until, min(MOST_RECORDS, max(LEAST_RECORDS, <Py_ssize_t>(SECONDS / self.cost))))
+                return self.drain_some(database, until, self.part())
             except FullError:
                 journal.allowed = 0
                 if self.makes_way or not make_way(database, self.checkpoints):
@@ -327,6 +329,14 @@ cdef class Drain(Participant):
                     raise
                 return 0
         return 0
+
+    cdef Py_ssize_t part(self) noexcept:
+        """How many records go into the next transaction."""
+        cdef Py_ssize_t most = min(MOST_RECORDS, max(LEAST_RECORDS, <Py_ssize_t>(SECONDS / self.cost)))
+        if self.checkpoints.is_kept_short():
+            # The write-ahead log is to stay as short as that with what two processes add before it starts over.
+            most = min(most, max(FEW_RECORDS, <Py_ssize_t>self.checkpoints.own_checkpoint_frames // SHARE_OF_LOG))
+        return most
 
     cdef int look_at_disk(self, Database database) except -1:
         """Have as much be set in the journal as there is room for on the disk."""
