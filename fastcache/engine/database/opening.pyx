@@ -373,7 +373,7 @@ cdef Journal begin_journal(Connection connection, str path, unsigned long long b
         if journal is None:
             limit = max(0, stored_number(connection, sql.GET_LIMIT))
             shards = max(1, stored_number(connection, sql.GET_SHARDS))
-            capacity = capacity_for(limit // shards, reserve.room(os.path.dirname(path)), shards)
+            capacity = capacity_for(limit // shards, reserve.room(os.path.dirname(path)))
             if capacity:
                 identity = new_identity()
                 make_journal(path, identity, capacity, boot)

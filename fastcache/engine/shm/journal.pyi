@@ -3,14 +3,13 @@ from typing import Any, final
 from typing_extensions import Self
 
 LEAST_CAPACITY: int
-SHARED_CAPACITY: int
 MOST_CAPACITY: int
 
 FAULTS: dict[str, int]
 
 def fault(name: str, signal: int) -> None: ...
 def pending_bytes(path: str, identity: int) -> int: ...
-def capacity_for(max_size: int, room: int = ..., shards: int = 1) -> int: ...
+def capacity_for(max_size: int, room: int = ...) -> int: ...
 
 @final
 class Journal:

@@ -82,8 +82,7 @@ cdef unsigned long long LOW_HALF = 0xFFFFFFFFULL
 cdef unsigned long long MOST_NUMBERS = 1ULL << 61
 
 LEAST_CAPACITY = 1 << 16
-SHARED_CAPACITY = 1 << 22
-MOST_CAPACITY = 1 << 24
+MOST_CAPACITY = 1 << 22
 
 
 # Where an append, or a shutting of the gate, is to stop, and the signal that does it: for tests of what its death leaves.
@@ -653,13 +652,10 @@ cdef unsigned long long boot_number() except? 0:
         return 0
 
 
-def capacity_for(long long max_size, long long room=1 << 62, int shards=1):
-    """How many bytes the ring of a store has, one of so many shards, that is kept within so many (0 for any number), on a disk that has
-    so many left: a sixteenth of either at most. 0 for no ring."""
+def capacity_for(long long max_size, long long room=1 << 62):
+    """How many bytes the ring of a store has that is kept within so many (0 for any number), on a disk that has so many left: a sixteenth
+    of either at most. 0 for no ring."""
     cdef long long capacity = MOST_CAPACITY
-    while shards > 1 and capacity > SHARED_CAPACITY:
-        capacity //= 2
-        shards //= 2
     while (max_size and capacity * 16 > max_size) or capacity * 16 > room:
         capacity //= 2
     return capacity if capacity >= LEAST_CAPACITY else 0
