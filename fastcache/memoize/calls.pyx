@@ -332,12 +332,7 @@ cdef class Missed:
     def compute(self):
         """Compute, and store."""
         self.made = True
-        begun = monotonic()
-        if self.kwargs:
-            result = self.call.function(*self.args, **self.kwargs)
-        else:
-            result = self.call.function(*self.args)
-        return self.call.store(self.key, result, begun)
+        return self.call.make(self.key, self.args, self.kwargs)
 
 
 cdef bint still_stands(list seen) except -1:
