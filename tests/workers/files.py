@@ -78,7 +78,9 @@ def store_and_be_stopped(kind, directory, options, way, times):
     chance = random.Random(f"{way} {options}")
     store = open_store(kind, directory, memory=0, **options)
     whole = way != "set" and kind in ("Cache", "Index")
-    current = {}
+    # Once without: what is imported late is there then. What stops an import in the wrong moment is printed, not raised.
+    current = {key: chance.randbytes(FILE) for key in FILE_KEYS}
+    WAYS_TO_STORE[way](store, current)
     lost = strange = stopped = 0
     longest = 0.004
     for number in range(times):
