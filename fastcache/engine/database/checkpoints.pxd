@@ -23,6 +23,7 @@ cdef class Checkpoints(Participant):
     cdef int restart_frames
     cdef int contended_restart_frames
     cdef int own_checkpoint_frames
+    cdef int own_checkpoint_step
     cdef long long largest_wal
     # The limit, and whether the disk has little room: what the WAL may take follows from these.
     cdef long long max_size
@@ -38,5 +39,6 @@ cdef class Checkpoints(Participant):
     cdef void scale(self, int own) noexcept
     cdef int tidy_up(self, Database database, Session session) except -1
     cdef int restart_wal(self, Database database, Session session) except -1
+    cdef int before_many_changes(self, Database database) except -1
     cdef int checkpoint_beside(self, Database database) except -1
     cdef bint shorten_wal(self, Database database) except -1

@@ -17,11 +17,12 @@ from fastcache.engine.database.scope cimport MAINTENANCE_PATIENCE
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.trash cimport empty_trash
 from fastcache.engine.shm.wal_clock cimport Tick, is_backfilled, read, wal_frames
+from fastcache.engine.sqlite.busy cimport BusyWait
 from fastcache.engine.sqlite.connection cimport Connection
 
 from fastcache.engine.database import reserve
 from fastcache.engine.sqlite import sql
-from fastcache.errors import CacheError
+from fastcache.errors import CacheError, Timeout
 
 # WAL frames, each of 4 KiB, after which maintenance copies them back (SQLite's own default); after which it sees to it
 # that the WAL starts over, later where several processes write, all of which have to wait for it; and after which the
@@ -31,6 +32,8 @@ cdef int RESTART_FRAMES = 3500
 cdef int CONTENDED_RESTART_FRAMES = 6000
 cdef int OWN_CHECKPOINT_FRAMES = 6500
 cdef int OWN_CHECKPOINT_STEP = 250
+# Before much is written at once to a WAL that is kept short: how long others get to have it start over, in seconds.
+cdef double OTHERS_PATIENCE = 0.05
 # Bytes above which the WAL is made shorter when it is idle, and how soon that is tried again, in seconds.
 cdef long long LARGEST_WAL = sql.LARGEST_WAL
 SHORTENING_PERIOD = 1.0
@@ -94,6 +97,7 @@ cdef class Checkpoints(Participant):
     cdef void scale(self, int own) noexcept:
         """Have the writer see to the WAL after so many frames, and maintenance in proportion."""
         self.own_checkpoint_frames = own
+        self.own_checkpoint_step = own * OWN_CHECKPOINT_STEP // OWN_CHECKPOINT_FRAMES
         self.checkpoint_frames = own * CHECKPOINT_FRAMES // OWN_CHECKPOINT_FRAMES
         self.restart_frames = own * RESTART_FRAMES // OWN_CHECKPOINT_FRAMES
         self.contended_restart_frames = own * CONTENDED_RESTART_FRAMES // OWN_CHECKPOINT_FRAMES
@@ -139,8 +143,25 @@ cdef class Checkpoints(Participant):
                 self.maintenance_requested = False
                 self.tidy_up(database, session)
         if frames >= self.own_checkpoint_at:
-            self.own_checkpoint_at = frames + OWN_CHECKPOINT_STEP
+            self.own_checkpoint_at = frames + self.own_checkpoint_step
             self.restart_wal(database, session)
+        return 0
+
+    cdef int before_many_changes(self, Database database) except -1:
+        """Before much is written at once: if the WAL is kept short, and has got long for all that, have it start over first. Others
+        may be at it, or write just now; a reader who stays is not waited for again and again. The writer lock is held."""
+        cdef Tick now
+        cdef BusyWait wait = None
+        while (self.is_kept_short() and database.clock != NULL and database.writer is not None and read(database.clock, &now)
+               and <int>wal_frames(&now) >= self.own_checkpoint_at and not is_backfilled(database.clock)):
+            if wait is not None:
+                try:
+                    wait.pause()
+                except Timeout:
+                    self.own_checkpoint_at = <int>wal_frames(&now) + OWN_CHECKPOINT_STEP
+                    break
+            wait = wait or BusyWait(OTHERS_PATIENCE, "waiting for a checkpoint")
+            self.restart_wal(database, database.writer)
         return 0
 
     cdef int tidy_up(self, Database database, Session session) except -1:

@@ -362,6 +362,7 @@ cdef class Drain(Participant):
         cdef bint ours = True
         cdef double began, spent = 0.0
         cdef int taken
+        self.checkpoints.before_many_changes(database)
         # Nobody moves the head meanwhile.
         most = min(most, <Py_ssize_t>((until - min(until, journal.head())) // RECORD_BYTES) + 1)
         if not records.make_slots(most):
