@@ -137,7 +137,7 @@ cdef class Appends:
         if why == FULL:
             if self.is_draining(database):
                 raise Timeout(f"{database.directory!r}: its journal is full, and this has interrupted what drains it")
-            self.drain.drain_part(database)
+            self.drain.make_room(database)
             return True
         if attempt.since == 0.0:
             attempt.since = seconds()

@@ -34,6 +34,7 @@ cdef class Drain(Participant):
     cdef int wait_for_others(self, Database database) except -1
     cdef int shut(self, Database database) except -1
     cdef int drain_all(self, Database database) except -1
+    cdef int make_room(self, Database database) except -1
     cdef int drain_part(self, Database database) except -1
     cdef int drain_next(self, Database database, unsigned long long until) except -1
     cdef int drain_some(self, Database database, unsigned long long until, Py_ssize_t most) except -1

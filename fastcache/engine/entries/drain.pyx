@@ -33,7 +33,8 @@ from fastcache.errors import DirectoryGoneError, FullError, Timeout
 # How long what was appended may stay in the journal alone, in seconds; the writing comes on top of that.
 cdef double DELAY = 0.025
 # How many records go into one transaction, and of how many bytes. The more there are, the less each costs: changes of one key become
-# one, and changes of one page. But others wait for its end: it takes about so many seconds, as far as those before tell.
+# one, and changes of one page. But others wait for its end: it takes about so many seconds, as far as those before tell, and half
+# of the ring at most, so that the other half can be filled meanwhile.
 cdef Py_ssize_t LEAST_RECORDS = 512
 cdef Py_ssize_t MOST_RECORDS = 16384
 cdef unsigned long long MOST_BYTES = 8 << 20
@@ -52,6 +53,8 @@ cdef unsigned long long ROOM_FOR = 8
 cdef double OTHERS_DELAY = 0.5
 # How long who reads alone waits for others to drain, in seconds.
 cdef double PATIENCE = 1.0
+# How long whoever was called to drain may take to begin, in seconds.
+cdef double CALLED = 0.001
 # How long somebody may hold the journal's lock before it is looked whether he lives, in seconds.
 cdef double LONG = 0.001
 
@@ -113,7 +116,7 @@ cdef class Records(Rows):
         cdef int taken = 0
         cdef Taken found
         cdef Row row
-        while taken < most and place[0] - since < MOST_BYTES:
+        while taken < most and place[0] - since < min(MOST_BYTES, journal.capacity // 2):
             before = place[0]
             found = journal.next(place, until, &row, True)
             if found == DAMAGED:
@@ -285,6 +288,25 @@ cdef class Drain(Participant):
             database.writer_lock.release()
         return 0
 
+    cdef int make_room(self, Database database) except -1:
+        """The ring is full: wait for whoever drains it in this process, or was called to; or drain a part.
+
+        This waits without the writer lock, which whoever drains would have to hand over and get back for each part, and the GIL with it,
+        which a thread that appends keeps for milliseconds. So it goes on with the next part while what it has made room for is used."""
+        cdef Journal journal = database.journal
+        cdef unsigned long long head
+        cdef BusyWait wait = BusyWait(database.patience(), "waiting for the journal to be drained")
+        if journal is None:
+            return 0
+        head = journal.head()
+        while database.draining or (self.requested and wait.waited < CALLED):
+            wait.pause(knows_greenlets())
+            if database.journal is not journal or journal.head() != head:
+                if database.writer_lock.timings is not None:
+                    database.writer_lock.timings.waited.add(wait.waited)
+                return 0
+        return self.drain_part(database)
+
     cdef int drain_part(self, Database database) except -1:
         """Drain a part, unless somebody else does meanwhile: the ring is full, or it is time."""
         cdef Journal journal = database.journal
@@ -382,6 +404,8 @@ cdef class Drain(Participant):
                     spent -= seconds()
                     taken = records.collect(journal, &place, until, most)
                     spent += seconds()
+                    session.connection.returning = True
+                session.connection.returning = False
                 if taken < 0:
                     place = self.leave_out(database, journal, place)
                 if records.count:
@@ -439,6 +463,11 @@ cdef class Drain(Participant):
 
     cdef int call(self, Database database) except -1:
         """After something was appended: have it drained in time."""
+        cdef Session session
+        if database.draining:
+            session = database.writer
+            if session is not None:
+                session.connection.let_in()
         if not self.scheduled:
             self.scheduled = True
             try:

@@ -59,6 +59,8 @@ cdef class Connection:
     cdef int step_errno
     # How long it has worked without the GIL, in seconds.
     cdef double seconds_free
+    # Whether a thread has come back from SQLite, and waits for the GIL.
+    cdef bint returning
     cdef Hooks hooks
     # The one row of the feed, whose key is what `step_for` looks for.
     cdef Row asked
@@ -73,6 +75,7 @@ cdef class Connection:
     cdef void offer(self, const Row* rows, Py_ssize_t count) noexcept
     cdef int busy_or_raise(self, int code, object doing) except -1
     cdef int system_errno(self, int primary) noexcept
+    cdef void let_in(self) noexcept
     cdef int close(self, bint checkpoint=*) except -1
     cdef void abandon(self) noexcept
     cdef int refuse_read_only(self) except -1

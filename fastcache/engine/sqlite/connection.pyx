@@ -85,6 +85,10 @@ if not sqlite3_threadsafe():
 cdef int RESTART_TRIES = 50
 cdef int RESTART_NAP = 100
 
+# The same for a thread that is let in.
+cdef int RETURN_TRIES = 10
+cdef int RETURN_NAP = 20
+
 # Of the wal-index: its format.
 cdef unsigned int WAL_INDEX_VERSION = 3007000
 # The unit in which SQLite maps the wal-index, in bytes.
@@ -132,12 +136,17 @@ cdef void update_hook(
     hooks.on_row_change(hooks.row_argument, change, row)
 
 
-cdef int restart_busy_handler(void* argument, int tries) noexcept nogil:
+cdef bint nap(int microseconds) noexcept nogil:
+    """Sleep so long; returns whether that was possible."""
     cdef sqlite3_vfs* system = sqlite3_vfs_find(NULL)
-    if tries >= RESTART_TRIES or system == NULL:
-        return 0
-    system.xSleep(system, RESTART_NAP)
-    return 1
+    if system == NULL:
+        return False
+    system.xSleep(system, microseconds)
+    return True
+
+
+cdef int restart_busy_handler(void* argument, int tries) noexcept nogil:
+    return tries < RESTART_TRIES and nap(RESTART_NAP)
 
 
 cdef sqlite3_file* database_file(sqlite3* db) noexcept:
@@ -328,6 +337,16 @@ cdef class Connection:
             sqlite3_close(self.db)
             count_closed(self.path)
         self.close_folder()
+
+    cdef void let_in(self) noexcept:
+        """If another thread has come back from SQLite with this connection, and waits for the GIL: let it have it. Python would take it
+        from a thread that computes only after 5 ms."""
+        cdef int tries
+        if self.returning:
+            with nogil:
+                for tries in range(RETURN_TRIES):
+                    if not nap(RETURN_NAP) or not self.returning:
+                        break
 
     cdef int close(self, bint checkpoint=True) except -1:
         """Finalize every statement and close. With ``checkpoint`` off the last connection of all leaves the
@@ -680,6 +699,8 @@ cdef class Statement:
                 began = seconds()
                 code = sqlite3_step(self.handle)
                 ended = seconds()
+                self.connection.returning = True
+            self.connection.returning = False
             self.connection.seconds_free += ended - began
         else:
             code = sqlite3_step(self.handle)
