@@ -54,3 +54,5 @@ cdef class DiskStore(Store):
 
     cdef int open(self, dict asked) except -1
     cdef object where_full(self, object work, tuple arguments)
+    cdef object where_short(self, object work, tuple arguments)
+    cdef object where_way_is_made(self, object work, tuple arguments)

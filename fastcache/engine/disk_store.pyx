@@ -431,6 +431,16 @@ cdef class DiskStore(Store):
         except FullError:
             if not make_way(self.database, self.checkpoints):
                 raise
+        return self.where_way_is_made(work, arguments)
+
+    cdef object where_short(self, object work, tuple arguments):
+        """The same of what may give much: on a disk with little room it is free for others afterwards."""
+        self.checkpoints.look_at_disk(self.database)
+        if self.checkpoints.disk_is_short and make_way(self.database, self.checkpoints):
+            return self.where_way_is_made(work, arguments)
+        return self.where_full(work, arguments)
+
+    cdef object where_way_is_made(self, object work, tuple arguments):
         try:
             return work(*arguments)
         finally:
@@ -438,7 +448,7 @@ cdef class DiskStore(Store):
 
     def clear(self):
         """Delete every entry; returns how many live ones that were."""
-        return self.where_full(self.clear_once, ())
+        return self.where_short(self.clear_once, ())
 
     def clear_once(self):
         """The same where there is room."""
@@ -455,7 +465,7 @@ cdef class DiskStore(Store):
 
     def expire(self):
         """Delete what has expired; returns how many rows that were."""
-        return self.where_full(self.expire_once, ())
+        return self.where_short(self.expire_once, ())
 
     def expire_once(self):
         """The same where there is room."""
@@ -465,7 +475,7 @@ cdef class DiskStore(Store):
 
     def evict_tag(self, tag):
         """Delete what carries the tag and is counted; returns how many that were."""
-        return self.where_full(self.evict_tag_once, (tag,))
+        return self.where_short(self.evict_tag_once, (tag,))
 
     def evict_tag_once(self, tag):
         """The same where there is room."""
@@ -557,7 +567,7 @@ cdef class DiskStore(Store):
 
     def evict(self):
         """Bring what is stored under the limit; returns how many entries that has removed."""
-        return self.where_full(self.evict_once, ())
+        return self.where_short(self.evict_once, ())
 
     def evict_once(self):
         """The same where there is room."""

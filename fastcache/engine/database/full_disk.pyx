@@ -6,7 +6,8 @@ reserve (reserve.py). Whatever fails for want of room, and would give room, has 
 what the WAL has already, and the reserve given up; then it is tried once more, with all that it
 changes kept in memory until it commits, and what it frees given back in the same transaction: what lies beyond the end of the database
 is never written. Afterwards the WAL is cut, and a new reserve is made
-as soon as there is room for it.
+as soon as there is room for it. What may give much is done in this way at once on a disk with little room: in the usual one, what was
+freed stays in the database for what comes next, and the WAL takes more than before.
 
 How much the database has to grow for the WAL to be copied is what decides on what can be done; it is no more than the reserve where the disk
 has filled up slowly, since the WAL is kept short on a disk with little room (`Checkpoints.look_at_disk`). Where it was filled in one go, by
