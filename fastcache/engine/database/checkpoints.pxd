@@ -17,6 +17,8 @@ cdef class Checkpoints(Participant):
     cdef int checkpoint_at
     cdef int own_checkpoint_at
     cdef int frames_seen
+    # And before how many frames it is not waited for again, if that was in vain.
+    cdef int patient_at
     # WAL frames after which maintenance copies them; after which it sees to it that the WAL starts over, if nobody else writes,
     # and if others do; after which the writer does. And the bytes above which it is made shorter when it is idle.
     cdef int checkpoint_frames
@@ -39,6 +41,7 @@ cdef class Checkpoints(Participant):
     cdef void scale(self, int own) noexcept
     cdef int tidy_up(self, Database database, Session session) except -1
     cdef int restart_wal(self, Database database, Session session) except -1
+    cdef bint has_got_long(self, Database database) except -1
     cdef int before_many_changes(self, Database database) except -1
     cdef int checkpoint_beside(self, Database database) except -1
     cdef bint shorten_wal(self, Database database) except -1

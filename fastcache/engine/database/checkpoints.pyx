@@ -122,6 +122,7 @@ cdef class Checkpoints(Participant):
             database.contended = False
             self.checkpoint_at = self.checkpoint_frames
             self.own_checkpoint_at = self.own_checkpoint_frames
+            self.patient_at = 0
         self.frames_seen = frames
         if frames >= self.checkpoint_at:
             # Counted from here: while a reader keeps the WAL from starting over, not at every commit.
@@ -147,18 +148,22 @@ cdef class Checkpoints(Participant):
             self.restart_wal(database, session)
         return 0
 
-    cdef int before_many_changes(self, Database database) except -1:
-        """Before much is written at once: if the WAL is kept short, and has got long for all that, have it start over first. Others
-        may be at it, or write just now; a reader who stays is not waited for again and again. The writer lock is held."""
+    cdef bint has_got_long(self, Database database) except -1:
+        """Whether the WAL, which is kept short, is as long for all that as it is to get, and has to start over."""
         cdef Tick now
+        return (self.is_kept_short() and database.clock != NULL and database.writer is not None and read(database.clock, &now)
+                and <int>wal_frames(&now) >= max(self.own_checkpoint_frames, self.patient_at) and not is_backfilled(database.clock))
+
+    cdef int before_many_changes(self, Database database) except -1:
+        """Before much is written at once: have a WAL that has got long start over first. Others may be at it, or write just now; a
+        reader who stays is not waited for again and again. The writer lock is held."""
         cdef BusyWait wait = None
-        while (self.is_kept_short() and database.clock != NULL and database.writer is not None and read(database.clock, &now)
-               and <int>wal_frames(&now) >= self.own_checkpoint_at and not is_backfilled(database.clock)):
+        while self.has_got_long(database):
             if wait is not None:
                 try:
                     wait.pause()
                 except Timeout:
-                    self.own_checkpoint_at = <int>wal_frames(&now) + OWN_CHECKPOINT_STEP
+                    self.patient_at = max(self.own_checkpoint_frames, self.patient_at) + OWN_CHECKPOINT_STEP
                     break
             wait = wait or BusyWait(OTHERS_PATIENCE, "waiting for a checkpoint")
             self.restart_wal(database, database.writer)

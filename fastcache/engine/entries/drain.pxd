@@ -38,6 +38,7 @@ cdef class Drain(Participant):
     cdef int drain_part(self, Database database) except -1
     cdef int drain_next(self, Database database, unsigned long long until) except -1
     cdef int drain_some(self, Database database, unsigned long long until, Py_ssize_t most) except -1
+    cdef int begin(self, Database database) except -1
     cdef Py_ssize_t part(self) noexcept
     cdef int look_at_disk(self, Database database) except -1
     cdef unsigned long long leave_out(self, Database database, Journal journal, unsigned long long place) except? 0

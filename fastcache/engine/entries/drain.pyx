@@ -45,6 +45,8 @@ cdef double USUAL_COST = 4e-6
 cdef Py_ssize_t FEW_RECORDS = 16
 # Where the write-ahead log is kept short, of the frames after which it starts over: each record takes some four.
 cdef Py_ssize_t SHARE_OF_LOG = 16
+# How often who drains begins its transaction, if others have made the write-ahead log long meanwhile.
+cdef int MOST_BEGINNINGS = 5
 # On a disk with less room than this nothing is set in the journal, in bytes: of what one transaction drains, each record may change a page
 # of its own, in the write-ahead log and in the database. And of the room that there is, what is pending is this part at most.
 cdef unsigned long long LEAST_ROOM = 16 << 20
@@ -384,14 +386,13 @@ cdef class Drain(Participant):
         cdef bint ours = True
         cdef double began, spent = 0.0
         cdef int taken
-        self.checkpoints.before_many_changes(database)
         # Nobody moves the head meanwhile.
         most = min(most, <Py_ssize_t>((until - min(until, journal.head())) // RECORD_BYTES) + 1)
         if not records.make_slots(most):
             raise MemoryError()
         database.draining = True
         try:
-            enter(database)
+            self.begin(database)
             try:
                 session = database.writing()
                 began = session.connection.seconds_free
@@ -442,6 +443,18 @@ cdef class Drain(Participant):
         finally:
             journal.let_go(True)
             database.draining = False
+        return 0
+
+    cdef int begin(self, Database database) except -1:
+        """Begin a transaction that writes much. Others may have done the same while this has waited for its turn, each of whom was told
+        before it waited that the WAL is short enough: so it is looked at again."""
+        cdef int tries
+        for tries in range(MOST_BEGINNINGS):
+            self.checkpoints.before_many_changes(database)
+            enter(database)
+            if tries == MOST_BEGINNINGS - 1 or not self.checkpoints.has_got_long(database):
+                break
+            leave(database, False)
         return 0
 
     cdef int after_commit(self, Database database) except -1:
