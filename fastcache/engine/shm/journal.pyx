@@ -653,9 +653,11 @@ cdef unsigned long long boot_number() except? 0:
 
 
 def capacity_for(long long max_size, long long room=1 << 62):
-    """How many bytes the ring of a store has that is kept within so many (0 for any number), on a disk that has so many left: a sixteenth
-    of either at most. 0 for no ring."""
+    """How many bytes the ring of a store has that is kept within so many (0 for any number), on a disk that has so many left: a part of the
+    limit that hardly counts, or else as few as it can have; of either a sixteenth at most. 0 for no ring."""
     cdef long long capacity = MOST_CAPACITY
+    while max_size and capacity * 64 > max_size and capacity > LEAST_CAPACITY:
+        capacity //= 2
     while (max_size and capacity * 16 > max_size) or capacity * 16 > room:
         capacity //= 2
     return capacity if capacity >= LEAST_CAPACITY else 0
