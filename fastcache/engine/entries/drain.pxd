@@ -37,6 +37,7 @@ cdef class Drain(Participant):
     cdef int make_room(self, Database database) except -1
     cdef int drain_part(self, Database database) except -1
     cdef int drain_next(self, Database database, unsigned long long until) except -1
+    cdef int drain_where_way_is_made(self, Database database, unsigned long long until) except -1
     cdef int drain_some(self, Database database, unsigned long long until, Py_ssize_t most) except -1
     cdef int begin(self, Database database) except -1
     cdef Py_ssize_t part(self) noexcept

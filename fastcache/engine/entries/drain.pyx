@@ -325,26 +325,30 @@ cdef class Drain(Participant):
         return 0
 
     cdef int drain_next(self, Database database, unsigned long long until) except -1:
-        """Drain a part of what is there up to a position: on a full disk, as much as goes there. The writer lock is held."""
+        """Drain a part of what is there up to a position; on a full disk, make way first. The writer lock is held."""
         cdef Journal journal = database.journal
-        cdef unsigned long long head
-        if not database.vacuums:
+        if database.vacuums:
+            return self.drain_where_way_is_made(database, until)
+        try:
+            return self.drain_some(database, until, self.part())
+        except FullError:
+            journal.allowed = 0
+            # What ends it begins a transaction, before which there may be something to drain.
+            if self.makes_way or not make_way(database, self.checkpoints):
+                raise
+        self.makes_way = True
+        try:
+            return self.drain_where_way_is_made(database, until)
+        finally:
             try:
-                return self.drain_some(database, until, self.part())
-            except FullError:
-                journal.allowed = 0
-                if self.makes_way or not make_way(database, self.checkpoints):
-                    raise
-            self.makes_way = True
-            try:
-                return self.drain_next(database, until)
+                end_way(database, self.checkpoints)
             finally:
-                try:
-                    end_way(database, self.checkpoints)
-                finally:
-                    self.makes_way = False
-        # Way is made.
-        head = journal.head()
+                self.makes_way = False
+
+    cdef int drain_where_way_is_made(self, Database database, unsigned long long until) except -1:
+        """Drain as much as goes there, a few records at a time."""
+        cdef Journal journal = database.journal
+        cdef unsigned long long head = journal.head()
         while database.journal is journal and journal.head() < min(until, journal.tail()):
             try:
                 self.drain_some(database, until, FEW_RECORDS)
