@@ -202,16 +202,6 @@ class LimitedContender(Contender):
 
 
 @dataclass(frozen=True)
-class DelayedContender(Contender):
-    """fastcache whose writes may reach the disk so many seconds later."""
-
-    write_behind: float = 1.0
-
-    def settings(self) -> dict[str, object]:
-        return {"write_behind": self.write_behind}
-
-
-@dataclass(frozen=True)
 class BareContender(Contender):
     """What Python does without any cache. Its loops take no directory."""
 
@@ -454,7 +444,6 @@ NO_MEMORY = LimitedContender("fastcache memory=0", "fastcache", FastcacheLoops, 
 LITTLE_MEMORY = LimitedContender(
     "fastcache memory=1MiB", "fastcache", FastcacheLoops, peer=False, extra=".", memory=KIB * KIB
 )
-WRITE_BEHIND = DelayedContender("fastcache write_behind=1", "fastcache", FastcacheLoops, peer=False, extra=".")
 FLOOR = FloorContender("floor", "fastcache", peer=False, extra=".")
 SNAPSHOT = FloorContender("floor, one snapshot", "fastcache", peer=False, extra=".", kind="FloorInSnapshot")
 DICT = BareContender("dict", "builtins", DictLoops, peer=False)
@@ -500,7 +489,7 @@ FACE_IN_DJANGO = DjangoContender(
 )
 DJANGO_PEERS = (FILE_BASED, DISKCACHE_IN_DJANGO, FACE_IN_DJANGO)
 CONTENDERS = (
-    *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY, WRITE_BEHIND, SHARDED, SHARDED_NO_MEMORY),
+    *(FASTCACHE, NO_MEMORY, LITTLE_MEMORY, SHARDED, SHARDED_NO_MEMORY),
     *(IN_MEMORY, CACHETOOLS),
     *(FLOOR, SNAPSHOT, DICT, DECODING),
     *(LRU_CACHE, SETTING),

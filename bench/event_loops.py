@@ -106,7 +106,7 @@ async def client_cache(directory: str) -> AsyncIterator[Face]:
 FACES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "fastcache.aio": ("fastcache", ours),
     "memory=0": ("fastcache", lambda directory: ours(directory, memory=0)),
-    "write_behind=1": ("fastcache", lambda directory: ours(directory, write_behind=1.0)),
+    "journal=False": ("fastcache", lambda directory: ours(directory, journal=False)),
     "fastcache in to_thread": ("fastcache", lambda directory: in_executor(fastcache.Cache(directory))),
     "aiohttp-client-cache": ("aiohttp_client_cache", client_cache),
     "cashews": ("cashews", cashews),

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, median
 
-from contenders import BY_NAME, DISKCACHE, DISKCACHE_RS, FASTCACHE, NO_MEMORY, SCIQLOP_CACHE, WRITE_BEHIND, Contender
+from contenders import BY_NAME, DISKCACHE, DISKCACHE_RS, FASTCACHE, NO_MEMORY, SCIQLOP_CACHE, Contender
 from entries import NAMES, VALUE
 from table import significant
 from workers import Workers
 
 # The floor is left out: its loops are in C, and a call for each write would measure the calls.
-ABLE = (FASTCACHE, NO_MEMORY, WRITE_BEHIND, SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS)
+ABLE = (FASTCACHE, NO_MEMORY, SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS)
 USUAL = (FASTCACHE, SCIQLOP_CACHE, DISKCACHE, DISKCACHE_RS)
 PROCESSES = 4
 READ_ONLY, HALF_WRITES, ALL_WRITES = 0, 2, 1

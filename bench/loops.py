@@ -93,7 +93,7 @@ class Loops:
         self.set_in_transact(keys, value)
 
     def flush(self) -> None:
-        """Wait for what was put off; only a cache that writes behind puts anything off."""
+        """Wait until all is in the database; only a cache with a journal has something elsewhere."""
 
     def add(self, keys: Sequence[str], value: object) -> None:
         add = self.cache.add

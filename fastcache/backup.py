@@ -78,7 +78,7 @@ def back_up(stores: Shards, path: str | os.PathLike[str], progress: _Progress | 
     copied = [store for store in stores.all() if store is stores.first or os.path.exists(store.path)]
     if any(store.held_by_me() for store in copied):
         raise TransactionError("backup() is not for use inside transact(), whose end nobody knows yet")
-    # Nothing that was put off is left out.
+    # What is in the journal is copied with the database.
     stores.flush()
     place = os.path.abspath(os.fspath(path))
     meter = _Meter(copied, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastcache.engine.cache_mapping import CacheMapping
-from fastcache.options import CACHE_MEMORY, choose_place, choose_serializer
+from fastcache.options import CACHE_MEMORY, choose_journal, choose_place, choose_serializer
 from fastcache.queues import CacheQueues
 from fastcache.recipes import CacheRecipes
 
@@ -47,11 +47,6 @@ class Cache(CacheRecipes, CacheQueues, CacheMapping):
         serializer: for values that SQLite has no type for; PickleSerializer() by default.
         timeout: how long to wait for another writer, in seconds; and for who computes the same (see ``get_or_set``).
         memory: how many bytes of what was read may stay in this process, where it costs what a dict costs; 0 for none.
-        write_behind: for how many seconds (int, float) a ``set`` or ``delete`` may wait to be written, together with
-            others; None for not at all. They return at once. This object sees them at once, others within that time;
-            ``flush()`` and ``close()`` wait for it. If the process is killed, what waits is lost: at most the last so
-            many seconds. What is atomic (``add``, ``incr``, ``pop``, ``transact`` and the like) is written at once.
-            If writing fails, the next call says so, and nothing is dropped.
         journal: whether what is set (or added, deleted, popped, touched, counted up), and is not large, goes into
             ``cache.journal`` first, a ring of at most 4 MiB that all processes map, which takes a microsecond or less.
             All processes see it at once, and it survives the death of any of them. Maintenance writes it to the
@@ -59,7 +54,9 @@ class Cache(CacheRecipes, CacheQueues, CacheMapping):
             ``flush()`` and ``close()`` wait for it. False for that each write is committed to the database before it
             returns; objects with and without may share a directory. It is off where it
             cannot keep these promises: with durability "full", with a policy that evicts nothing, under a limit of less
-            than a MiB, and where the system has no shared memory, or no locks of open files; and with write_behind.
+            than a MiB, and where the system has no shared memory, or no locks of open files.
+        write_behind: deprecated. A number of seconds (int, float) above 0 means ``journal=True``; None and 0 mean
+            nothing.
         durability: "normal": nothing acknowledged is lost if any process is killed, but the last moments may be after a
             power cut. "full": not then either, since each commit waits for the disk; threads that set at the same time
             share one.
@@ -112,8 +109,7 @@ class Cache(CacheRecipes, CacheQueues, CacheMapping):
             timeout=timeout,
             timer=timer,
             memory=memory,
-            write_behind=write_behind,
-            journal=journal,
+            journal=choose_journal(journal, write_behind),
             durability=durability,
             compression=compression,
             recreate=recreate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastcache.engine.cache_mapping import CacheMapping
 from fastcache.engine.index_mapping import IndexMapping
-from fastcache.options import CACHE_MEMORY, choose_place, choose_serializer
+from fastcache.options import CACHE_MEMORY, choose_journal, choose_place, choose_serializer
 from fastcache.recipes import CacheRecipes, Recipes
 
 TYPE_CHECKING = False
@@ -53,7 +53,7 @@ class FanoutCache(CacheRecipes, _Fanout, CacheMapping):
             with, and converted with the command ``fastcache reshard``. ``shard_count`` is another name for it.
         max_size: a limit in bytes for all shards together, each of which keeps to its part of it, so that an entry must
             fit into one. See Cache.
-        eviction, on_evict, serializer, timeout, memory, write_behind, journal, durability, compression, safe_types,
+        eviction, on_evict, serializer, timeout, memory, journal, write_behind, durability, compression, safe_types,
             secret, timer, recreate, read_only: as in a Cache, and each shard has a journal of its own. ``memory`` is
             what all shards have together, and the policy is followed in each.
 
@@ -100,8 +100,7 @@ class FanoutCache(CacheRecipes, _Fanout, CacheMapping):
             timeout=timeout,
             timer=timer,
             memory=memory,
-            write_behind=write_behind,
-            journal=journal,
+            journal=choose_journal(journal, write_behind),
             durability=durability,
             compression=compression,
             recreate=recreate,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fastcache.serializers.messagepack import Serializer
 
-__all__ = ["CACHE_MEMORY", "IN_MEMORY", "choose_directory", "choose_place", "choose_serializer"]
+__all__ = ["CACHE_MEMORY", "IN_MEMORY", "choose_directory", "choose_journal", "choose_place", "choose_serializer"]
 
 IN_MEMORY = ":memory:"
 """In place of a directory: all is in memory, and gone with the process. (A directory of this name is "./:memory:".)"""
@@ -33,6 +33,34 @@ def choose_serializer(given: Serializer | None, safe_types: Iterable[type], secr
     if tuple(safe_types) or secret is not None:
         raise TypeError("safe_types and secret belong to the default serializer; give them to PickleSerializer instead")
     return given
+
+
+def choose_journal(journal: bool, write_behind: float | None) -> bool:
+    """Whether there is to be a journal, for who may also say ``write_behind``, which it has replaced.
+
+    Raises:
+        TypeError, ValueError: ``write_behind`` is no number of seconds.
+        ValueError: it is one, and there is to be no journal.
+    """
+    if write_behind is None:
+        return journal
+    if isinstance(write_behind, bool) or not isinstance(write_behind, (int, float)):
+        raise TypeError(f"write_behind must be a number of seconds or None, not {type(write_behind).__name__}")
+    if not 0 <= write_behind < 1e9:
+        raise ValueError(f"write_behind must be between 0 and 1e9 seconds, not {write_behind!r}")
+    if write_behind == 0:
+        return journal
+    if journal is False:
+        raise ValueError(
+            f"write_behind={write_behind!r} means journal=True now, which contradicts journal=False: leave one out"
+        )
+    load("warnings").warn(
+        f"write_behind={write_behind!r} is deprecated, and means journal=True: the journal does what it did, shows all "
+        "processes at once what is set, and keeps it if they are killed. Leave it out: there is a journal by default",
+        DeprecationWarning,
+        stacklevel=load("fastcache.runtime.callers").level_of_caller(),
+    )
+    return journal
 
 
 def choose_place(given: Any) -> str | None:

@@ -120,7 +120,7 @@ class Recipes(_Mapping):
         """Copy the cache, as it is at one moment, to a directory that is a cache as well; others go on writing.
 
         Entries, tags, expiries and settings are copied, values in files by sharing their blocks where the file system
-        can (Btrfs, XFS). What ``write_behind`` has put off is written first. Of shards each is of a moment of its
+        can (Btrfs, XFS). What is in the journal is part of it. Of shards each is of a moment of its
         own. Locks begin free in the copy. Values that are signed can be read there with the same secret, which is the
         user's, and lies in no cache.
 
@@ -201,8 +201,6 @@ class Recipes(_Mapping):
         Raises:
             TransactionError: this thread is inside a transaction.
             Timeout: another thread is inside one, for longer than ``timeout``.
-            StorageError, FullError, Timeout: what ``write_behind`` has put off could not be written. It waits on, and
-                the cache stays open.
         """
         try:
             super().close()
@@ -279,8 +277,7 @@ class CacheRecipes(Recipes):
             For functions, methods, class and static methods (above or below their decorator), and ``async def``; also
             without parentheses. Of all who miss the same call at the same time, one computes; the others wait for it,
             for ``timeout`` seconds at most, so that this should be longer than it takes, and then compute, too; see
-            ``get_or_set``. (A cache with ``write_behind`` shows a result to other processes that much later, so that
-            each of them may compute it.) What it raises is not kept, and all who have waited for it compute at once,
+            ``get_or_set``. What it raises is not kept, and all who have waited for it compute at once,
             side by side. None is kept.
 
             One call is the same whether arguments are given by place or by name, and whether defaults are given.

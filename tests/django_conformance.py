@@ -6,7 +6,7 @@
 The tests are those of the Django that is installed here: its source distribution is fetched by pip into a temporary
 directory, unless ``--source`` names an unpacked one or an archive of one. What runs:
 
-- ``BaseCacheTests``, which every backend of Django's has to pass, over a Cache, with shards, with write-behind, and
+- ``BaseCacheTests``, which every backend of Django's has to pass, over a Cache, with shards, without a journal, and
   through the methods for coroutines; over ``fastcache.diskcache``'s DjangoCache, too, where there is one;
 - of ``FileBasedCacheTests`` what is about the directory, and not about the names of the files in it;
 - the middleware's, the cached templates' and the sessions' tests, with our backend in the place of Django's.
@@ -103,7 +103,7 @@ def backends(folder):
     found = {
         "OverACache": ours,
         "WithShards": ours | {"OPTIONS": {"shards": 4}},
-        "WithWriteBehind": ours | {"OPTIONS": {"write_behind": 0.05}},
+        "WithoutAJournal": ours | {"OPTIONS": {"journal": False}},
         "WithoutMemory": ours | {"OPTIONS": {"memory": 0}},
         "InCoroutines": coroutines,
         "InCoroutinesWithShards": coroutines | {"OPTIONS": {"shards": 4, "memory": 0}},

@@ -6,7 +6,7 @@ A round is one process, so that a crash is caught. In it nine threads use a Cach
 shards at random, each through one object that all of them share. Now and then a thread closes such an object, or drops
 it for the garbage collector, and puts a new one of the same directory in its place; or it forks a child, which
 uses all three and ends. The main thread does what the others do, while a signal handler raises KeyboardInterrupt in it.
-What a round is about depends on its seed: limits, memory, write-behind, how often threads take turns and garbage is
+What a round is about depends on its seed: limits, memory, journals, how often threads take turns and garbage is
 collected, timers and serializers that use the cache in the middle of its own work, or let others in.
 
 What is always true, and who checks it:
@@ -124,9 +124,7 @@ class Plan:
         self.interval = chosen.choice((1e-6, 1e-5, 1e-4, 0.005))
         self.garbage_after = chosen.choice((1, 10, 100, 700))
         self.limited = chosen.random() < 0.4
-        self.write_behind = chosen.choice((None, None, 0.01, 0.2))
-        # Chosen apart, so that all else of a round is what it was before there were journals.
-        self.journal = random.Random(f"journal of {self.seed}").random() < 0.5
+        self.journal = chosen.random() < 0.5
         self.memory = chosen.choice((0, 20_000, 1 << 20, 32 << 20))
         self.timer = chosen.choice((None, None, "lets others in", "uses the cache"))
         self.serializer = chosen.choice((None, None, "lets others in", "uses the cache"))
@@ -152,8 +150,7 @@ class Plan:
     def __str__(self):
         about = [f"threads take turns every {self.interval:g} s", f"garbage after {self.garbage_after}"]
         about += [f"memory {self.memory}"]
-        about += ["a limit"] * self.limited + [f"write_behind {self.write_behind}"] * (self.write_behind is not None)
-        about += ["a journal"] * self.journal
+        about += ["a limit"] * self.limited + ["a journal"] * self.journal
         about += [f"a timer that {self.timer}"] * (self.timer is not None)
         about += [f"a serializer that {self.serializer}"] * (self.serializer is not None)
         about += [f"interrupts every {self.interrupts} s"] * (self.interrupts is not None)
@@ -182,10 +179,7 @@ class Shared:
     def open(self):
         plan = self.plan
         self.opened += 1
-        if self.kind == "Index":
-            options = {}
-        else:
-            options = {"write_behind": plan.write_behind, "max_size": LIMIT if plan.limited else 0}
+        options = {} if self.kind == "Index" else {"max_size": LIMIT if plan.limited else 0}
         owner = []
         if plan.timer and self.kind != "Index":
             options["timer"] = Intruder(plan.timer, owner).timer

@@ -260,7 +260,7 @@ def test_options_are_handed_on(tmp_path):
                 "full",
             )
             assert (cache.directory, cache.read_only, cache.recreate) == (str(tmp_path), False, False)
-            assert (cache.compression, cache.write_behind, cache.memory > 0) == (None, 0.0, True)
+            assert (cache.compression, cache.memory > 0) == (None, True)
             assert cache.serializer is cache.sync.serializer
             await cache.set_max_size(20_000_000)
             assert cache.max_size == 20_000_000
@@ -793,7 +793,7 @@ ENDS = """
     from fastcache import aio
 
     async def main():
-        cache = aio.Cache(sys.argv[1], write_behind=float(sys.argv[2]) or None)
+        cache = aio.Cache(sys.argv[1], journal=sys.argv[2] == "True")
         await cache.set_many({number: number for number in range(100)})
         for number in range(100, 200):
             await cache.set(number, number)
@@ -810,9 +810,9 @@ ENDS = """
 
 
 @pytest.mark.parametrize("how", ["waits", "leaves", "inside"])
-@pytest.mark.parametrize("write_behind", [0, 1000])
-def test_what_was_acknowledged_is_there_if_a_process_ends_without_closing(tmp_path, start_file, how, write_behind):
-    start_file("ends", ENDS, str(tmp_path / "cache"), str(write_behind), how).finish()
+@pytest.mark.parametrize("journal", [True, False])
+def test_what_was_acknowledged_is_there_if_a_process_ends_without_closing(tmp_path, start_file, how, journal):
+    start_file("ends", ENDS, str(tmp_path / "cache"), str(journal), how).finish()
     with fastcache.Cache(tmp_path / "cache") as cache:
         assert set(range(300 if how == "waits" else 200)) <= set(cache)
         assert "never" not in cache

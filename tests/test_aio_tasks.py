@@ -118,10 +118,9 @@ def test_what_has_not_begun_is_left_out_and_what_has_begun_is_done_as_a_whole(tm
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("write_behind", [None, 1000.0])
-def test_a_set_does_not_overtake_one_that_was_given_up(tmp_path, write_behind):
+def test_a_set_does_not_overtake_one_that_was_given_up(tmp_path):
     async def main():
-        async with aio.Cache(tmp_path, write_behind=write_behind) as cache:
+        async with aio.Cache(tmp_path) as cache:
             await cache.set("k", "first")
             held = Held([("k", "old")])
             given_up = asyncio.create_task(cache.set_many(held))
@@ -376,10 +375,9 @@ def test_a_transaction_needs_a_key_where_there_are_shards(tmp_path):
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("write_behind", [None, 1000.0])
-def test_a_transaction_of_one_shard_refuses_keys_of_others(tmp_path, write_behind):
+def test_a_transaction_of_one_shard_refuses_keys_of_others(tmp_path):
     async def main():
-        async with aio.FanoutCache(tmp_path, write_behind=write_behind) as cache:
+        async with aio.FanoutCache(tmp_path) as cache:
             refused = 0
             await cache.set_many(dict.fromkeys(range(30), 0))
             for number in range(30):
@@ -608,12 +606,11 @@ class Waits:
         return given
 
 
-@pytest.mark.parametrize("write_behind", [None, 1000.0])
-def test_the_loop_goes_on_while_a_large_value_is_encoded_and_decoded(tmp_path, write_behind):
+def test_the_loop_goes_on_while_a_large_value_is_encoded_and_decoded(tmp_path):
     async def main():
         waits = Waits()
         large = list(range(10000))
-        async with aio.Cache(tmp_path, serializer=waits, write_behind=write_behind) as cache, Ticks() as ticks:
+        async with aio.Cache(tmp_path, serializer=waits) as cache, Ticks() as ticks:
             for call in (cache.set("k", large), cache.get("k"), cache["k"], cache.exists("k")):
                 task = asyncio.create_task(call)
                 if call is not None and not task.done():
@@ -633,7 +630,7 @@ def test_the_loop_goes_on_while_a_large_value_is_encoded_and_decoded(tmp_path, w
 AT_ONCE = {"_find_at_once", "_has_at_once", "_find_stored_at_once", "_has_stored_at_once", "_set_at_once"}
 
 
-@pytest.mark.parametrize("options", [{}, {"write_behind": 0.001}, {"max_size": 1_000_000}])
+@pytest.mark.parametrize("options", [{}, {"journal": False}, {"max_size": 1_000_000}])
 def test_the_thread_of_the_loop_calls_nothing_that_may_wait(tmp_path, options):
     """Whatever is done: large values, checkpoints, evictions, transactions, locks."""
     called = set()
@@ -687,14 +684,16 @@ def test_the_thread_of_the_loop_calls_nothing_that_may_wait(tmp_path, options):
     assert called
 
 
-def test_hits_and_what_is_written_behind_never_leave_the_loop(tmp_path):
+def test_hits_and_what_goes_into_the_journal_do_not_leave_the_loop(tmp_path):
     async def main():
-        async with aio.Cache(tmp_path, write_behind=1000.0) as cache:
+        async with aio.Cache(tmp_path, journal=True) as cache:
             # The thread is held up all the time.
             held = Held([])
             holding = asyncio.create_task(cache.get_many(held))
             await held.has_begun()
             for value in (1, "text", b"bytes", None, [1, {"a": (2.5, True)}], ("t",)):
+                # It has not been busy for long.
+                await asyncio.sleep(0.001)
                 await cache.set("k", value, expire=1000, tag="t")
                 assert (await cache.get("k"), await cache["k"]) == (value, value)
             held.go.set()

@@ -53,7 +53,7 @@ from tests.contract.memory import CacheMemoryContract
 from tests.contract.opening import OpeningContract
 from tests.contract.ordered import CacheOrderedContract, OrderedContract
 from tests.contract.persistence import PersistenceContract
-from tests.contract.places import GoneBehindContract, NameContract, ReadOnlyContract, SharingContract
+from tests.contract.places import GoneJournalContract, NameContract, ReadOnlyContract, SharingContract
 from tests.contract.queues import CacheQueueContract, QueueContract
 from tests.contract.serializers import SerializerContract
 from tests.contract.store import StoreContract
@@ -62,7 +62,6 @@ from tests.contract.trust import CacheTrustContract, TrustContract
 from tests.contract.undecodable import UndecodableContract
 from tests.contract.values import HugeValueContract, ValueContract
 from tests.contract.waiting import WaitingContract
-from tests.contract.write_behind import WriteBehindContract
 
 
 class IsCache:
@@ -186,10 +185,6 @@ class TestSerializers(IsCache, SerializerContract):
 
 
 class TestMemory(IsCache, CacheMemoryContract):
-    pass
-
-
-class TestWriteBehind(IsCache, WriteBehindContract):
     pass
 
 
@@ -436,7 +431,7 @@ class TestNames(IsCache, NameContract):
     pass
 
 
-class TestGone(IsCache, GoneBehindContract):
+class TestGone(IsCache, GoneJournalContract):
     pass
 
 

@@ -66,7 +66,7 @@ def open_backend(tmp_path):
     opening.close()
 
 
-@pytest.fixture(params=[{}, {"shards": 3}, {"memory": 0}, {"write_behind": 0.02}], ids=str)
+@pytest.fixture(params=[{}, {"shards": 3}, {"memory": 0}, {"journal": False}], ids=str)
 def backend(request, open_backend):
     return open_backend(options=request.param)
 
@@ -467,7 +467,7 @@ def no_thread(monkeypatch):
     return begin
 
 
-@pytest.mark.parametrize("options", [{}, {"shards": 3}, {"write_behind": 0.02}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"shards": 3}, {"journal": False}], ids=str)
 def test_what_is_remembered_is_answered_in_the_coroutine(open_backend, no_thread, options):
     backend = open_backend(options=options)
     values = {"text": "v", "list": [1, {"a": 2}], "none": None, "object": ValueError("x"), "for ever": 1}
@@ -575,7 +575,7 @@ def site_environment(tmp_path, options):
     }
 
 
-@pytest.mark.parametrize("options", [{}, {"shards": 2, "write_behind": 0.05}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"shards": 2}], ids=str)
 def test_sessions_fragments_and_pages_of_a_site(tmp_path, options):
     command = [sys.executable, "-W", "error::RuntimeWarning", SITE]
     said = subprocess.run(

@@ -203,14 +203,14 @@ def test_greenlets_that_only_call_one_another_are_one_with_their_thread(start_fi
 
 def test_maintenance_works_and_the_program_ends(run):
     program = """
-    with fastcache.Cache(sys.argv[1] + "-2", write_behind=0.05) as behind, fastcache.Cache(sys.argv[1] + "-2") as other:
-        behind["a"] = 1
-        while "a" not in other:
+    with fastcache.Cache(sys.argv[1] + "-2", journal=True) as drained:
+        drained["a"] = 1
+        while (state := drained.store.journal.state())["head"] < state["tail"]:
             time.sleep(0.01)
-        behind["b"] = 2
+        drained["b"] = 2
     for number in range(3000):
         cache[number] = b"x" * 1000
-    left = fastcache.Cache(sys.argv[1] + "-3", write_behind=10)
+    left = fastcache.Cache(sys.argv[1] + "-3")
     left["not closed"] = 1
     print(json.dumps(len(cache)))
     """

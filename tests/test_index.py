@@ -214,9 +214,7 @@ class TestIndexAlone(IsIndex, StoreContract):
         with fastcache.Index(directory) as index:
             assert len(index) == 0
 
-    @pytest.mark.parametrize(
-        "name", ["expire", "evict_tag", "touch", "stats", "reset_stats", "max_size", "write_behind"]
-    )
+    @pytest.mark.parametrize("name", ["expire", "evict_tag", "touch", "stats", "reset_stats", "max_size"])
     def test_it_has_nothing_that_only_a_cache_needs(self, store, name):
         assert not hasattr(store, name)
 

@@ -4,6 +4,7 @@ Whoever is killed, stopped, forked or late, and whatever becomes of its file."""
 
 import contextlib
 import copy
+import itertools
 import os
 import pickle
 import random
@@ -589,6 +590,16 @@ def test_a_fork_beside_a_thread_that_appends_loses_nothing(begin, open_store, ki
     check_whole(store)
 
 
+@pytest.mark.parametrize("kind", ["Cache", "Index"])
+def test_a_fork_waits_for_nobody_who_waits_for_it(begin, kind):
+    assert begin("fork_beside_a_writer", kind).finish() == [0, "v", "v"]
+
+
+@pytest.mark.parametrize("kind", ["Cache"])
+def test_a_fork_waits_for_no_lock_of_who_waits_for_it(begin, kind):
+    assert begin("fork_beside_an_opening", kind).finish() == [0, ["v"]]
+
+
 # -- the birth of a journal ----------------------------------------------------------------------------------
 
 WITHOUT = {"journal": False}
@@ -775,6 +786,127 @@ def test_threads_of_one_object_lose_nothing(open_store, small_ring, short_turns)
             change(model, name, number)
         assert [pair for pair in store.items() if owner(pair[0]) == name] == list(model.items())
     check_whole(store)
+
+
+LOOKS = {
+    "get": lambda store, key: store.get(key) == key,
+    "in": lambda store, key: key in store,
+    "len": lambda store, key: len(store) > key,
+    "get_many": lambda store, key: store.get_many([key, 0]) == {key: key, 0: 0},
+    "iter": lambda store, key: list(store)[: key + 1] == list(range(key + 1)),
+    "reversed": lambda store, key: list(reversed(store))[-1 - key :] == list(range(key, -1, -1)),
+    "values": lambda store, key: list(store.values())[: key + 1] == list(range(key + 1)),
+    "add": lambda store, key: store.add(key, -1) is False,
+    "touch": lambda store, key: store.touch(key) is True,
+    "incr": lambda store, key: store.incr(key, 0) == key,
+    "transact": lambda store, key: seen_inside(store, key) == key,
+}
+
+
+def seen_inside(store, key):
+    with store.transact():
+        return store[key]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.usefixtures("short_turns")
+def test_nothing_is_missed_by_another_thread_while_it_is_drained(open_store, look):
+    store = open_store()
+    latest = -1
+    done = threading.Event()
+
+    def write():
+        nonlocal latest
+        try:
+            for number in range(800):
+                store[number] = number
+                latest = number
+                if number % 10 == 0:
+                    store.flush()
+        finally:
+            done.set()
+
+    def read():
+        while not done.is_set():
+            if (number := latest) >= 0:
+                assert LOOKS[look](store, number)
+
+    together(write, read)
+    check_whole(store)
+
+
+@kinds
+@pytest.mark.usefixtures("short_turns")
+def test_a_key_never_goes_back_while_it_is_drained(open_store, kind):
+    store = open_store(kind)
+    done = threading.Event()
+
+    def write():
+        try:
+            for number in range(1, 3000):
+                store["a"] = number
+                assert store["a"] == number
+                if number % 50 == 0:
+                    store.flush()
+        finally:
+            done.set()
+
+    def read():
+        last = 0
+        while not done.is_set():
+            for number in (store.get("a", 0), store.get_many("a").get("a", 0), dict(store.items()).get("a", 0)):
+                assert number >= last
+                last = number
+
+    together(write, read, read)
+    assert store["a"] == 2999
+    check_whole(store)
+
+
+@pytest.mark.usefixtures("short_turns")
+def test_a_transaction_sees_nothing_that_other_threads_set_meanwhile(open_store):
+    store = open_store()
+    ended = threading.Event()
+
+    def set_on():
+        while not ended.is_set():
+            store["k"] = "of others"
+            time.sleep(0.0001)
+
+    def use():
+        try:
+            for _ in range(200):
+                with store.transact():
+                    before = store.get("k")
+                    store["k"] = "mine"
+                    assert (store.get("k"), store.get("k")) == ("mine", "mine")
+                    store["k"] = before
+        finally:
+            ended.set()
+
+    together(use, set_on, set_on, set_on)
+    check_whole(store)
+
+
+@kinds
+def test_closing_while_other_threads_set_keeps_what_they_were_told_is_set(open_store, kind):
+    for turn in range(10):
+        said = {}
+        store = open_store(kind)
+
+        def write(name, store=store, said=said, turn=turn):
+            with pytest.raises(fastcache.ClosedError):  # noqa: PT012
+                for number in itertools.count():
+                    store[turn, name, number] = number
+                    said[turn, name, number] = number
+
+        def close(store=store, said=said):
+            wait_until(lambda: len(said) > 50)
+            store.close()
+
+        together(lambda: write("a"), lambda: write("b"), close)
+        with open_store(kind) as other:
+            assert other.get_many(said) == said
 
 
 @pytest.mark.parametrize("kind", ["Cache", "Index"])
@@ -1486,11 +1618,11 @@ def test_another_program_that_waits_sees_what_was_set_without_anybody_doing_anyt
 
 
 @pytest.mark.parametrize("kind", ["Cache", "FanoutCache"])
-@pytest.mark.parametrize("ending", ["end", "exit", "daemon", "exit handler", "forgotten"])
+@pytest.mark.parametrize("ending", ["end", "exit", "daemon", "transactions", "exit handler", "forgotten"])
 def test_the_exit_of_the_interpreter_drains(rows, begin, open_store, kind, ending):
     begin("append_and_end", kind, ending).finish()
     count = rows()
-    assert count == 300 + (ending in ("daemon", "exit handler"))
+    assert count == 300 + (ending in ("daemon", "transactions", "exit handler"))
     store = open_store(kind)
     assert len(store) == count
     assert [store[f"key {number}"] for number in range(300)] == list(range(300))
@@ -1532,7 +1664,7 @@ def use(store):
 
 @pytest.mark.parametrize(
     "options",
-    [{"durability": "full"}, {"write_behind": 0.01}, {"max_size": 500_000}, {"journal": False}],
+    [{"durability": "full"}, {"max_size": 500_000}, {"journal": False}],
     ids=str,
 )  # fmt: skip
 def test_what_has_none_works_beside_what_has_one(open_store, obey, options):
@@ -1545,8 +1677,6 @@ def test_what_has_none_works_beside_what_has_one(open_store, obey, options):
         other[f"key {number}"] = number
         assert store[f"key {number}"] == number
         store[f"key {number}"] = -number
-        if "write_behind" in options:
-            store.flush()
         assert other[f"key {number}"] == -number
         assert third("incr", f"key {number}") == 1 - number
         assert store[f"key {number}"] == 1 - number

@@ -162,10 +162,10 @@ def test_an_option_that_makes_no_sense_is_refused(options):
 
 
 def test_options_of_a_disk_are_taken_and_mean_nothing():
-    with Cache(":memory:", write_behind=10, durability="full", memory=0, recreate=True) as cache:
+    with Cache(":memory:", durability="full", memory=0, recreate=True) as cache:
         cache["a"] = 1
         assert cache["a"] == 1
-        assert (cache.write_behind, cache.durability, cache.memory, cache.recreate) == (10.0, "full", 0, True)
+        assert (cache.durability, cache.memory, cache.recreate) == ("full", 0, True)
         cache.flush()
         assert cache.vacuum() == 0
 

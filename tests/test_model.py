@@ -408,22 +408,6 @@ class CacheMachine(Machine):
             del self.entries[key]
 
 
-class WriteBehindMachine(CacheMachine):
-    """What waits and what is stored are one; so late that only what flushes stores anything."""
-
-    objects = 1
-
-    def open(self):
-        return self.store_type(self.directory, timer=self.clock, write_behind=1000)
-
-    @precondition(lambda self: not self.blocks)
-    @rule()
-    def flush(self):
-        self.stores[0].flush()
-        with fastcache.Cache(self.directory, timer=self.clock) as other:
-            assert [key for key, _ in other.items()] == [key for key, _ in self.visible()]
-
-
 STEPS = settings(max_examples=35, stateful_step_count=40)
 
 TestCacheModel = CacheMachine.TestCase
@@ -431,5 +415,3 @@ TestCacheModel.settings = STEPS
 TestIndexModel = IndexMachine.TestCase
 # The store under it is the same.
 TestIndexModel.settings = settings(STEPS, max_examples=20)
-TestWriteBehindModel = WriteBehindMachine.TestCase
-TestWriteBehindModel.settings = settings(STEPS, max_examples=20)

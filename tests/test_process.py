@@ -40,11 +40,10 @@ PROGRAMS = {
 
         main = _thread.get_ident()
         asked = []
-        cache = Cache(sys.argv[1], timer=now, max_size=500_000, write_behind=0.01)
-        number = 0
+        cache = Cache(sys.argv[1], timer=now, journal=True)
         while not asked:
-            cache[number % 100] = bytes(8000)
-            number += 1
+            cache["a"] = 1
+            time.sleep(0.01)
         import threading
         assert threading.current_thread() is threading.main_thread()
     """,
@@ -245,7 +244,7 @@ LATE = """
                 assert len(cache) == len(list(cache)) > 2
             print(json.dumps(temporary_directory), flush=True)
 
-    stored, temporary = fastcache.Cache(sys.argv[1], write_behind=50), fastcache.Cache()
+    stored, temporary = fastcache.Cache(sys.argv[1]), fastcache.Cache()
     temporary_directory = temporary.directory
     stored["early"] = temporary["early"] = {"a": [1]}
     saver = Saver(stored, temporary)
@@ -268,8 +267,8 @@ def test_a_cache_can_be_used_until_the_interpreter_is_gone(start_program, tmp_pa
     assert not os.path.exists(directory)
 
 
-# Workers write behind, and end as their library lets them: into a cache that was open before, into one that they open,
-# and at their end.
+# Workers write, and end as their library lets them: into a cache that was open before, into one that they open, and at
+# their end.
 WORKERS = """
     import atexit, multiprocessing, sys
     from concurrent.futures import ProcessPoolExecutor
@@ -281,7 +280,7 @@ WORKERS = """
         cache = before or cached
         if cache is not None:
             cache[f"before {number}"] = "acknowledged"
-        opened = fastcache.Cache(sys.argv[1], write_behind=50)
+        opened = fastcache.Cache(sys.argv[1])
         opened[f"opened {number}"] = "acknowledged"
         multiprocessing.util.Finalize(None, finish, (number,), exitpriority=0)
 
@@ -290,7 +289,7 @@ WORKERS = """
 
     cached = None
     if __name__ == "__main__":
-        cached = fastcache.Cache(sys.argv[1], write_behind=50)
+        cached = fastcache.Cache(sys.argv[1])
         cached["parent"] = 1
         context = multiprocessing.get_context(sys.argv[2])
         if sys.argv[3] == "Process":
@@ -314,7 +313,7 @@ WORKERS = """
 @forks
 @pytest.mark.parametrize("kind", ["Process", "Pool", "ProcessPoolExecutor"])
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_what_a_worker_has_put_off_is_written_when_it_ends(start_file, tmp_path, method, kind):
+def test_what_a_worker_has_set_last_is_there_when_it_has_ended(start_file, tmp_path, method, kind):
     start_file("workers", WORKERS, str(tmp_path / "cache"), method, kind).finish()
     with fastcache.Cache(tmp_path / "cache") as cache:
         told = {"opened", "finished"} | ({"before"} if method == "fork" else set())

@@ -10,6 +10,7 @@ from fastcache.aio.methods import constructor, reading, writing, writing_many
 from fastcache.aio.once import get_or_set
 from fastcache.engine.cache_mapping import CacheMapping
 from fastcache.engine.index_mapping import IndexMapping
+from fastcache.options import choose_journal
 from fastcache.queues import CacheQueues, IndexQueues
 from fastcache.recipes import Recipes
 from fastcache.runtime.imports import load
@@ -81,6 +82,12 @@ class _Index(Mapping):
 class _Cache(Mapping):
     """The methods of a Cache."""
 
+    def __init__(self, *arguments: Any, write_behind: float | None = None, **options: Any) -> None:
+        if write_behind is not None:
+            # Whoever makes it is to be told, not the thread that opens it.
+            options["journal"] = choose_journal(options.get("journal", True), write_behind)
+        super().__init__(*arguments, **options)
+
     check = writing(Recipes.check)
     backup = writing(Recipes.backup)
     add = writing(CacheMapping.add)
@@ -121,9 +128,9 @@ class _Cache(Mapping):
     ) -> Literal[True]:
         """Store a value, whatever was there; see Cache.set.
 
-        What is little (a few hundred parts of Python's own types, 16 KiB) is stored at once, or put off by
-        ``write_behind``, if no lock and no disk has to be waited for, and nothing that writes is still in the thread:
-        writes happen in the order in which they were called.
+        What is little (a few hundred parts of Python's own types, 16 KiB) is stored at once, if no lock and no disk has
+        to be waited for, and nothing that writes is still in the thread: writes happen in the order in which they were
+        called.
         """
         return await self._put(CacheMapping.set, (key, value, expire), {"tag": tag})
 
@@ -213,12 +220,6 @@ class _Cache(Mapping):
         """What goes first when the cache is full."""
         eviction: Literal["lru", "lrs", "lfu", "sieve", "fifo", "ttl", "none"] = self._open().eviction
         return eviction
-
-    @property
-    def write_behind(self) -> float:
-        """For how many seconds (float) a set or delete may wait to be written; 0.0 for not at all."""
-        write_behind: float = self._open().write_behind
-        return write_behind
 
 
 class Index(_Index):

@@ -43,16 +43,13 @@ class Mapping(Opened):
     _has_at_once: Callable[[Any, Any], Any] = staticmethod(lambda key, elsewhere: elsewhere)
     # What ``set`` tries first.
     _set_at_once: Callable[..., bool] | None = None
-    # Whether that is done by write-behind.
-    _puts_off = False
 
     def _was_opened(self, opened: Any) -> None:
         self._find_at_once = opened._find_at_once
         self._has_at_once = opened._has_at_once
-        # Called by the first set that is put off, or has something to be tidied: in the loop.
+        # Called by the first set that has something to be drained, or tidied: in the loop.
         load("fastcache.runtime.background")
         self._set_at_once = opened._set_at_once
-        self._puts_off = bool(getattr(opened, "write_behind", 0.0))
         self._worker.timeout = opened.timeout
 
     async def _find(
@@ -84,15 +81,14 @@ class Mapping(Opened):
             # Trio's rule: in a scope that is cancelled, nothing begins.
             await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
         # After what was called before, also where nobody waits for that any more; and never past a transaction.
-        if self._set_at_once is not None and worker.is_passed():
-            may_go_on = worker.may_go_on(monotonic())
-            # What is put off takes no longer than a turn of the loop; what is not goes to the thread for one.
-            was_set = (may_go_on or self._puts_off) and self._set_at_once(*arguments, **options)
-            if was_set:
-                worker.looped = monotonic()
-                if not may_go_on:
-                    await worker.pause()
-                return True
+        if (
+            self._set_at_once is not None
+            and worker.is_passed()
+            and worker.may_go_on(monotonic())
+            and self._set_at_once(*arguments, **options)
+        ):
+            worker.looped = monotonic()
+            return True
         await self._run(method, arguments, options, True)
         return True
 

@@ -72,7 +72,7 @@ cdef class CacheMapping(StoreMapping):
         if not is_little(value) or not is_little(key):
             return False
         store = self.opened_store_of(key)
-        return store is not None and store.put_off(key, value, expiry(store.scope, expire), tag)
+        return store is not None and store.put_at_once(key, value, expiry(store.scope, expire), tag)
 
     def add(self, key, value, expire=None, *, tag=None):
         """Store a value only if the key is absent or expired, atomically; returns whether it was stored (bool).
@@ -218,11 +218,6 @@ cdef class CacheMapping(StoreMapping):
         for store in self.stores.opened():
             for counter in _COUNTERS:
                 setattr(store, counter, 0)
-
-    @property
-    def write_behind(self):
-        """For how many seconds (float) a set or delete may wait to be written; 0.0 for not at all."""
-        return self.store.write_behind
 
     @property
     def max_size(self):

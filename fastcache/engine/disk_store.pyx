@@ -5,7 +5,7 @@ A `DiskStore` is a database (database/) and parts, each with a state of its own,
 
 - reading: `lookup` (where an entry is looked for, entries/lookup.pyx), `reads` (entries/reads.pyx), `content` (its value);
 - writing: `changes` (what is done to one entry, entries/changes.pyx), `writes` (its row), `filed` (a value that goes into a file),
-  `rows` (many, and what a transaction defers), `flusher` (what write-behind and batches put off), `group` (threads that commit
+  `rows` (many, and what a transaction defers), `flusher` (what batches put off), `group` (threads that commit
   together);
 - keeping within a limit: `limit`, `room`, `evictor`, `leftovers`, `space` (eviction/);
 - time: `expiry`; and the WAL: `checkpoints` (database/checkpoints.pyx).
@@ -32,7 +32,6 @@ from fastcache.engine.entries.culling cimport cull
 from fastcache.engine.entries.entry cimport VALUE, Entry, ReadMode, check_tag
 from fastcache.engine.entries.expiry cimport expiry
 from fastcache.engine.entries.ordered cimport find_key_ends, scan_in_order
-from fastcache.engine.entries.pending cimport WriteBuffer
 from fastcache.engine.entries.reading cimport read_many
 from fastcache.engine.entries.removal cimport change_many, most_asked, remove_many
 from fastcache.engine.entries.scan cimport scalar
@@ -71,7 +70,6 @@ cdef class DiskStore(Store):
         memory: how many bytes of what was read may stay in this process; 0 for none.
         scheduler: called with the store and a number of seconds, to have `maintain` called within that time, by a thread of
             its own; returns whether it will be. Without one, each does its own tidying.
-        write_behind: for how many seconds a set or delete may wait to be written; None or 0 for not at all.
         durability: "normal", or "full" to have each commit synced to the disk before it returns.
         on_evict: called with the key and the reason, by maintenance, of what the store has removed by itself.
         keeps_limit: whether the ``max_size`` that is stored holds for this object.
@@ -90,11 +88,10 @@ cdef class DiskStore(Store):
     """
 
     def __init__(
-            self, directory, *, serializer, timeout=60.0, timer=None, memory=0, scheduler=None, write_behind=None,
-            durability="normal", compression=None, on_evict=None, keeps_limit=True, settings=None, shards=1, inherited=None,
+            self, directory, *, serializer, timeout=60.0, timer=None, memory=0, scheduler=None, durability="normal",
+            compression=None, on_evict=None, keeps_limit=True, settings=None, shards=1, inherited=None,
             recreate=False, read_only=None, nothing=False, culls=False, journal=False):
-        cdef WriteBuffer behind = None
-        self.set_up(serializer, compression, write_behind)
+        self.set_up(serializer, compression)
         self.journal_asked = check_journal(journal)
         self.scope = self.database = Database(
             directory, ref(self), timeout=timeout, timer=timer, scheduler=scheduler, durability=durability,
@@ -103,13 +100,8 @@ cdef class DiskStore(Store):
                 **(inherited or {})},
             recreate=recreate, read_only=read_only, nothing=nothing, keeps_expired=culls,
             journal=self.journal_asked and durability == "normal" and scheduler is not None and not culls)
-        if self.write_behind:
-            # Half of it is for the writing.
-            behind = WriteBuffer(self.write_behind / 2)
-            behind.commit = &self.database.commit
-            self.database.has_write_behind = True
         self.memory = Memory(memory if isinstance(memory, Budget) else Budget(check_memory(memory)))
-        self.lookup = Lookup(self.memory, behind, serializer)
+        self.lookup = Lookup(self.memory, serializer)
         self.content = Content(self.format, self.database.files)
         self.counter = Count()
         self.limit = Limit(keeps_limit, culls)
@@ -122,9 +114,9 @@ cdef class DiskStore(Store):
         self.writes = Writes(self.reads, self.space, self.expiry)
         self.filed = FileWrites(self.writes, self.leftovers)
         self.rows = RowWrites(self.filed)
-        self.flusher = Flusher(self.rows, behind)
+        self.flusher = Flusher(self.rows)
         self.drain = Drain(self.rows, self.checkpoints)
-        self.appends = Appends(self.reads, self.drain, self.database.asked_journal and behind is None)
+        self.appends = Appends(self.reads, self.drain, self.database.asked_journal)
         self.changes = Changes(self.reads, self.rows, self.flusher, self.appends, self.checkpoints, self.format)
         participants = (
             # What is pending comes before a transaction, and what is deferred into it.
@@ -375,10 +367,9 @@ cdef class DiskStore(Store):
         """Store an entry; with ``only_if_absent``, unless a live one is there. Returns whether it was stored."""
         return self.changes.put(self.database, key, value, expire, tag, only_if_absent)
 
-    cdef bint put_off(self, object key, object value, long long expire, object tag) except -1:
-        """Have an entry stored, by the journal, by write-behind or at once, if neither the disk nor a lock has to be waited for; returns
-        whether it is, or will be."""
-        if not self.appends.wanted and self.flusher.behind is None and (
+    cdef bint put_at_once(self, object key, object value, long long expire, object tag) except -1:
+        """Store an entry, if neither the disk nor a lock has to be waited for; returns whether it is stored."""
+        if not self.appends.wanted and (
                 self.database.writer_lock.owner != 0 or not may_write_at_once(self.database, self.checkpoints)):
             return False
         return self.changes.put(self.database, key, value, expire, tag, False, True)
@@ -405,7 +396,7 @@ cdef class DiskStore(Store):
 
     cdef dict fetch_many(self, list keys, object on_error):
         """The live values of all keys that have one, as of one moment."""
-        return read_many(self.database, self.reads, self.flusher, keys, on_error)
+        return read_many(self.database, self.reads, keys, on_error)
 
     cdef Writing write_many(self, bint only_if_absent):
         """What one call has to write, in one transaction."""
@@ -620,7 +611,7 @@ cdef class DiskStore(Store):
             self.database.hurried_thread = 0
 
     def flush(self):
-        """Write what write-behind has put off."""
+        """Write what is in the journal, and wait for it."""
         if self.database.life == CLOSED:
             raise ClosedError(f"the cache in {self.database.directory!r} is closed")
         self.database.flush()

@@ -32,7 +32,7 @@ cdef class IndexMapping(StoreMapping):
         if not is_little(value) or not is_little(key):
             return False
         store = self.opened_store_of(key)
-        return store is not None and store.put_off(key, value, NEVER, None)
+        return store is not None and store.put_at_once(key, value, NEVER, None)
 
     def add(self, key, value):
         """Store a value only if the key is absent, atomically; returns whether it was stored (bool)."""

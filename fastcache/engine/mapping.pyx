@@ -120,8 +120,6 @@ cdef class StoreMapping:
         Raises:
             TransactionError: this thread is inside a transaction.
             Timeout: another thread is inside one, for longer than ``timeout``.
-            StorageError, FullError, Timeout: what ``write_behind`` has put off could not be written. It waits on, and the
-                cache stays open.
         """
         self.stores.close()
         if self.temporary:
@@ -152,8 +150,6 @@ cdef class StoreMapping:
             options["timer"] = store.timer
         if not store.in_memory:
             options["journal"] = store.asked_journal
-        if store.write_behind:
-            options["write_behind"] = store.write_behind
         if store.on_evict is not None:
             options["on_evict"] = store.on_evict
         if store.recreate:
@@ -430,10 +426,10 @@ cdef class StoreMapping:
         return load("fastcache.engine.batch").Batch(self.stores, max_items, max_seconds)
 
     def flush(self):
-        """Write what ``write_behind`` has put off, and wait for it; without it, there is nothing to do.
+        """Write what is in the journal to the database, and wait for it; without a journal, there is nothing to do.
 
         Raises:
-            StorageError, FullError, Timeout: not all could be written. Nothing is lost: what is left goes on waiting.
+            StorageError, FullError, Timeout: not all could be written. Nothing is lost: what is left stays in the journal.
         """
         self.stores.flush()
 

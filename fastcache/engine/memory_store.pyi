@@ -45,7 +45,6 @@ class MemoryStore(Store):
         timer: Callable[[], float] | None = None,
         memory: int = 0,
         scheduler: Callable[[Store, float], bool] | None = None,
-        write_behind: float | None = None,
         durability: Literal["normal", "full"] = "normal",
         compression: Literal["zstd", "lz4", "blosc2"] | None = None,
         on_evict: Callable[[Any, str], object] | None = None,

@@ -60,15 +60,15 @@ cdef class MemoryStore(Store):
         serializer, timeout, timer, scheduler, compression, on_evict, keeps_limit: as of a DiskStore.
         settings: the limit and the policy.
         read_only: whether nothing is to be written.
-        memory, write_behind, durability, journal, recreate: checked, and without meaning: all is in memory, and gone with it.
+        memory, durability, journal, recreate: checked, and without meaning: all is in memory, and gone with it.
     """
 
     def __init__(
-            self, directory, *, serializer, timeout=60.0, timer=None, memory=0, scheduler=None, write_behind=None, durability="normal",
+            self, directory, *, serializer, timeout=60.0, timer=None, memory=0, scheduler=None, durability="normal",
             compression=None, on_evict=None, keeps_limit=True, settings=None, recreate=False, read_only=None,
             journal=False):
         cdef dict asked = {name: value for name, value in (settings or {}).items() if value is not None}
-        self.set_up(serializer, compression, write_behind)
+        self.set_up(serializer, compression)
         self.format.signs = False
         self.memory_limit = check_memory(memory)
         self.durability = check_durability(durability)
@@ -261,7 +261,7 @@ cdef class MemoryStore(Store):
         """Whether a key has a live entry."""
         return self.contains(key)
 
-    cdef bint put_off(self, object key, object value, long long expire, object tag) except -1:
+    cdef bint put_at_once(self, object key, object value, long long expire, object tag) except -1:
         """Store an entry, if nobody has to be waited for; returns whether it was."""
         return self.scope.writer_lock.owner == 0 and self.put(key, value, expire, tag, False)
 

@@ -214,11 +214,6 @@ cdef class Shards:
             return
         if self.blocks:
             self.refuse_elsewhere(-1)
-        if self.count > 1:
-            # What was put off and cannot be written keeps all of them open. (What is in a journal is not lost.)
-            for store in self.opened():
-                if not store.closed and store.write_behind:
-                    store.flush()
         for store in reversed(self.opened()):
             store.close()
 

@@ -15,7 +15,6 @@ cdef class Store:
     cdef object __weakref__
     cdef readonly object serializer
     cdef readonly object compression
-    cdef readonly double write_behind
     cdef ValueFormat format
     cdef Scope scope
 
@@ -29,7 +28,7 @@ cdef class Store:
     cdef object has_in_memory(self, object key, object elsewhere)
     cdef object find_stored(self, object key, object missing, object elsewhere)
     cdef object has_stored(self, object key, object elsewhere)
-    cdef bint put_off(self, object key, object value, long long expire, object tag) except -1
+    cdef bint put_at_once(self, object key, object value, long long expire, object tag) except -1
     cdef bint remove(self, object key) except -1
     cdef bint set_expiry(self, object key, long long expire) except -1
     cdef Entry take_entry(self, object key)
@@ -40,7 +39,7 @@ cdef class Store:
     cdef Writing write_many(self, bint only_if_absent)
     cdef BatchPart batch_part(self, double max_seconds)
 
-    cdef int set_up(self, object serializer, object compression, object write_behind) except -1
+    cdef int set_up(self, object serializer, object compression) except -1
 
 
 cdef unsigned long long check_memory(object memory) except? 0

@@ -12,10 +12,9 @@ from fastcache.engine.entries.entry cimport VALUE
 cdef class Store:
     """The interface to the entries of one place."""
 
-    cdef int set_up(self, object serializer, object compression, object write_behind) except -1:
-        """Called once: how values are kept, and for how long what is written may wait."""
+    cdef int set_up(self, object serializer, object compression) except -1:
+        """Called once: how values are kept."""
         self.serializer = check_serializer(serializer)
-        self.write_behind = check_delay(write_behind)
         self.format = ValueFormat(serializer, compression)
         self.compression = compression
         return 0
@@ -56,8 +55,8 @@ cdef class Store:
         """Whether a key has a live entry, if that waits for nothing; else ``elsewhere``."""
         return elsewhere
 
-    cdef bint put_off(self, object key, object value, long long expire, object tag) except -1:
-        """Have an entry stored, if neither the disk nor a lock has to be waited for; returns whether it is, or will be."""
+    cdef bint put_at_once(self, object key, object value, long long expire, object tag) except -1:
+        """Store an entry, if neither the disk nor a lock has to be waited for; returns whether it is stored."""
         return False
 
     cdef bint remove(self, object key) except -1:
@@ -136,16 +135,6 @@ cdef object check_serializer(object serializer):
             "serializer must have a name (str) and the methods dumps and loads; a "
             f"{type(serializer).__name__} has not")
     return serializer
-
-
-cdef double check_delay(object write_behind) except -1.0:
-    if write_behind is None:
-        return 0.0
-    if isinstance(write_behind, bool) or not isinstance(write_behind, (int, float)):
-        raise TypeError(f"write_behind must be a number of seconds or None, not {type(write_behind).__name__}")
-    if not 0 <= write_behind < 1e9:
-        raise ValueError(f"write_behind must be between 0 and 1e9 seconds, not {write_behind!r}")
-    return write_behind
 
 
 cdef bint check_journal(object journal) except -1:

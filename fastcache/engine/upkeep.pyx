@@ -1,5 +1,6 @@
 # cython: nonecheck=True
-"""What maintenance does for one store, beside its callers: it writes what was put off, tidies up, copies the WAL, and makes room.
+"""What maintenance does for one store, beside its callers: it drains the journal, writes what batches put off, tidies up,
+copies the WAL, and makes room.
 
 Called by the background thread (runtime/background.py) by way of `Store.maintain`. Each part says what it has to do, and when again.
 """

@@ -43,8 +43,8 @@ class FastCacheBackend(BytesBackend):
             - lock_timeout: seconds after which a mutex is free though nobody has released it; None for never. (That of
               a process that dies is free at once.)
             - distributed_lock: whether there are mutexes among processes (bool); True by default.
-            - shards, max_size, eviction, memory, timeout, write_behind, journal, durability, compression, safe_types,
-              secret and other arguments of a Cache, or with ``shards`` of a FanoutCache.
+            - shards, max_size, eviction, memory, timeout, journal, durability, compression, safe_types, secret and
+              other arguments of a Cache, or with ``shards`` of a FanoutCache.
 
             dogpile's backends let arguments pass that they do not know, and so does this one.
     Raises:

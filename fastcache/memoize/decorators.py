@@ -151,7 +151,7 @@ class Memoized(Call[_P, _R]):
         if not self._has_told:
             self._has_told = True
             text = f"the results of {self.unversioned} are computed each time, and not stored: {error}"
-            load("warnings").warn(text, ReadOnlyWarning, stacklevel=_level_of_caller())
+            load("warnings").warn(text, ReadOnlyWarning, stacklevel=load("fastcache.runtime.callers").level_of_caller())
 
     def number_of(self, key: tuple[Any, ...]) -> int:
         """What the flights know a key by."""
@@ -414,14 +414,6 @@ _renewing: set[asyncio.Task[None]] = set()
 
 # After its subclasses, which are called otherwise.
 quicken(Memoized)
-
-
-def _level_of_caller() -> int:
-    """How many frames above whoever asks stands the first that is not of this package."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fastcache."):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 # -- making them ----------------------------------------------------------------------------------------------

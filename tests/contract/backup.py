@@ -314,7 +314,7 @@ class BackupContract(StoreContract):
 
 
 class CacheBackupContract(StoreContract):
-    """What only a cache has: expiry, tags, a limit, and what is put off."""
+    """What only a cache has: expiry, tags and a limit."""
 
     def test_expiry_tags_and_settings_are_kept(self, open_store, tmp_path):
         store = open_store(max_size=20_000_000, eviction="lfu")
@@ -325,11 +325,3 @@ class CacheBackupContract(StoreContract):
             assert copy.get("a", expire_time=True, tag=True) == before
             assert (copy.max_size, copy.eviction) == (20_000_000, "lfu")
             assert copy.evict_tag("t") == 1
-
-    def test_what_is_put_off_is_written_first(self, open_store, tmp_path):
-        store = open_store(write_behind=600)
-        for number in range(100):
-            store[number] = number
-        store.backup(tmp_path / "copy")
-        with self.store_type(tmp_path / "copy") as copy:
-            assert dict(copy.items()) == {number: number for number in range(100)}

@@ -136,14 +136,6 @@ def by_batch(store, values, within):
     within.look()
 
 
-def behind(store, values, within):
-    for key, value in enumerate(values):
-        store[key] = value
-        within.look()
-    store.flush()
-    within.look()
-
-
 def by_incr(store, values, within):
     for number, _ in enumerate(values):
         assert store.incr(f"{number:0100}") == 1
@@ -156,7 +148,6 @@ WRITES = {
     "transact with more than the limit": (in_one_transaction, (1024, 60_000, FILE, MIX)),
     "transact": (in_some_transactions, (1024, 60_000, FILE, MIX)),
     "batch": (by_batch, (1024, 60_000, FILE, MIX)),
-    "write_behind": (behind, (1024, 60_000, FILE, MIX)),
     "add": (by_add, (1024, 60_000, FILE, MIX)),
     "incr": (by_incr, (100,)),
 }
@@ -193,15 +184,10 @@ class LimitContract(StoreContract):
     @pytest.mark.parametrize(("way", "size"), [(way, size) for way, (_, sizes) in WRITES.items() for size in sizes])
     def test_however_it_is_written_it_stays_within_its_limit(self, open_store, directory, way, size):
         limit = limit_for(size)
-        store = open_store(max_size=limit, **({"write_behind": 0.005} if way == "write_behind" else {}))
+        store = open_store(max_size=limit)
         write, _ = WRITES[way]
         every = 1 if size in SIZES[2:] else 25
-        try:
-            write(store, values_of(size, limit=limit), Within(store, directory, 1 if write is in_one_call else every))
-        except fastcache.CacheFullError:
-            # Or else what waits to be written could not be when it is closed.
-            open_store(max_size=4 * LIMIT)
-            raise
+        write(store, values_of(size, limit=limit), Within(store, directory, 1 if write is in_one_call else every))
         assert store.stats().evictions > 0
         assert store.check()
 
@@ -250,9 +236,9 @@ class LimitContract(StoreContract):
         assert store.size() > LIMIT // 2
         assert store.check()
 
-    @pytest.mark.parametrize("where", ["memory", "a row", "a file"])
+    @pytest.mark.parametrize("where", ["a row", "a file"])
     def test_threads_that_write_at_once_stay_within_the_limit(self, open_store, directory, where):
-        store = open_store(max_size=LIMIT, write_behind=0.005 if where == "memory" else None)
+        store = open_store(max_size=LIMIT)
         size = FILE if where == "a file" else 3000
 
         def write(name):
@@ -330,14 +316,6 @@ class TooLargeContract(StoreContract):
         assert full["before"] == 1
         assert "the key" not in full
         assert full.stats().evictions == 0
-
-    def test_what_is_to_be_written_behind_is_refused_at_once(self, open_store):
-        store = open_store(max_size=SMALLER, write_behind=1000.0)
-        store["old"] = 1
-        self.assert_refused(store, lambda store: store.set("the key", b"secret" * 200_000))
-        store["new"] = 2
-        store.flush()
-        assert dict(store) == {"old": 1, "new": 2}
 
     @pytest.mark.parametrize("policy", [*POLICIES, "none"])
     def test_what_is_a_little_smaller_than_the_limit_is_stored(self, open_store, directory, policy):
@@ -743,25 +721,6 @@ class FullContract(StoreContract):
             flood(store, 2000)
         assert dict(store) == {"stays": 1}
         store["more"] = 2
-
-    def test_what_cannot_be_written_behind_is_told_and_not_lost(self, open_store):
-        store = open_store(max_size=SMALLER, eviction="none", write_behind=0.01)
-        stored = {}
-        with pytest.raises(fastcache.CacheFullError):  # noqa: PT012
-            for number in itertools.count():
-                value = random.randbytes(1000)
-                store[number] = value
-                stored[number] = value
-                if number % 100 == 99:
-                    store.flush()
-        assert store.get_many(stored) == stored
-        try:
-            store.max_size = 4 * LIMIT
-        finally:
-            # However that ended, closing is not to wait for ever.
-            open_store(max_size=4 * LIMIT)
-        store.flush()
-        assert dict(store) == stored
 
     def test_counting_on_needs_no_room(self, store):
         store["n"] = 1

@@ -56,7 +56,7 @@ class ReentryContract(StoreContract):
     def test_what_is_set_when_the_memory_lets_go_of_a_value_is_read(self, start, directory):
         assert start("set_when_collected", self.kind, str(directory)).finish() == [True, "new"]
 
-    def test_an_interrupted_flush_repeats_nothing(self, start, directory):
+    def test_an_interrupted_flush_of_a_batch_repeats_nothing(self, start, directory):
         """What another process has stored since would be lost."""
         process = start("interrupt_a_flush", self.kind, str(directory))
         assert process.hear() == "interrupted"
@@ -73,18 +73,6 @@ class ReentryContract(StoreContract):
         outcomes, stored = start("interrupt_a_commit_of_many", self.kind, str(directory)).finish()
         assert outcomes == ["interrupted", "stored"]
         assert stored == ["small", "small"]
-
-    def test_what_is_committed_waits_no_more(self, start, directory, tmp_path):
-        """Not even while the thread that has committed it waits for the GIL."""
-        flag = tmp_path / "flag"
-        flag.write_bytes(b"\0")
-        reader = start("read_while_committing", self.kind, str(directory), str(flag))
-        assert reader.hear() == "ready"
-        writer = start("answer_what_is_committed", self.kind, str(directory), str(flag))
-        assert writer.hear() == "ready"
-        reader.tell()
-        assert reader.finish() == [1, "newer"]
-        writer.finish()
 
 
 class WithoutMemoryContract(StoreContract):

@@ -922,8 +922,8 @@ class FanoutCacheContract(StoreContract):
         assert len(gone) == len(set(gone)) == 6000 - len(store)
         assert not set(gone) & set(store)
 
-    def test_what_waits_to_be_written_is_written_in_all_shards(self, open_store, directory):
-        store = open_store(write_behind=100.0)
+    def test_what_is_in_the_journals_is_written_in_all_shards(self, open_store, directory):
+        store = open_store()
         for number in range(300):
             store[number] = number
         assert store == {number: number for number in range(300)}

@@ -220,7 +220,7 @@ class InterruptContract(StoreContract):
     def test_a_transaction_that_is_interrupted_is_done_as_a_whole_or_not_at_all(self, start, directory, way):
         self.stopped(start, directory, {"max_size": LIMIT}, way, 250)
 
-    def test_what_was_written_behind_comes_over_nothing_newer(self, start, directory):
+    def test_what_a_batch_has_put_off_comes_over_nothing_newer(self, start, directory):
         stopped, overwritten = start("flush_and_be_stopped", self.kind, str(directory), 300).finish()
         assert stopped > 30
         assert overwritten == 0

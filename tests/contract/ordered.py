@@ -258,10 +258,3 @@ class CacheOrderedContract(StoreContract):
         assert store.peekitem(expire_time=True, tag=True) == (("a", 1), moment, "t")
         assert store.peekitem(tag=True) == (("a", 1), "t")
         assert store.peekitem(expire_time=True) == (("a", 1), moment)
-
-    def test_what_is_put_off_is_met(self, open_store):
-        store = open_store(write_behind=100)
-        store.set("b", 1)
-        store.set("a", 2)
-        assert list(store.items(prefix="")) == [("a", 2), ("b", 1)]
-        assert store.peekitem()[0] in {"a", "b"}

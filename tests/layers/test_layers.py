@@ -107,7 +107,7 @@ ALLOWED = {
     "deque": ENGINE | {"serializers", "options", "recipes", "check"},
     "metrics": ENGINE,
     "package": ENGINE | ABOVE_ENGINE | CONTAINERS | {"finder", "recipes", "serializers"},
-    "aio": ENGINE | ABOVE_ENGINE | CONTAINERS | {"recipes"},
+    "aio": ENGINE | ABOVE_ENGINE | CONTAINERS | {"recipes", "options"},
     "importers": ENGINE | CONTAINERS | {"serializers", "options"},
     "diskcache": ENGINE | CONTAINERS | {"serializers", "options", "recipes", "check", "importers", "django"},
     "django": ENGINE | CONTAINERS | {"memoize", "locks", "options"},

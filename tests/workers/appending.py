@@ -15,7 +15,9 @@ import time
 import warnings
 
 import fastcache
+from fastcache.engine.database import forks
 from fastcache.engine.shm import change_log, journal
+from fastcache.runtime import background
 
 from .commands import command, hear, open_store, run_threads, say
 
@@ -425,6 +427,83 @@ def use_damaged(place, expected):
 
 
 @command
+def fork_beside_a_writer(kind, directory, options):
+    """Fork while something is pending, and a thread with SQLite's lock opens stores, which a fork holds up."""
+    forks._PATIENCE = 0.5
+    # Or maintenance would be in the way, too.
+    background.schedule = lambda store, seconds: True
+    store = open_store(kind, directory, **options, timeout=1000.0)
+    store["k"] = "v"
+    inside, forked = threading.Event(), threading.Event()
+
+    def write():
+        connection = sqlite3.connect(os.path.join(directory, "cache.db"), isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        inside.set()
+        while not forked.is_set():
+            open_store(kind, os.path.join(directory, "other"), **options).close()
+        connection.execute("ROLLBACK")
+        connection.close()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    forked.set()
+    writing.join()
+    _, status = os.waitpid(child, 0)
+    store.flush()
+    with open_store(kind, directory, **options) as fresh:
+        say([status, store["k"], fresh["k"]])
+    store.close()
+
+
+@command
+def fork_beside_an_opening(kind, directory, options):
+    """Fork while a thread is about to open a connection; the timer, which is asked before the fork, reads there."""
+    forks._PATIENCE = 0.1
+    # What is pending is drained before the fork, and not sooner.
+    background.schedule = lambda store, seconds: True
+    inside, forking = threading.Event(), threading.Event()
+    asked = threading.Event()
+    read = []
+
+    def clock():
+        if forking.is_set() and not asked.is_set() and threading.current_thread() is threading.main_thread():
+            asked.set()
+            # By then it waits for the fork.
+            time.sleep(0.2)
+            read.append(other.get("k"))
+        return time.time()
+
+    other = open_store(kind, os.path.join(directory, "other"), memory=0)
+    other["k"] = "v"
+    store = open_store(kind, directory, **options, timeout=1000.0, timer=clock)
+    store["a"] = 1
+
+    def write():
+        with other.transact("k"):
+            inside.set()
+            asked.wait()
+            other.store.connect()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    inside.wait()
+    forking.set()
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    writing.join()
+    _, status = os.waitpid(child, 0)
+    store.close()
+    other.close()
+    say([status, read])
+
+
+@command
 def append_and_end(kind, directory, options, ending):
     """Append, and end in some way without closing."""
     sys.kept = store = open_store(kind, directory, **options)
@@ -440,6 +519,20 @@ def append_and_end(kind, directory, options, ending):
 
         threading.Thread(target=append, daemon=True).start()
         started.wait()
+    if ending == "transactions":
+
+        def run():
+            with contextlib.suppress(fastcache.CacheError):
+                for number in itertools.count():
+                    with store.transact("inside"):
+                        store["inside"] = number
+                        time.sleep(0.002)
+
+        for _ in range(3):
+            threading.Thread(target=run, daemon=True).start()
+        time.sleep(0.05)
+        for number in range(300):
+            store[f"key {number}"] = number
     if ending == "exit handler":
         import atexit
 

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import sys
 import threading
-import time
 
 import fastcache
 
@@ -39,25 +38,6 @@ def end_with_daemons(kind, directory, threads):
 
 
 @command
-def end_with_waiting(directory, threads):
-    """End normally while daemon threads are inside of operations and something waits to be written."""
-    store = open_store("Cache", directory, write_behind=30)
-
-    def run():
-        with contextlib.suppress(fastcache.CacheError):
-            for number in itertools.count():
-                with store.transact():
-                    store["inside"] = number
-                    time.sleep(0.002)
-
-    for _ in range(threads):
-        threading.Thread(target=run, daemon=True).start()
-    time.sleep(0.05)
-    for number in range(100):
-        store[f"waits {number}"] = number
-
-
-@command
 def end_without_closing(kind, directory):
     globals()["kept"] = store = open_store(kind, directory)
     store["a"] = 1
@@ -72,10 +52,9 @@ def end_busy(kind, directory, ending):
 
     # While daemons go on writing, the exit waits for maintenance for as long as it is ready to.
     background._PATIENCE = 0.5
-    options = {"write_behind": 0.02} if kind == "Cache" else {}
     # A temporary one is removed at exit, whoever still uses it.
     others = (directory, directory) if ending == "daemons" else (None, None)
-    sys.kept = [open_store(kind, path, **options) for path in (directory, *others)]
+    sys.kept = [open_store(kind, path) for path in (directory, *others)]
     started = threading.Barrier(4)
 
     def use(store, times):

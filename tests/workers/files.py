@@ -78,7 +78,7 @@ def store_and_be_stopped(kind, directory, options, way, times):
     chance = random.Random(f"{way} {options}")
     store = open_store(kind, directory, memory=0, **options)
     whole = way != "set" and kind in ("Cache", "Index")
-    # Once without: what is imported late is there then. What stops an import in the wrong moment is printed, not raised.
+    # Once without: what is imported late is there then. What stops an import in a wrong moment is printed, not raised.
     current = {key: chance.randbytes(FILE) for key in FILE_KEYS}
     WAYS_TO_STORE[way](store, current)
     lost = strange = stopped = 0
@@ -112,27 +112,28 @@ def store_and_be_stopped(kind, directory, options, way, times):
 
 @command
 def flush_and_be_stopped(kind, directory, times):
-    """Write behind, and be stopped in the middle of flush. Say how often it was, and how often what was committed has
-    later come over what somebody else has set since."""
+    """Have a batch stopped in the middle of flush. Say how often it was, and how often what was committed has later
+    come over what somebody else has set since."""
     chance = random.Random(1)
-    behind = open_store(kind, directory, write_behind=1000.0, max_size=20_000_000)
+    store = open_store(kind, directory, max_size=20_000_000)
     other = open_store(kind, directory, memory=0)
     stopped = overwritten = 0
     longest = 0.001
-    for number in range(times):
-        values = {key: f"{number} {key} behind".ljust(FILE if key % 2 else 10) for key in range(4)}
-        for key, value in values.items():
-            behind[key] = value
-        began = time.perf_counter()
-        if is_stopped(chance.random() * longest + 1e-6, behind.flush):
-            stopped += 1
-        else:
-            longest = 0.9 * longest + 0.1 * (time.perf_counter() - began)
-        committed = [key for key in values if other.get(key) == values[key]]
-        for key in committed:
-            other[key] = f"{number} {key} newer"
-        behind.flush()
-        overwritten += sum(other[key] != f"{number} {key} newer" for key in committed)
+    with store.batch(max_seconds=1000) as batch:
+        for number in range(times):
+            values = {key: f"{number} {key} put off".ljust(FILE if key % 2 else 10) for key in range(4)}
+            for key, value in values.items():
+                batch[key] = value
+            began = time.perf_counter()
+            if is_stopped(chance.random() * longest + 1e-6, batch.flush):
+                stopped += 1
+            else:
+                longest = 0.9 * longest + 0.1 * (time.perf_counter() - began)
+            committed = [key for key in values if other.get(key) == values[key]]
+            for key in committed:
+                other[key] = f"{number} {key} newer"
+            batch.flush()
+            overwritten += sum(other[key] != f"{number} {key} newer" for key in committed)
     say([stopped, overwritten])
 
 

@@ -2,7 +2,6 @@
 
 import faulthandler
 import gc
-import mmap
 import random
 import sys
 import threading
@@ -194,15 +193,16 @@ def interrupt_a_flush(kind, directory):
     with open_store(kind, directory) as store:
         store["k"] = "large" * 100_000
     # Whoever replaces a file calls for maintenance.
-    store = open_store(kind, directory, write_behind=50)
-    store["k"] = "small"
-    InTheMiddle(raise_interrupt)
-    try:
-        store.flush()
-    except KeyboardInterrupt:
-        say("interrupted")
-    hear()
-    store.flush()
+    store = open_store(kind, directory)
+    with store.batch(max_seconds=1000) as batch:
+        batch["k"] = "small"
+        InTheMiddle(raise_interrupt)
+        try:
+            batch.flush()
+        except KeyboardInterrupt:
+            say("interrupted")
+        hear()
+        batch.flush()
     say(store.get("k"))
     store.close()
 
@@ -235,43 +235,6 @@ def interrupt_a_commit_of_many(kind, directory):
         thread.join()
     threading.setprofile(None)
     say([sorted(outcomes), [store.get("1"), store.get("2")]])
-    store.close()
-
-
-@command
-def read_while_committing(kind, directory, flag):
-    """While maintenance writes, keep the GIL whenever it is to be had, in case another process answers."""
-    with open(flag, "r+b") as file:
-        answered = mmap.mmap(file.fileno(), 1)
-    sys.setswitchinterval(100)
-    store = open_store(kind, directory, write_behind=0.02)
-    say("ready")
-    hear()
-    store["k"] = "mine"
-    until = time.monotonic() + 20
-    while answered[0] == 0 and time.monotonic() < until:
-        # Others may run here alone.
-        time.sleep(0)
-        spin = time.monotonic() + 0.05
-        while answered[0] == 0 and time.monotonic() < spin:
-            pass
-    say([answered[0], store.get("k")])
-    sys.setswitchinterval(0.005)
-    store.close()
-
-
-@command
-def answer_what_is_committed(kind, directory, flag):
-    """As soon as an entry is there, set it anew, and then say so."""
-    with open(flag, "r+b") as file:
-        answered = mmap.mmap(file.fileno(), 1)
-    store = open_store(kind, directory, memory=0)
-    say("ready")
-    while store.get("k") is None:
-        pass
-    store["k"] = "newer"
-    answered[0] = 1
-    say("answered")
     store.close()
 
 

@@ -26,18 +26,12 @@ cdef int enter(Database database) except -1:
     cdef Session session
     cdef BusyWait wait = None
     database.writer_lock.acquire(database.patience())
-    cdef bint entering = False
     # Made before the transaction begins, since it takes memory.
     cdef object mark, block
     try:
         if database.depth == 0:
-            # From here on, nobody puts anything off that this transaction would not see; nor when the transactions have
-            # ended that write what was put off before.
-            entering = True
-            database.entering += 1
-            if not database.draining:
-                # What is drained comes before what this object has put off.
-                database.flush_first()
+            # With the gate open, so that it is shut, a moment later, for what is appended meanwhile alone.
+            database.flush_first()
         session = database.changing()
         # All that takes memory comes before the transaction begins: whatever fails, none is left open.
         while len(database.marks) <= database.depth:
@@ -57,13 +51,11 @@ cdef int enter(Database database) except -1:
         else:
             session.savepoint.run()
     except BaseException:
-        database.entering -= entering
         database.writer_lock.release()
         raise
     database.marks[database.depth] = mark
     database.blocks[database.depth] = block
     database.depth += 1
-    database.entering -= entering
     return 0
 
 

@@ -1,10 +1,13 @@
 # cython: nonecheck=True
-"""The end of a database's use: what is pending is written, and its connections are closed; for good, or at the exit of the
-process until somebody still needs one."""
+"""The end of a database's use: its journal is drained, and its connections are closed; for good, or at the exit of the process
+until somebody still needs one."""
 
 from fastcache.engine.database.database cimport CLOSED, CLOSING, FINISHING, Life, Participant, warn
 
-from fastcache.errors import CacheError, DirectoryGoneError, Timeout, TransactionError
+from fastcache.errors import CacheError, Timeout, TransactionError
+
+# Nothing is lost: whoever opens it next drains it.
+cdef str IN_JOURNAL = "%r: what was set last is in its journal, and not in the database yet: %s"
 
 
 cdef int close(Database database) except -1:
@@ -22,15 +25,11 @@ cdef int close(Database database) except -1:
         if database.depth or database.writer_lock.depth > 1:
             raise TransactionError(
                 "a cache cannot be closed inside its own transaction, or by what interrupts one of its operations")
-        # Nothing is put off any more, so that all of it is written.
+        # Nothing goes into the journal any more, so that all of it is drained.
         before = database.life
         database.life = CLOSING
         try:
             database.flush()
-        except DirectoryGoneError:
-            # What waits can be written nowhere any more.
-            shut(database)
-            raise
         except BaseException:
             database.life = before
             raise
@@ -54,8 +53,8 @@ cdef int close_if_idle(Database database) except -1:
 
 
 cdef int finish(Database database, double patience) except -1:
-    """At the exit: put nothing off any more, write what waits, and close the connections, unless a thread has the writer lock; if
-    something waits, unless it has it for so many seconds.
+    """At the exit: put nothing into the journal any more, drain it, and close the connections, unless a thread has the writer lock;
+    if something is to be drained, unless it has it for so many seconds.
 
     Exit handlers that come after this, and finalizers, may still use the database, and open connections again."""
     cdef bint waits
@@ -67,14 +66,14 @@ cdef int finish(Database database, double patience) except -1:
         database.writer_lock.acquire(patience if waits else 0.0)
     except (Timeout, TransactionError) as error:
         if waits:
-            warn("%r: what waited to be written is lost: %s", database.directory, error)
+            warn(IN_JOURNAL, database.directory, error)
     else:
         try:
             if not database.depth and database.writer_lock.depth == 1:
                 try:
                     database.flush()
                 except (CacheError, OSError) as error:
-                    warn("%r: what waited to be written is lost: %s", database.directory, error)
+                    warn(IN_JOURNAL, database.directory, error)
                 database.drop_sessions(True)
         finally:
             database.writer_lock.release()

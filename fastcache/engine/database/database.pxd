@@ -16,7 +16,7 @@ cdef double TRASH_PERIOD
 
 
 cdef enum Life:
-    # While it is CLOSING, what is pending is written, and nothing is put off any more; nor while the process is FINISHING.
+    # While it is CLOSING, what is in the journal is drained, and nothing more goes there; nor while the process is FINISHING.
     OPEN, CLOSING, FINISHING, CLOSED
 
 
@@ -68,7 +68,7 @@ cdef class Database(Scope):
     cdef object unlinking
     cdef object checkpoint_lock
 
-    # Whether a fork has come before what waited could be written.
+    # Whether a fork has come before the journal could be drained.
     cdef bint flush_after_fork
     # Whether another process has been in the way since the WAL last started over.
     cdef bint contended
@@ -97,16 +97,13 @@ cdef class Database(Scope):
     # The version of the settings that was last looked at.
     cdef unsigned long long settings_seen
 
-    # In the order in which they are called; and what they have said of themselves: whether one may have something pending,
-    # and whether one has deferred something.
+    # In the order in which they are called; and whether one has said of itself that it has deferred something.
     cdef tuple participants
-    cdef bint has_write_behind
     cdef bint has_deferred
     # Whether transactions give back what they free, before they commit (full_disk.pyx).
     cdef bint vacuums
 
-    # Of the open transaction, what begins where. While any is `entering`, nothing is put off past it.
-    cdef int entering
+    # Of the open transaction, what begins where.
     cdef list created
     cdef list marks
     # The last of these blocks that was committed.

@@ -609,7 +609,7 @@ cdef class Database(Scope):
 
     cdef int flush_first(self) except -1:
         """Before what is atomic, and what looks at the whole table: have what waits written."""
-        if self.has_write_behind or self.journal is not None:
+        if self.journal is not None:
             for each in self.participants:
                 (<Participant>each).before_transaction(self)
         return 0
@@ -619,12 +619,6 @@ cdef class Database(Scope):
         if self.read_only:
             self.refuse_writing()
         self.writer_lock.acquire(self.timeout)
-        if self.has_write_behind:
-            try:
-                self.flush_first()
-            except BaseException:
-                self.writer_lock.release()
-                raise
         return 0
 
     # -- sessions -----------------------------------------------------------------------------------------------
@@ -918,7 +912,7 @@ cdef class Database(Scope):
     def connect(self, bint lenient=False):
         """Another connection to the database, the caller's alone."""
         self.look()
-        if not self.read_only and self.journal is not None:
+        if not self.read_only:
             self.flush_first()
         self.begin_opening()
         try:

@@ -103,7 +103,6 @@ cdef int after_fork_in_child(Database database) except -1:
     database.files.after_fork_in_child()
     database.flush_after_fork = False
     database.depth = 0
-    database.entering = 0
     database.has_deferred = False
     if database.life == CLOSING:
         database.life = OPEN

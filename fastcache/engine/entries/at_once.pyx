@@ -24,8 +24,7 @@ from fastcache.engine.codecs.values cimport COMPRESSION_SHIFT
 from fastcache.engine.database.database cimport OPEN
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.writer_lock cimport fork_count
-from fastcache.engine.entries.lookup cimport (
-    CONTENT, NOWHERE, PENDING, PRESENCE, REMEMBERED, STORED, Depth, Finding, Lookup)
+from fastcache.engine.entries.lookup cimport CONTENT, NOWHERE, PRESENCE, REMEMBERED, STORED, Depth, Finding, Lookup
 from fastcache.engine.entries.writes cimport bind_row
 from fastcache.engine.eviction.limit cimport cost_of_row
 from fastcache.engine.shm.change_log cimport is_priority_requested, settings_version
@@ -52,7 +51,7 @@ cdef object find_at_once(Database database, Reads reads, object key, object miss
     name = name_at_once(reads.lookup, database, key, keepalive, &cell)
     if not ask_at_once(reads.lookup, database, name, &cell, CONTENT, &found):
         return elsewhere
-    if found.source == PENDING or found.source == REMEMBERED:
+    if found.source == REMEMBERED:
         return elsewhere
     if found.source == STORED:
         statement = <Statement>found.statement
@@ -82,7 +81,7 @@ cdef object has_at_once(Database database, Reads reads, object key, object elsew
 
 cdef object name_at_once(Lookup lookup, Database database, object key, object keepalive, Cell* cell):
     """The key's name in the tier, None where nobody needs it nor its hash. May run a serializer: before anything is looked at."""
-    if lookup.pending is None and database.journal is None and lookup.era(database) == 0:
+    if database.journal is None and lookup.era(database) == 0:
         return None
     return canonical_key(key, keepalive, lookup.serializer, &cell.hashed)
 
@@ -95,7 +94,7 @@ cdef bint ask_at_once(
     cdef int step
     cdef Pending pending
     cdef bint usable = name is not None and lookup.era(database) != 0
-    if (usable or lookup.pending is not None) and lookup.find_aside(name, key.hashed, depth, usable, -1, found):
+    if usable and lookup.remembers(name, key.hashed, depth, found):
         return True
     if not is_usable(database) or database.writer_lock.held_by_thread():
         return False
@@ -167,7 +166,7 @@ cdef bint may_write_at_once(Database database, Checkpoints checkpoints) except -
     if database.journal is not None:
         return False
     # Nobody is in between, and nothing is left to be done.
-    if database.depth != 0 or database.entering or database.has_trash or database.writer.connection.read_only:
+    if database.depth != 0 or database.has_trash or database.writer.connection.read_only:
         return False
     if database.writer.connection.in_transaction():
         return False

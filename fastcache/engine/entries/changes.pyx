@@ -1,7 +1,7 @@
 # cython: nonecheck=True
 """Changes of one entry: it is set, added, deleted, popped, touched or counted up, in the way that is right just now.
 
-A value is encoded first, and then goes one of six ways (`Changes.put`): it goes into the journal, is put off by write-behind, committed together with what
+A value is encoded first, and then goes one of five ways (`Changes.put`): it goes into the journal, is committed together with what
 other threads write, deferred to the end of the open transaction, written into a file, or written as a row at once.
 """
 
@@ -31,7 +31,7 @@ cdef class Changes:
     """Changes entries of one store, one at a time.
 
     Args:
-        reads, rows, flusher, appends: what reads, what writes rows and files, what puts off, what goes into the journal.
+        reads, rows, flusher, appends: what reads, what writes rows and files, what batches put off, what goes into the journal.
         checkpoints: what makes room on a full disk.
         format: how values are kept.
     """
@@ -58,7 +58,6 @@ cdef class Changes:
         With ``at_once``, nothing is waited for, neither the disk nor a lock; where that cannot be, it is not stored."""
         cdef Row row
         cdef Outcome outcome
-        cdef bint expired
         if database.read_only:
             database.refuse_writing()
         begin_row(&row, expire)
@@ -74,7 +73,7 @@ cdef class Changes:
         parts = None
         if type(value_keepalive) is EncodedValue:
             # What waits must not change any more.
-            if not large or self.flusher.behind is not None or self.group is not None:
+            if not large or self.group is not None:
                 (<EncodedValue>value_keepalive).join(&row.value)
             parts = (<EncodedValue>value_keepalive).parts
             cached = (<EncodedValue>value_keepalive).cached
@@ -89,16 +88,8 @@ cdef class Changes:
             if outcome != ELSEWHERE:
                 return outcome == DONE
         if not only_if_absent:
-            while self.flusher.can_wait(database):
-                expired = self.flusher.has_expired_waiting(database, name)
-                if at_once and self.flusher.behind.is_full():
-                    return False
-                if self.flusher.wait_for_space(database):
-                    self.flusher.behind.put(&row, key_keepalive, value_keepalive, tag_keepalive, name, cached, cached_codec, expired)
-                    self.flusher.on_enqueued(database, row.key.hashed)
-                    return True
             if at_once:
-                if self.flusher.behind is None and not large and put_row_at_once(
+                if not large and put_row_at_once(
                         database, self.checkpoints, self.writes, &row, name, cached, cached_codec):
                     return True
                 # It will be counted by whoever does it.
@@ -190,8 +181,6 @@ cdef class Changes:
         cdef Cell cell
         cdef Outcome outcome
         cdef bint changed
-        cdef long long entered
-        cdef unsigned int commit
         if database.read_only:
             database.refuse_writing()
         keepalive = encode_key(key, self.serializer, &cell)
@@ -204,17 +193,6 @@ cdef class Changes:
             if outcome != ELSEWHERE:
                 return outcome == DONE
         cdef long long now = database.now()
-        while text is sql.DELETE and self.flusher.can_wait(database):
-            entered = self.flusher.behind.entered
-            commit = database.commit.number
-            if not self.reads.contains(database, key):
-                return False
-            # Looking may have let other threads in, one of which may have removed it: then look anew.
-            if (self.flusher.wait_for_space(database) and self.flusher.behind.entered == entered
-                    and database.commit.number == commit):
-                self.flusher.behind.remove(name, &cell, keepalive)
-                self.flusher.on_enqueued(database, cell.hashed)
-                return True
         database.acquire_writer_lock()
         try:
             changed = self.writes.run_keyed(database, text, &cell, expire, now) > 0

@@ -1,6 +1,5 @@
 # An entry as it was read, and how much of it is wanted.
 
-from fastcache.engine.entries.pending cimport PendingWrite
 from fastcache.engine.sqlite.cells cimport Cell, Row
 from fastcache.engine.sqlite.connection cimport Statement
 
@@ -24,6 +23,5 @@ cdef class Entry:
 
 
 cdef Entry read_entry(Statement statement)
-cdef Entry entry_of(PendingWrite place)
 cdef Entry entry_of_row(const Row* row)
 cdef object check_tag(object tag, Cell* cell)

@@ -29,22 +29,8 @@ cdef Entry read_entry(Statement statement):
     return entry
 
 
-cdef Entry entry_of(PendingWrite place):
-    """What waits to be written, as a row would have it; None for a key that is to be deleted."""
-    cdef Entry entry
-    if place.deleted:
-        return None
-    entry = Entry.__new__(Entry)
-    entry.codec = place.codec
-    entry.expire = place.expire
-    entry.size = place.size
-    entry.stored = place.cached
-    entry.tag = place.tag
-    return entry
-
-
 cdef Entry entry_of_row(const Row* row):
-    """The same of a row that is to be set; copies what it borrows."""
+    """A row that is to be set, as it will be read; copies what it borrows."""
     cdef Entry entry = Entry.__new__(Entry)
     entry.codec = row.codec if 0 <= row.codec <= CODEC_ON_DISK else -1
     entry.expire = row.expire

@@ -1,4 +1,4 @@
-# Writing what waits in queues.
+# Writing what batches have put off, and what threads commit together.
 
 from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.entries.file_writes cimport FileWrites
@@ -13,16 +13,9 @@ cdef class Flusher(Participant):
     cdef FileWrites filed
     cdef Limit limit
     cdef Space space
-    # Of write-behind; and all that maintenance looks after.
-    cdef WriteBuffer behind
+    # Of open batches, which maintenance looks after.
     cdef list queues
 
-    cdef bint can_wait(self, Database database) noexcept
-    cdef bint must_refuse_soon(self, Database database) noexcept
-    cdef bint wait_for_space(self, Database database) except -1
-    cdef int on_enqueued(self, Database database, unsigned long long hashed) except -1
-    cdef bint has_expired_waiting(self, Database database, object name) except -1
-    cdef int raise_failure(self, WriteBuffer queue) except -1
     cdef int add_queue(self, Database database, WriteBuffer queue) except -1
     cdef int remove_queue(self, WriteBuffer queue) except -1
     cdef double maintain(self, Database database, WriteBuffer queue) except? -2.0

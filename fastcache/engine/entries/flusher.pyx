@@ -1,5 +1,5 @@
 # cython: nonecheck=True
-"""Flushing queues: what write-behind and batches have put off is written, in order, and nothing is lost.
+"""Flushing queues: what batches put off, or threads commit together, is written in order, and nothing is left out.
 
 pending.pyx has what waits, and what is always true of it.
 """
@@ -9,11 +9,11 @@ from time import monotonic
 cimport cython
 
 from fastcache.engine.database.blocks cimport enter, leave
-from fastcache.engine.database.database cimport CLOSED, OPEN, SOON
+from fastcache.engine.database.database cimport CLOSED, SOON
 from fastcache.engine.database.scope cimport MAINTENANCE_PATIENCE
-from fastcache.engine.entries.pending cimport Generation, PendingWrite, WriteBuffer
+from fastcache.engine.entries.pending cimport Generation, WriteBuffer
 from fastcache.engine.eviction.limit cimport cost_of_row
-from fastcache.engine.sqlite.cells cimport NEVER, ROW_SET, Row
+from fastcache.engine.sqlite.cells cimport ROW_SET, Row
 
 from fastcache.errors import ClosedError, Timeout
 
@@ -21,114 +21,22 @@ from fastcache.errors import ClosedError, Timeout
 # for long.
 cdef Py_ssize_t QUEUED_AT_ONCE = 4096
 
-# What has something to write, by its database: not to be collected.
-cdef dict unwritten = {}
-
 
 @cython.final
 cdef class Flusher(Participant):
-    """Writes the queues of one store.
+    """Writes the queues of one store. Args: rows: what writes their rows."""
 
-    Args:
-        rows: what writes them.
-        behind: what write-behind puts off; None without.
-    """
-
-    def __cinit__(self, RowWrites rows, WriteBuffer behind):
+    def __cinit__(self, RowWrites rows):
         self.rows = rows
         self.filed = rows.filed
         self.limit = rows.limit
         self.space = rows.space
-        self.behind = behind
-        self.queues = [] if behind is None else [behind]
-
-    # -- as a part of transactions ------------------------------------------------------------------------------
-
-    cdef int before_transaction(self, Database database) except -1:
-        """Before what is atomic, and what looks at all: write what waits, or wait until it is written.
-
-        Inside a transaction nothing waits, and the one that flushes is inside one."""
-        if self.behind is None or self.behind.is_empty():
-            return 0
-        if database.writer_lock.held_by_me() and (database.depth != 0 or self.behind.is_flushing):
-            return 0
-        return self.flush_queue(database, self.behind)
-
-    cdef bint has_pending(self) noexcept:
-        return self.behind is not None and not self.behind.is_empty()
-
-    cdef int flush(self, Database database) except -1:
-        return 0 if self.behind is None else self.flush_queue(database, self.behind)
+        self.queues = []
 
     cdef int after_fork_in_child(self, Database database) except -1:
-        unwritten.pop(id(database), None)
         for queue in self.queues:
             (<WriteBuffer>queue).discard()
         return 0
-
-    # -- write-behind -------------------------------------------------------------------------------------------
-
-    cdef bint can_wait(self, Database database) noexcept:
-        """Whether a set or delete may be put off. Not past a transaction, which could not see it."""
-        return (self.behind is not None and not database.entering and database.life == OPEN
-                and (database.depth == 0 or self.behind.is_flushing) and not self.must_refuse_soon(database))
-
-    cdef bint must_refuse_soon(self, Database database) noexcept:
-        """Whether nothing is evicted and little room is left, so that a set should know at once whether it fits."""
-        return (self.limit.max_size != 0 and not self.limit.evicts
-                and self.space.room.left - self.behind.active.size < self.limit.high)
-
-    cdef bint wait_for_space(self, Database database) except -1:
-        """Before something is put off: raise what has gone wrong before, and wait if too much waits already.
-
-        Returns whether something can be put off at once; else look anew, since others were let in."""
-        cdef WriteBuffer queue = self.behind
-        if database.life == CLOSED:
-            raise ClosedError(f"the cache in {database.directory!r} is closed")
-        self.raise_failure(queue)
-        if not queue.is_full():
-            return self.can_wait(database)
-        # Maintenance has the writer lock while it writes.
-        database.writer_lock.acquire(database.timeout)
-        try:
-            queue.next_to_write()
-        finally:
-            database.writer_lock.release()
-        if queue.is_full() or not database.schedule(0.0):
-            self.flush_queue(database, queue)
-        return False
-
-    cdef int on_enqueued(self, Database database, unsigned long long hashed) except -1:
-        """After something was put off: the tier does not know it, and somebody has to write it."""
-        cdef WriteBuffer queue = self.behind
-        self.rows.writes.lookup.tier.forget(hashed)
-        if not queue.scheduled:
-            queue.scheduled = True
-            try:
-                unwritten[id(database)] = database.keepalive()
-                if not database.schedule(queue.delay):
-                    self.flush_queue(database, queue)
-            except BaseException:
-                # Or nobody would hear of it.
-                queue.scheduled = False
-                raise
-        elif not queue.requested and queue.is_enough():
-            queue.requested = True
-            database.schedule(0.0)
-        return 0
-
-    cdef bint has_expired_waiting(self, Database database, object name) except -1:
-        """Whether the key waits to be set to what has expired meanwhile: a set over it is an insertion."""
-        cdef PendingWrite place = self.behind.find(name)
-        return place is not None and place.expire != NEVER and place.expire <= database.now()
-
-    cdef int raise_failure(self, WriteBuffer queue) except -1:
-        if queue.failure is not None:
-            failure, queue.failure = queue.failure, None
-            raise failure
-        return 0
-
-    # -- queues -------------------------------------------------------------------------------------------------
 
     cdef int add_queue(self, Database database, WriteBuffer queue) except -1:
         """Have maintenance look after a queue."""
@@ -173,8 +81,6 @@ cdef class Flusher(Participant):
                     self.write_generation(database, queue, generation)
             queue.failure = None
             queue.stuck_since = 0.0
-            if queue is self.behind and queue.is_empty():
-                unwritten.pop(id(database), None)
         except BaseException:
             # Who had been called for it may have been here already.
             if database.life != CLOSED and not database.is_hurried():
@@ -210,7 +116,6 @@ cdef class Flusher(Participant):
                 block = database.innermost_block()
                 try:
                     self.rows.write_rows(database, generation, generation.written, end, False)
-                    generation.ending = end
                 except BaseException:
                     leave(database, False)
                     raise

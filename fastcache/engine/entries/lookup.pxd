@@ -4,7 +4,6 @@ from cpython.ref cimport PyObject
 
 from fastcache.engine.database.database cimport Database, Participant
 from fastcache.engine.entries.entry cimport Entry
-from fastcache.engine.entries.pending cimport WriteBuffer
 from fastcache.engine.memory.sieve cimport Kind, Node
 from fastcache.engine.memory.tier cimport Memory
 from fastcache.engine.sqlite.cells cimport Cell
@@ -12,14 +11,12 @@ from fastcache.engine.sqlite.connection cimport Statement
 
 
 cdef enum Source:
-    # Where an entry was found.
-    PENDING = 0
-    REMEMBERED = 1
+    # Where an entry was found: in the memory tier, in the journal, or in SQLite.
+    REMEMBERED = 0
+    APPENDED = 1
     STORED = 2
     # It is certain that there is none.
     NOWHERE = 3
-    # In the journal.
-    APPENDED = 4
 
 
 cdef enum Depth:
@@ -31,9 +28,7 @@ cdef enum Depth:
 
 cdef struct Finding:
     Source source
-    # PENDING: a PendingWrite. Borrowed, as the others are, until anything runs that may let others in.
-    PyObject* place
-    # REMEMBERED
+    # REMEMBERED. Borrowed, as the statement is, until anything runs that may let others in.
     Node* node
     # STORED: a Statement that stands on the row, and has to be reset.
     PyObject* statement
@@ -43,8 +38,6 @@ cdef struct Finding:
 
 cdef class Lookup(Participant):
     cdef Memory tier
-    # What write-behind puts off; None without.
-    cdef WriteBuffer pending
     cdef object serializer
     # What was found in the journal, for whoever has asked (`taken`).
     cdef Entry appended
@@ -53,8 +46,7 @@ cdef class Lookup(Participant):
     cdef bint ask_journal(self, Database database, const Cell* key, Finding* found) except -1
     cdef unsigned long long era(self, Database database) noexcept
     cdef object find(self, Database database, object key, object keepalive, Cell* cell, Depth depth, Finding* found)
-    cdef bint find_aside(
-        self, object name, unsigned long long hashed, Depth depth, bint usable, int committed, Finding* found) except -1
+    cdef bint remembers(self, object name, unsigned long long hashed, Depth depth, Finding* found) except -1
     cdef int ask(self, Database database, const Cell* key, Depth depth, Finding* found) except -1
     cdef bint fill(
         self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,

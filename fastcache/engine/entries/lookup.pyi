@@ -5,9 +5,8 @@ from typing import final
 from typing_extensions import Self
 
 from fastcache.engine.database.database import Participant
-from fastcache.engine.entries.pending import WriteBuffer
 from fastcache.engine.memory.tier import Memory
 
 @final
 class Lookup(Participant):
-    def __new__(cls, tier: Memory, pending: WriteBuffer | None, serializer: object) -> Self: ...
+    def __new__(cls, tier: Memory, serializer: object) -> Self: ...

@@ -1,16 +1,14 @@
 # cython: nonecheck=True
 """Looking for an entry: the one order of the places in which it may be, and the memory tier's fill.
 
-1. *Pending*: what write-behind has put off and not committed yet. This process reads its own writes.
-2. *Remembered*: the memory tier, while it is of the present (memory/tier.pyx); but for who is inside a transaction, which
+1. *Remembered*: the memory tier, while it is of the present (memory/tier.pyx); but for who is inside a transaction, which
    has its own view, and for who needs the whole row, of which the tier knows a part.
-3. *Appended*: the journal (shm/journal.pyx), followed up to its tail: what is there is newer than what SQLite has.
-4. *Stored*: SQLite, in a snapshot that is not older than the tier's era (`era` comes first), so that what was read
+2. *Appended*: the journal (shm/journal.pyx), followed up to its tail: what is there is newer than what SQLite has.
+3. *Stored*: SQLite, in a snapshot that is not older than the tier's era (`era` comes first), so that what was read
    there may fill the tier. A value that is in a file is read after that, and looked for again if the file is gone.
 
-All reads ask here: one key (`find`), and many in one snapshot (`find_aside` for each, then the snapshot; bulk.pyx). A plain
-key that is in the tier may be answered before anything else (Store.in_memory): what is pending is never in the tier, since
-`fill` leaves it out, and putting it off forgets it.
+All reads ask here: one key (`find`), and many in one snapshot (`remembers` for each, then the journal and the snapshot;
+reading.pyx). A plain key that is in the tier may be answered before anything else (Reads.in_memory).
 """
 
 cimport cython
@@ -18,7 +16,6 @@ cimport cython
 from fastcache.engine.codecs.keys cimport canonical_key
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.entries.entry cimport entry_of_row
-from fastcache.engine.entries.pending cimport PendingWrite
 from fastcache.engine.memory.sieve cimport PRESENT
 from fastcache.engine.shm.journal cimport IS_PENDING, NOT_PENDING, Journal, Pending
 from fastcache.engine.sqlite.busy cimport BusyWait
@@ -30,9 +27,8 @@ from fastcache.engine.sqlite.connection cimport STEP_DONE, STEP_ROW
 cdef class Lookup(Participant):
     """Where entries are looked for; a store has one. As a part of transactions, it keeps the tier up with commits."""
 
-    def __cinit__(self, Memory tier, WriteBuffer pending, serializer):
+    def __cinit__(self, Memory tier, serializer):
         self.tier = tier
-        self.pending = pending
         self.serializer = serializer
 
     cdef int attach(self, Database database, Session session) except -1:
@@ -63,32 +59,21 @@ cdef class Lookup(Participant):
         cdef bint usable
         name = canonical_key(key, keepalive, self.serializer, &cell.hashed)
         usable = depth != WHOLE and self.era(database) != 0
-        if not self.find_aside(name, cell.hashed, depth, usable, -1, found):
+        if not (usable and self.remembers(name, cell.hashed, depth, found)):
             self.ask(database, cell, depth, found)
             if not usable:
                 found.era = 0
         return name
 
-    cdef bint find_aside(
-            self, object name, unsigned long long hashed, Depth depth, bint usable, int committed, Finding* found) except -1:
-        """Look for it where SQLite need not be asked: among what is pending, and in the tier if it is ``usable``. Returns
-        whether it is there. Runs no Python code. Of ``committed``, see WriteBuffer.find_as_of."""
-        cdef PendingWrite place
-        cdef Node* node
-        if self.pending is not None:
-            place = self.pending.find_as_of(name, committed)
-            if place is not None:
-                found.source = PENDING
-                found.place = <PyObject*>place
-                return True
-        if usable:
-            node = self.tier.sieve.find(name, hashed)
-            if node != NULL and (node.kind != PRESENT or depth == PRESENCE):
-                node.visited = 1
-                found.source = REMEMBERED
-                found.node = node
-                return True
-        return False
+    cdef bint remembers(self, object name, unsigned long long hashed, Depth depth, Finding* found) except -1:
+        """Look for it in the tier, which is of the present. Returns whether it is there. Runs no Python code."""
+        cdef Node* node = self.tier.sieve.find(name, hashed)
+        if node == NULL or (node.kind == PRESENT and depth != PRESENCE):
+            return False
+        node.visited = 1
+        found.source = REMEMBERED
+        found.node = node
+        return True
 
     cdef int ask(self, Database database, const Cell* key, Depth depth, Finding* found) except -1:
         """Ask SQLite for the row of a key: as GET has it, or EXISTS if its presence is enough."""
@@ -173,7 +158,5 @@ cdef class Lookup(Participant):
     cdef bint fill(
             self, unsigned long long era, object name, unsigned long long hashed, Kind kind, object value, int codec,
             long long expire, unsigned int row) except -1:
-        """Leave to the tier what SQLite has said, unless something newer is pending. Returns whether it was kept."""
-        if self.pending is not None and self.pending.find(name) is not None:
-            return False
+        """Leave to the tier what SQLite has said, or the journal. Returns whether it was kept."""
         return self.tier.keep(era, name, hashed, kind, value, codec, expire, row)

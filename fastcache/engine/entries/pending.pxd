@@ -2,7 +2,6 @@
 
 from libc.string cimport memset
 
-from fastcache.engine.shm.change_log cimport Commit
 from fastcache.engine.sqlite.cells cimport CELL_NULL, ROW_SET, Cell, Row
 
 
@@ -16,29 +15,14 @@ cdef class Rows:
 
     cdef int add(self, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive) except -1
     cdef int add_deletion(self, const Cell* key, object key_keepalive) except -1
-    cdef int replace(self, Py_ssize_t index, const Row* row, object value_keepalive, object tag_keepalive) except -1
     cdef Row* claim(self, const Cell* key) except NULL
     cdef bint is_full(self) noexcept
     cdef int clear(self) except -1
 
 
-cdef class PendingWrite:
-    # Where it waits, and what reads get: a value as it was given, or what it is decoded from.
-    cdef Py_ssize_t index
-    cdef bint deleted
-    cdef int codec
-    cdef long long expire
-    cdef long long size
-    cdef object cached
-    cdef object tag
-
-
 cdef class Generation(Rows):
-    # By name: the last operation on each key.
-    cdef dict places
-    # So many of the rows are committed, and so many will be with the commit that is on the way.
+    # So many of the rows are committed; and why those of a group were not.
     cdef Py_ssize_t written
-    cdef Py_ssize_t ending
     cdef object failure
 
 
@@ -54,25 +38,14 @@ cdef class WriteBuffer:
     # Since when maintenance has waited in vain to write it, by time.monotonic; else 0.
     cdef double stuck_since
     cdef bint is_flushing
-    # Whether somebody was called to write it when it is time, and whether somebody was, because it is.
+    # Whether maintenance was called to write it when it is time.
     cdef bint scheduled
-    cdef bint requested
-    # Of the store that writes it; NULL if nothing is looked for in it.
-    cdef const Commit* commit
     cdef readonly long long committed
-    # How many operations have come in.
-    cdef readonly long long entered
 
-    cdef bint is_empty(self) noexcept
-    cdef bint is_enough(self) noexcept
     cdef bint is_full(self) noexcept
-    cdef int put(
-        self, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive, object name=*,
-        object cached=*, int cached_codec=*, bint expired=*) except -1
-    cdef int remove(self, object name, const Cell* key, object key_keepalive) except -1
-    cdef PendingWrite find(self, object name)
-    cdef PendingWrite find_as_of(self, object name, int committed)
-    cdef bint is_committed(self) noexcept
+    cdef int put(self, const Row* row, object key_keepalive, object value_keepalive, object tag_keepalive) except -1
+    cdef int remove(self, const Cell* key, object key_keepalive) except -1
+    cdef int raise_failure(self) except -1
     cdef Generation next_to_write(self)
     cdef int discard(self) except -1
     cdef double due_in(self, double now) noexcept

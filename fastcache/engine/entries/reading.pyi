@@ -5,9 +5,8 @@ from typing import Any, final
 from typing_extensions import Self
 
 from fastcache.engine.database.database import Database
-from fastcache.engine.entries.flusher import Flusher
 from fastcache.engine.entries.reads import Reads
 
 @final
 class Reading:
-    def __new__(cls, database: Database, reads: Reads, flusher: Flusher, keys: list[Any]) -> Self: ...
+    def __new__(cls, database: Database, reads: Reads, keys: list[Any]) -> Self: ...

@@ -8,9 +8,8 @@ from fastcache.engine.codecs.keys cimport encode_key
 from fastcache.engine.codecs.values cimport CODEC_NATIVE, CODEC_SERIALIZED
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.entries.content cimport name_key
-from fastcache.engine.entries.entry cimport Entry, entry_of, entry_of_row, read_entry
-from fastcache.engine.entries.lookup cimport CONTENT, PENDING, Finding, Lookup
-from fastcache.engine.entries.pending cimport PendingWrite
+from fastcache.engine.entries.entry cimport Entry, entry_of_row, read_entry
+from fastcache.engine.entries.lookup cimport CONTENT, Finding, Lookup
 from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, UNDECODED, Kind, Node
 from fastcache.engine.shm.journal cimport IS_PENDING, UNCLEAR, Journal, Pending
 from fastcache.engine.shm.wal_clock cimport Tick, read, still_stands
@@ -31,10 +30,10 @@ cdef int name_item(Py_ssize_t position, object error) except -1:
     return 0
 
 
-cdef dict read_many(Database database, Reads reads, Flusher flusher, list keys, object on_error):
+cdef dict read_many(Database database, Reads reads, list keys, object on_error):
     """The live values of all keys that have one, as of one moment. ``on_error(key, error)`` is called for what cannot be decoded,
     if it is not None."""
-    cdef Reading reading = Reading(database, reads, flusher, keys)
+    cdef Reading reading = Reading(database, reads, keys)
     reading.on_error = on_error
     reading.read()
     while not reading.load_files():
@@ -56,7 +55,6 @@ cdef class Reading:
 
     cdef Database database
     cdef Reads reads
-    cdef Flusher flusher
     cdef list keys, names, keepalives, found
     cdef object on_error
     # Value files that were not there, and what was read by itself for that.
@@ -69,14 +67,11 @@ cdef class Reading:
     cdef unsigned long long head
     cdef bint unclear, told
     cdef Tick tick
-    # Whether what write-behind commits just now was visible before the snapshot was taken.
-    cdef bint committed
 
-    def __cinit__(self, Database database, Reads reads, Flusher flusher, list keys):
+    def __cinit__(self, Database database, Reads reads, list keys):
         cdef Py_ssize_t index, count = len(keys)
         self.database = database
         self.reads = reads
-        self.flusher = flusher
         self.keys = keys
         self.lost = set()
         self.decoded_already = set()
@@ -123,10 +118,6 @@ cdef class Reading:
                     self.database.depth != 0 and self.database.writer_lock.held_by_me()):
                 # Before that, all was drained.
                 self.journal = None
-            self.committed = self.flusher.behind is not None and self.flusher.behind.is_committed()
-            if self.committed:
-                # The snapshot that is kept may be older.
-                session.release_snapshot()
             if session.has_snapshot:
                 try:
                     done = self.read_all(session.get_next)
@@ -167,21 +158,16 @@ cdef class Reading:
         cdef bint usable = self.era != 0 and self.reads.tier.is_current()
         cdef Lookup lookup = self.reads.lookup
         cdef Finding found
-        cdef Entry entry
         cdef Py_ssize_t index
         for index in range(len(self.keys)):
-            self.questions[index].recalled = lookup.find_aside(
-                self.names[index], self.questions[index].key.hashed, CONTENT, usable, self.committed, &found)
+            self.questions[index].recalled = usable and lookup.remembers(
+                self.names[index], self.questions[index].key.hashed, CONTENT, &found)
             if self.questions[index].recalled:
-                if found.source == PENDING:
-                    entry = entry_of(<PendingWrite>found.place)
-                    self.found[index] = NOTHING if entry is None else entry
-                else:
-                    begin_span(spans)
-                    try:
-                        self.recall(index, found.node)
-                    finally:
-                        end_span(spans)
+                begin_span(spans)
+                try:
+                    self.recall(index, found.node)
+                finally:
+                    end_span(spans)
                 continue
             if self.journal is not None and self.is_appended(index):
                 continue

@@ -4,7 +4,6 @@ from fastcache.engine.database.database cimport Database
 from fastcache.engine.entries.content cimport Content
 from fastcache.engine.entries.entry cimport Entry, ReadMode
 from fastcache.engine.entries.lookup cimport Finding, Lookup
-from fastcache.engine.entries.pending cimport PendingWrite
 from fastcache.engine.eviction.limit cimport Limit
 from fastcache.engine.memory.sieve cimport Node
 from fastcache.engine.memory.tier cimport Memory
@@ -33,7 +32,6 @@ cdef class Reads:
         self, Database database, object key, object name, const Cell* cell, Entry entry, unsigned long long era, unsigned int row,
         object missing)
     cdef Entry find_stored(self, Database database, const Cell* cell, object key, object keepalive)
-    cdef object fetch_pending(self, Database database, PendingWrite place, object missing)
     cdef object name_of(self, object key, object keepalive, Cell* cell)
     cdef Entry fetch_entry(self, Database database, object key, ReadMode mode=*)
     cdef Entry find_entry(self, Database database, object key, ReadMode mode=*)

@@ -11,8 +11,8 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from fastcache.engine.codecs.keys cimport canonical_key, encode_key, hash_plain
 from fastcache.engine.codecs.values cimport CODEC_BYTES, CODEC_NATIVE, CODEC_SERIALIZED
 from fastcache.engine.entries.content cimport name_key
-from fastcache.engine.entries.entry cimport VALUE, entry_of, read_entry
-from fastcache.engine.entries.lookup cimport APPENDED, CONTENT, NOWHERE, PENDING, PRESENCE, REMEMBERED, STORED, WHOLE, Finding
+from fastcache.engine.entries.entry cimport VALUE, read_entry
+from fastcache.engine.entries.lookup cimport APPENDED, CONTENT, NOWHERE, PRESENCE, REMEMBERED, STORED, WHOLE, Finding
 from fastcache.engine.memory.sieve cimport ABSENT, OBJECT, PRESENT, UNDECODED
 from fastcache.engine.spans cimport begin_span, end_span, spans
 from fastcache.engine.sqlite.cells cimport NEVER
@@ -62,22 +62,16 @@ cdef class Reads:
         cdef unsigned long long hashed = 0
         cdef Cell cell
         cdef Finding found
-        cdef PendingWrite place
         cdef Node* node = self.in_memory(database, key, &hashed)
         name = key
         if node == NULL:
-            if hashed != 0 and self.lookup.pending is None and self.tier.is_current():
+            if hashed != 0 and self.tier.is_current():
                 return elsewhere
             keepalive = encode_key(key, self.serializer, &cell)
             name = self.name_of(key, keepalive, &cell)
             hashed = cell.hashed
-            if not self.lookup.find_aside(name, hashed, CONTENT, self.lookup.era(database) != 0, -1, &found):
+            if self.lookup.era(database) == 0 or not self.lookup.remembers(name, hashed, CONTENT, &found):
                 return elsewhere
-            if found.source == PENDING:
-                place = <PendingWrite>found.place
-                if not place.deleted and place.codec != CODEC_NATIVE and place.size > QUICK_BYTES:
-                    return elsewhere
-                return self.fetch_pending(database, place, missing)
             node = found.node
         if node.kind == PRESENT or (node.kind > OBJECT and not is_quick(<object>node.value)):
             return elsewhere
@@ -140,8 +134,6 @@ cdef class Reads:
         cdef Statement statement
         cdef Entry entry
         cdef unsigned int row
-        if found.source == PENDING:
-            return self.fetch_pending(database, <PendingWrite>found.place, missing)
         if found.source == REMEMBERED:
             return self.recall(database, name, cell.hashed, found.node, missing)
         if found.source == NOWHERE:
@@ -202,17 +194,6 @@ cdef class Reads:
         self.hits += 1
         return entry.stored
 
-    cdef object fetch_pending(self, Database database, PendingWrite place, object missing):
-        """The live value of what waits to be written, or ``missing``."""
-        cdef Entry entry = entry_of(place)
-        if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
-            self.misses += 1
-            return missing
-        self.content.decode(entry)
-        self.hits += 1
-        self.memory_hits += 1
-        return entry.stored
-
     cdef object name_of(self, object key, object keepalive, Cell* cell):
         """What stands for a key in the tier; fills the cell's hash, which a write has to announce.
 
@@ -241,12 +222,6 @@ cdef class Reads:
             self.lookup.find(database, key, keepalive, &cell, WHOLE, &found)
             if found.source == NOWHERE:
                 return None
-            if found.source == PENDING:
-                entry = entry_of(<PendingWrite>found.place)
-                if entry is None or (entry.expire != NEVER and entry.expire <= database.now()):
-                    return None
-                self.content.as_mode(entry, mode)
-                return entry
             if found.source == APPENDED:
                 entry = self.lookup.taken()
             else:
@@ -279,7 +254,7 @@ cdef class Reads:
         cdef Finding found
         cdef Statement statement
         self.lookup.find(database, key, keepalive, <Cell*>cell, WHOLE, &found)
-        if found.source == NOWHERE or found.source == PENDING:
+        if found.source == NOWHERE:
             return None
         if found.source == APPENDED:
             return self.lookup.taken()
@@ -359,12 +334,8 @@ cdef class Reads:
             self, Database database, object key, object name, const Cell* cell, const Finding* found) except -1:
         """Whether what was found is a live entry; nothing has run since."""
         cdef Statement statement
-        cdef PendingWrite place
         cdef Entry entry
         cdef long long expire, size
-        if found.source == PENDING:
-            place = <PendingWrite>found.place
-            return not place.deleted and (place.expire == NEVER or place.expire > database.now())
         if found.source == REMEMBERED:
             return self.recall_presence(database, found.node)
         if found.source == NOWHERE:

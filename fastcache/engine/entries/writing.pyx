@@ -150,15 +150,15 @@ cdef class RowBatchPart(BatchPart):
         self.changes.reads.name_of(key, key_keepalive, &row.key)
         value_keepalive = self.changes.encode_whole(self.database, value, &row)
         tag_keepalive = check_tag(tag, &row.tag)
-        self.flusher.raise_failure(self.queue)
+        self.queue.raise_failure()
         return self.queue.put(&row, key_keepalive, value_keepalive, tag_keepalive)
 
     cdef int remove(self, object key) except -1:
         cdef Cell cell
         keepalive = encode_key(key, self.changes.serializer, &cell)
         self.changes.reads.name_of(key, keepalive, &cell)
-        self.flusher.raise_failure(self.queue)
-        return self.queue.remove(None, &cell, keepalive)
+        self.queue.raise_failure()
+        return self.queue.remove(&cell, keepalive)
 
     cdef Py_ssize_t waiting(self) except -1:
         return self.queue.active.count
@@ -176,7 +176,7 @@ cdef class RowBatchPart(BatchPart):
         return 0
 
     cdef int flush(self) except -1:
-        self.flusher.raise_failure(self.queue)
+        self.queue.raise_failure()
         return self.flusher.flush_queue(self.database, self.queue)
 
     cdef int leave(self) except -1:

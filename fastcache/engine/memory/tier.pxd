@@ -30,7 +30,6 @@ cdef class Memory:
     cdef unsigned long long follow_journal(self) noexcept
     cdef bint follow_append(self, unsigned long long hashed) noexcept
     cdef bint follow_own(self, const Commit* commit) noexcept
-    cdef void forget(self, unsigned long long hashed) noexcept
     cdef bint keep(
         self, unsigned long long era, object key, unsigned long long hashed, Kind kind, object value, int codec,
         long long expire, unsigned int row) except -1

@@ -154,11 +154,6 @@ cdef class Memory:
             self.arrive(&now)
         return fingerprint(&self.epoch) == commit.left and self.is_current()
 
-    cdef void forget(self, unsigned long long hashed) noexcept:
-        """Forget a key, and have nothing kept of what is being read now."""
-        self.sieve.forget(hashed)
-        self.era += 1
-
     cdef bint keep(
             self, unsigned long long era, object key, unsigned long long hashed, Kind kind, object value, int codec,
             long long expire, unsigned int row) except -1:

@@ -24,8 +24,6 @@ cdef struct Commit:
     bint everything
     Tick before
     unsigned int number
-    # The same while it is on the way, and until the next one begins; else 0.
-    unsigned int coming
     unsigned int frames
     # The header's checksum after it; 0 if it is not known.
     unsigned long long left

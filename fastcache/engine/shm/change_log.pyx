@@ -191,7 +191,6 @@ cdef int announce(Commit* commit, unsigned long long hashed) except -1:
 
 cdef void announce_nothing(Commit* commit) noexcept nogil:
     """Begin: no key is known to change."""
-    commit.coming = 0
     commit.count = 0
     commit.everything = False
     commit.frames = 0
@@ -213,7 +212,6 @@ cdef bint before_commit(void* argument) noexcept nogil:
     if not read(commit.header, &commit.before):
         commit.everything = True
     commit.number = commit_number(&commit.before) + 1
-    commit.coming = commit.number
     if commit.ring == NULL:
         return True
     records = commit.ring + RECORDS
