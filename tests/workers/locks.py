@@ -28,16 +28,16 @@ def use_lock(kind, directory, type_name, name, options):
         lock = getattr(fastcache, type_name)(store, name, **options)
         while (question := hear()) is not None:
             method, *arguments = question
-            returned = None
             try:
                 calling = True
                 returned = getattr(lock, method)(*arguments)
                 calling = False
             except (KeyboardInterrupt, fastcache.CacheError, ValueError) as error:
                 calling = False
-                if method == "acquire" and returned:
-                    # Interrupted after it.
-                    lock.release()
+                if method in ("acquire", "release") and isinstance(error, KeyboardInterrupt):
+                    # It may have got it, since the handler runs before what it returns has a name; or has it yet.
+                    with contextlib.suppress(fastcache.LockError):
+                        lock.release()
                 returned = type(error).__name__
             say(returned)
 

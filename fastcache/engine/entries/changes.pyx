@@ -86,6 +86,9 @@ cdef class Changes:
             else:
                 outcome = self.appends.put(database, &row, name, cached, cached_codec, at_once)
             if outcome != ELSEWHERE:
+                if at_once and outcome != DONE:
+                    # It will be counted by whoever does it.
+                    self.written -= row.size + ROW_COST
                 return outcome == DONE
         if not only_if_absent:
             if at_once:
