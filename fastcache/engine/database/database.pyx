@@ -416,8 +416,7 @@ cdef class Database(Scope):
         not use the connection of the session that writes."""
         cdef Connection connection
         cdef unsigned long long version = settings_version(self.commit.ring) if self.commit.ring != NULL else 0
-        path = os.path.join(self.directory, "cache.journal")
-        if not make and not os.path.exists(path):
+        if not make and not os.path.exists(self.journal_path):
             self.commit.sought = version
             return 0
         self.begin_opening()
@@ -428,8 +427,8 @@ cdef class Database(Scope):
                 if self.writer is None or self.journal is not None or self.clock == NULL:
                     return 0
                 self.take_journal(connection, self.commit.ring if make else NULL)
-                if self.journal is None and os.path.exists(path):
-                    if journal_is_unborn(connection, path):
+                if self.journal is None and os.path.exists(self.journal_path):
+                    if journal_is_unborn(connection, os.fsdecode(self.journal_path)):
                         # It is looked for again with the next question.
                         return 0
                     self.take_journal(connection, NULL)

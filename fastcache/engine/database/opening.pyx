@@ -248,8 +248,7 @@ cdef Session initialize(Session session, dict settings, bint syncs):
             connection.execute(sql.MARK_AS_OURS)
         connection.execute(sql.COMMIT)
     except BaseException:
-        if connection.in_transaction():
-            connection.execute(sql.ROLLBACK)
+        connection.roll_back()
         raise
     return session
 
@@ -383,13 +382,11 @@ cdef Journal begin_journal(Connection connection, str path, unsigned long long b
                 connection.query(sql.PUT_META, ("applied", 0))
         connection.execute(sql.COMMIT)
     except (CacheError, OSError) as error:
-        if connection.in_transaction():
-            connection.execute(sql.ROLLBACK)
+        connection.roll_back()
         warn("%r has no journal, so that each write is a transaction of its own: %s", os.path.dirname(path), error)
         return None
     except BaseException:
-        if connection.in_transaction():
-            connection.execute(sql.ROLLBACK)
+        connection.roll_back()
         raise
     return open_journal(path, identity, False) if journal is None else journal
 
@@ -438,8 +435,7 @@ cdef Journal recover_journal(Connection connection, str path, Journal journal, u
             connection.query(sql.PUT_META, ("applied", 0))
         connection.execute(sql.COMMIT)
     except BaseException:
-        if connection.in_transaction():
-            connection.execute(sql.ROLLBACK)
+        connection.roll_back()
         raise
     return recovered
 

@@ -214,7 +214,6 @@ cdef class Reads:
         """The same, not counted."""
         cdef Cell cell
         cdef Finding found
-        cdef Statement statement
         cdef Entry entry
         cdef str lost = None
         keepalive = encode_key(key, self.serializer, &cell)
@@ -225,13 +224,7 @@ cdef class Reads:
             if found.source == APPENDED:
                 entry = self.lookup.taken()
             else:
-                statement = <Statement>found.statement
-                begin_span(spans)
-                try:
-                    entry = read_entry(statement)
-                finally:
-                    statement.reset()
-                    end_span(spans)
+                entry = entry_found(<Statement>found.statement)
             if self.content.load(database, entry, mode):
                 try:
                     self.content.unwrap(entry, &cell)
@@ -252,25 +245,17 @@ cdef class Reads:
     cdef Entry find_stored(self, Database database, const Cell* cell, object key, object keepalive):
         """What is stored for a key as it is stored, expired or not, which may be in a file; None if there is nothing. Not counted."""
         cdef Finding found
-        cdef Statement statement
         self.lookup.find(database, key, keepalive, <Cell*>cell, WHOLE, &found)
         if found.source == NOWHERE:
             return None
         if found.source == APPENDED:
             return self.lookup.taken()
-        statement = <Statement>found.statement
-        begin_span(spans)
-        try:
-            return read_entry(statement)
-        finally:
-            statement.reset()
-            end_span(spans)
+        return entry_found(<Statement>found.statement)
 
     cdef object open_value(self, Database database, object key):
         """Bytes that lie in a file, open for reading; else the live value in a tuple, or None. Counts a hit or a miss."""
         cdef Cell cell
         cdef Finding found
-        cdef Statement statement
         cdef Entry entry
         cdef int tries
         keepalive = encode_key(key, self.serializer, &cell)
@@ -280,13 +265,7 @@ cdef class Reads:
             if found.source != STORED:
                 self.lookup.taken()
                 break
-            statement = <Statement>found.statement
-            begin_span(spans)
-            try:
-                entry = read_entry(statement)
-            finally:
-                statement.reset()
-                end_span(spans)
+            entry = entry_found(<Statement>found.statement)
             if entry.file is None or entry.codec != CODEC_BYTES or (entry.expire != NEVER and entry.expire <= database.now()):
                 break
             try:
@@ -383,3 +362,15 @@ cdef class Reads:
 cdef bint is_quick(object encoded) noexcept:
     """Whether what a value is decoded from is little."""
     return type(encoded) is bytes and PyBytes_GET_SIZE(encoded) <= QUICK_BYTES
+
+
+cdef Entry entry_found(Statement found):
+    """The entry of the row on which a statement stands, which is reset."""
+    # A reference of our own: what is made here may let others in, one of whom closes the store.
+    cdef Statement statement = found
+    begin_span(spans)
+    try:
+        return read_entry(statement)
+    finally:
+        statement.reset()
+        end_span(spans)

@@ -112,6 +112,7 @@ cdef class Journal:
     cdef bint tell(self, unsigned long long since, unsigned long long until, Forget forget, void* tier) noexcept
     cdef Pending find(self, const Cell* key, Row* row, unsigned long long* place) noexcept
     cdef bint holds(self, unsigned long long place) noexcept nogil
+    cdef int pass_by(self, unsigned long long* place, unsigned long long* hashed) noexcept
     cdef bint take_in(self, unsigned long long since, unsigned long long until) noexcept
     cdef bint note(self, unsigned long long hashed, unsigned long long place) noexcept
     cdef bint make_slots(self, size_t least) noexcept

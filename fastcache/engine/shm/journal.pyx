@@ -421,25 +421,35 @@ cdef class Journal:
         self.broken = True
         return tail
 
-    cdef bint take_in(self, unsigned long long since, unsigned long long until) noexcept:
-        """Put some records into the index. False if they are not what they should be: overwritten meanwhile, as a rule."""
-        cdef unsigned long long place = since
+    cdef int pass_by(self, unsigned long long* place, unsigned long long* hashed) noexcept:
+        """Move a place behind the record that is there. Returns 1 and the hash of its key, 0 where nothing but the end of the ring is filled, or
+        -1 if it is not what it should be: overwritten meanwhile, as a rule."""
+        cdef unsigned long long left = self.capacity - place[0] % self.capacity
         cdef unsigned long long size, kinds
         cdef const unsigned long long* words
+        if left < RECORD_BYTES:
+            place[0] += left
+            return 0
+        words = <const unsigned long long*>(self.ring + place[0] % self.capacity)
+        size = words[2] & LOW_HALF
+        kinds = words[2] >> 32
+        hashed[0] = words[3]
+        if words[1] != place[0] or size < RECORD_BYTES or size % 8 != 0 or size > left:
+            return -1
+        place[0] += size
+        return kinds != 0
+
+    cdef bint take_in(self, unsigned long long since, unsigned long long until) noexcept:
+        """Put some records into the index. False if they are overwritten meanwhile."""
+        cdef unsigned long long place = since, at, hashed = 0
+        cdef int passed
         if until < since or until - since > self.capacity:
             return False
         while place < until:
-            if self.capacity - place % self.capacity < RECORD_BYTES:
-                place += self.capacity - place % self.capacity
-                continue
-            words = <const unsigned long long*>(self.ring + place % self.capacity)
-            size = words[2] & LOW_HALF
-            kinds = words[2] >> 32
-            if words[1] != place or size < RECORD_BYTES or size % 8 != 0 or size > self.capacity - place % self.capacity:
+            at = place
+            passed = self.pass_by(&place, &hashed)
+            if passed < 0 or passed and not self.note(hashed, at):
                 return False
-            if kinds != 0 and not self.note(words[3], place):
-                return False
-            place += size
         settle()
         return place == until and load(&self.words[RESERVED]) - since <= self.capacity
 
@@ -447,24 +457,16 @@ cdef class Journal:
         """Hand out the hashes of the keys that were changed between two positions. False if that is not known any more.
 
         What is told may run code."""
-        cdef unsigned long long place = since
-        cdef unsigned long long size, kinds, hashed
-        cdef const unsigned long long* words
+        cdef unsigned long long place = since, hashed = 0
+        cdef int passed
         if until < since or until - since > self.capacity:
             return False
         while place < until:
-            if self.capacity - place % self.capacity < RECORD_BYTES:
-                place += self.capacity - place % self.capacity
-                continue
-            words = <const unsigned long long*>(self.ring + place % self.capacity)
-            size = words[2] & LOW_HALF
-            kinds = words[2] >> 32
-            hashed = words[3]
-            if words[1] != place or size < RECORD_BYTES or size % 8 != 0 or size > self.capacity - place % self.capacity:
+            passed = self.pass_by(&place, &hashed)
+            if passed < 0:
                 return False
-            if kinds != 0:
+            if passed:
                 forget(tier, False, hashed)
-            place += size
         settle()
         return place == until and load(&self.words[RESERVED]) - since <= self.capacity
 

@@ -82,6 +82,7 @@ cdef class Connection:
     cdef bint in_transaction(self) noexcept
     cdef int changes(self) noexcept
     cdef int total_changes(self) noexcept
+    cdef int roll_back(self) except -1
     cdef int checkpoint(self, bint restart=*) except -1
     cdef void watch_syncs(self) noexcept
     cdef const unsigned long long* wal_index(self) noexcept

@@ -473,6 +473,12 @@ cdef class Connection:
     cdef int total_changes(self) noexcept:
         return sqlite3_total_changes(self.db)
 
+    cdef int roll_back(self) except -1:
+        """Undo the transaction that is open, if there is one: SQLite may have done so."""
+        if self.in_transaction():
+            self.execute(sql.ROLLBACK)
+        return 0
+
     cdef int checkpoint(self, bint restart=False) except -1:
         """Copy what the WAL holds into the database, as far as no reader is in the way; without waiting for anybody.
 
