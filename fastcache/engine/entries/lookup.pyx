@@ -84,6 +84,9 @@ cdef class Lookup(Participant):
         cdef int step
         while True:
             # In this order: the snapshot that is read must not be older than the era, nor than the journal's head.
+            if database.journal is not None and database.watch.is_due_to_read():
+                # Also for what is in the journal, whose file is mapped and stays, wherever its name has gone.
+                database.look_around()
             if database.writer is None:
                 # What is there may be another journal than before.
                 database.choose_session()
