@@ -1947,6 +1947,24 @@ def test_one_that_evicts_nothing_says_at_once_that_it_is_full(open_store, obey):
     assert store.check()
 
 
+def test_who_appends_notices_at_once_that_there_is_a_limit_now(open_store):
+    store = open_store()
+    store["before"] = 1
+    store.flush()
+    other = open_store(max_size=2_000_000, eviction="none")
+    with pytest.raises(fastcache.CacheFullError):  # noqa: PT012
+        for number in range(10_000):
+            other[f"key {number}"] = "x" * 1000
+    # Who has just heard of it may find that there is no room when it sets the next one.
+    with contextlib.suppress(fastcache.CacheFullError):
+        store["one more"] = "x" * 4000
+    for _ in range(3):
+        with pytest.raises(fastcache.CacheFullError):
+            store["another"] = "x" * 4000
+    assert store.get("another") is other.get("another") is None
+    check_whole(store)
+
+
 def test_what_is_pending_counts_towards_a_limit(open_store):
     limit = 4_000_000
     store = open_store(max_size=limit)
