@@ -94,7 +94,9 @@ class Process:
         self._kill_all()
         self.popen.wait()
         for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
-            stream.close()
+            # What it was told, and was killed before it heard it, is written once more.
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
 class Processes:

@@ -23,7 +23,7 @@ from fastcache.migrate import reshard
 
 from .soak_crash import Model
 from .together import together
-from .workers.appending import BOOT_WORD, HEADER_BYTES, KEYS, change, described
+from .workers.appending import BOOT_WORD, HEADER_BYTES, KEYS, change, described, slowly_read
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no journal")
 pytestmark = linux
@@ -32,6 +32,8 @@ KINDS = {"Cache": {"journal": True}, "Index": {"journal": True}, "FanoutCache": 
 SMALL = 1 << 16
 PATIENCE_SECONDS = 40
 PAGE = 4096
+# Words of the header of a journal's file.
+TAIL, HEAD, RESERVED = 8, 16, 25
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -93,14 +95,15 @@ class Obedient:
         assert self.process.popen.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
     def wait_until_stopped(self):
-        def is_stopped():
-            with open(f"/proc/{self.process.popen.pid}/stat") as file:
-                return file.read().rpartition(")")[2].split()[0] == "T"
-
-        wait_until(is_stopped)
+        wait_until(lambda: is_stopped(self.process.popen.pid))
 
     def go_on(self):
         os.kill(self.process.popen.pid, signal.SIGCONT)
+
+
+def is_stopped(process):
+    with open(f"/proc/{process}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "T"
 
 
 def wait_until(condition):
@@ -950,6 +953,192 @@ def test_what_is_changed_after_it_was_set_is_not_what_was_set(open_store):
     assert store["list"] == [1, {"a": [2]}]
 
 
+class Meanwhile:
+    """A timer during which something else is done, once: where it is asked for the time again, so many times later."""
+
+    def __init__(self):
+        self.act, self.later, self.thread = None, 0, threading.get_ident()
+
+    def __call__(self):
+        # Not in the background, where it is not known what that is.
+        if self.act is not None and threading.get_ident() == self.thread:
+            self.later -= 1
+            if self.later == 0:
+                act, self.act = self.act, None
+                act()
+        return time.time()
+
+
+def set_in_a_transaction(store, key, value):
+    with store.transact():
+        store[key] = value
+
+
+SETS = {
+    "appended": lambda store, key: store.set(key, 70),
+    "in a transaction": lambda store, key: set_in_a_transaction(store, key, 70),
+    "with others": lambda store, key: store.set_many([(key, 70), ("other", 1)]),
+}
+
+# What is done, and what it may find and leave if 5 is there and somebody sets 70: before it, or after.
+BUILDS = {
+    "incr": (lambda store, key: store.incr(key), (71, 71), (6, 70)),
+    "add": (lambda store, key: store.add(f"{key}, new", 6), (False, 70), (True, 70)),
+    "pop": (lambda store, key: store.pop(key), (70, None), (5, 70)),
+    "touch": (lambda store, key: store.touch(key, 1000), (True, 70), (True, 70)),
+}
+
+
+@pytest.mark.parametrize("way", SETS)
+@pytest.mark.parametrize("build", BUILDS)
+def test_what_is_set_after_it_was_read_is_not_overwritten_by_what_builds_on_it(open_store, build, way):
+    timer = Meanwhile()
+    store, other = open_store(timer=timer), open_store(memory=0)
+    act, *outcomes = BUILDS[build]
+    times = 0
+    for later in range(1, 20):
+        key = f"key {later}"
+        changed = f"{key}, new" if build == "add" else key
+        store[key] = 5
+        timer.act, timer.later = (lambda changed=changed: SETS[way](other, changed)), later
+        found = act(store, key)
+        if timer.act is not None:
+            break
+        times += 1
+        assert (found, other.get(changed)) in outcomes, later
+        assert store.get(changed) == other.get(changed)
+    timer.act = None
+    assert times > 0
+    check_whole(store)
+
+
+@pytest.mark.parametrize("way", ["appended", "in a transaction"])
+def test_what_somebody_has_deleted_nobody_else_deletes(open_store, way):
+    timer = Meanwhile()
+    store, other = open_store(timer=timer), open_store(memory=0)
+    popped = []
+
+    def take(key):
+        if way == "appended":
+            popped.append(other.pop(key, None))
+        else:
+            with other.transact():
+                popped.append(other.pop(key, None))
+
+    for later in range(1, 20):
+        key = f"key {later}"
+        store[key] = 5
+        timer.act, timer.later = (lambda key=key: take(key)), later
+        deleted = store.delete(key)
+        if timer.act is not None:
+            break
+        assert deleted is (popped[-1] is None), later
+        assert other.get(key) is None
+    timer.act = None
+    assert popped
+    check_whole(store)
+
+
+@pytest.mark.parametrize("later", [1, 2])
+@pytest.mark.parametrize("build", BUILDS)
+def test_what_builds_on_what_a_transaction_is_about_to_change_waits_for_it(open_store, build, later):
+    timer = Meanwhile()
+    store, other = open_store(timer=timer), open_store(memory=0)
+    act, after, _ = BUILDS[build]
+    changed = "key, new" if build == "add" else "key"
+    store["key"] = 5
+    begun, go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    def change():
+        with other.transact():
+            other[changed] = 70
+            begun.set()
+            # Who waits for its turn says so to nobody.
+            go_on.wait(0.2)
+        over.set()
+
+    def end_it():
+        go_on.set()
+        assert over.wait(PATIENCE_SECONDS)
+
+    def build_on():
+        assert begun.wait(PATIENCE_SECONDS)
+        timer.act, timer.later, timer.thread = end_it, later, threading.get_ident()
+        return act(store, "key")
+
+    _, found = together(change, build_on)
+    timer.act = None
+    assert (found, other.get(changed)) == after
+    check_whole(store)
+
+
+def test_what_was_evicted_after_it_was_read_is_not_counted_on(open_store):
+    """By who drains, with the gate open: that moves no tail."""
+    timer = Meanwhile()
+    options = {"max_size": 2_000_000, "eviction": "fifo"}
+    store, other = open_store(timer=timer, **options), open_store(memory=0, **options)
+    limit = time.monotonic() + PATIENCE_SECONDS
+    gone, before, found = False, 0, 0
+
+    def drain():
+        nonlocal gone
+        if other.get("key") is not None:
+            other.flush()
+            gone = other.get("key") is None
+
+    for number in itertools.count():
+        for part in range(8):
+            other[f"filler {number} {part}"] = "f" * 4000
+        before = store.get("key", 0)
+        timer.act, timer.later = drain, 1
+        found = store.incr("key")
+        timer.act = None
+        if gone:
+            break
+        assert found in (before + 1, 1)
+        assert time.monotonic() < limit
+    assert found == 1
+    check_whole(store)
+
+
+class Interrupting:
+    """A value during whose decoding something else is done, once."""
+
+    act = None
+
+    def __init__(self, number):
+        self.number = number
+
+    def __setstate__(self, state):
+        self.__dict__ = state
+        if Interrupting.act is not None:
+            act, Interrupting.act = Interrupting.act, None
+            act()
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("drained", [False, True])
+@pytest.mark.parametrize("way", ["appended", "in a transaction"])
+def test_what_was_set_while_it_was_decoded_is_read_next(open_store, way, drained, many):
+    store, other = open_store(), open_store(memory=0)
+    sets = other.set if way == "appended" else lambda key, value: set_in_a_transaction(other, key, value)
+
+    def act():
+        sets("key", Interrupting(2))
+        # By this all is known of what was changed.
+        assert store.get("nothing") is None
+
+    other["key"] = Interrupting(1)
+    if drained:
+        other.flush()
+    Interrupting.act = act
+    found = store.get_many(["key"])["key"] if many else store["key"]
+    assert Interrupting.act is None
+    assert found.number in (1, 2)
+    assert store["key"].number == store["key"].number == 2
+    check_whole(store)
+
+
 # -- readers that are late -----------------------------------------------------------------------------------
 
 
@@ -972,6 +1161,49 @@ def test_a_reader_that_was_overrun_reads_all_rightly(open_store, obey, kind, mem
         for number in range(300):
             assert store.get(f"key {number}") == expected.get(f"key {number}")
     assert all(state["tail"] > 4 * SMALL for state in states(store))
+    check_whole(store)
+
+
+def word(directory, place):
+    return int.from_bytes(copy_journal(directory)[8 * place : 8 * place + 8], "little")
+
+
+@pytest.mark.parametrize("place", ["reserved", "half", "whole"])
+def test_who_appends_says_first_what_it_is_about_to_overwrite(obey, directory, place):
+    writer = obey()
+    writer("set", "key", 1)
+    writer("fail_at", place, "SIGSTOP")
+    writer.begin("set", "key", "v" * 1000)
+    writer.wait_until_stopped()
+    assert word(directory, RESERVED) - word(directory, TAIL) > 1000
+    writer.go_on()
+    writer.hear()
+
+
+@pytest.mark.parametrize("memory", [0, 1 << 20])
+def test_what_is_just_being_overwritten_is_not_believed(open_store, obey, directory, memory):
+    """By whoever follows late, to whom the oldest record that it has not seen yet looks like one. It is drained."""
+    writer = obey(capacity=SMALL)
+    writer("set", "key", "old")
+    store = open_store(memory=memory)
+    assert store["key"] == store["key"] == "old"
+    seen = word(directory, TAIL)
+    writer("set", "key", "new")
+    while word(directory, TAIL) - seen < SMALL - 2000:
+        writer("set", "another key", "v" * 500)
+    writer("flush")
+    assert SMALL - 2000 <= word(directory, TAIL) - seen <= SMALL
+    # As by a thread that copies a record of the largest size there, and has come as far as the key's hash.
+    with (directory / "cache.journal").open("r+b") as file:
+        file.seek(8 * RESERVED)
+        file.write((word(directory, TAIL) + SMALL // 8).to_bytes(8, "little"))
+        file.seek(HEADER_BYTES + seen % SMALL + 3 * 8)
+        file.write(bytes(8))
+    assert store["key"] == "new"
+    assert store.get_many(["key"]) == {"key": "new"}
+    for number in range(300):
+        writer("set", f"key {number}", "w" * 500)
+        assert store[f"key {number}"] == "w" * 500
     check_whole(store)
 
 
@@ -1083,6 +1315,35 @@ def test_a_directory_that_is_gone_is_noticed_by_who_reads_from_the_journal(open_
     time.sleep(0.05)
     with pytest.raises(fastcache.DirectoryGoneError):
         store["pending"]
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.usefixtures("small_ring")
+def test_a_reader_that_is_stopped_anywhere_and_overrun_meanwhile_reads_all_rightly(begin, open_store, many):
+    chance = random.Random(5)
+    store = open_store(memory=0)
+    keys = [f"key {number}" for number in range(6)]
+    turns = itertools.count(1)
+
+    def set_all(times):
+        for turn in itertools.islice(turns, times):
+            for key in keys:
+                store[key] = slowly_read(key, turn)
+
+    set_all(1)
+    reader = begin("read_in_turn", "Cache", keys, many)
+    assert reader.hear() == "ready"
+    for _ in range(80):
+        # What it reads is pending for some time.
+        set_all(1)
+        time.sleep(chance.random() * 0.002)
+        reader.popen.send_signal(signal.SIGSTOP)
+        wait_until(lambda: reader.popen.poll() is not None or is_stopped(reader.popen.pid))
+        set_all(3)
+        reader.popen.send_signal(signal.SIGCONT)
+    assert reader.finish() > 80
+    assert states(store)[0]["tail"] > 80 * SMALL
+    check_whole(store)
 
 
 # -- the same as without -------------------------------------------------------------------------------------
@@ -1257,6 +1518,25 @@ def test_what_an_entry_carries_is_kept_by_what_changes_its_value_alone(open_stor
     assert store.get("n") is None
 
 
+def test_what_is_set_over_what_has_expired_is_an_insertion_though_nobody_has_drained_it_between(
+    open_store, clock, kept_from_writing
+):
+    store = open_store(timer=clock)
+    for key in "abc":
+        store[key] = 1
+    store.flush()
+    with kept_from_writing():
+        store.set("a", 2, expire=1)
+        store.set("d", 2, expire=1)
+        store.set("e", 2)
+        clock.advance(2)
+        store["a"] = 3
+        store["d"] = 3
+        assert not is_drained(store)
+    assert list(store.items()) == [("b", 1), ("c", 1), ("e", 2), ("a", 3), ("d", 3)]
+    check_whole(store)
+
+
 # -- after a power cut ---------------------------------------------------------------------------------------
 
 
@@ -1384,6 +1664,89 @@ def test_what_was_lost_behind_a_torn_record_never_comes_back(open_store, obey, k
     with open_store() as store:
         assert dict(store.items()) == expected
         check_whole(store)
+
+
+@pytest.mark.parametrize("found", ["at boot", "while it drains"])
+def test_what_another_journal_has_left_on_the_disk_is_no_record_of_this_one(
+    open_store, obey, kept_from_writing, directory, found
+):
+    """Though it is whole, and of the same position."""
+    contents, places = [], []
+    for name in ("this", "that"):
+        victim = obey(path=directory / name)
+        victim("set", "first", 1)
+        victim("flush")
+        with kept_from_writing():
+            for number in range(10):
+                places.append(victim("states")[0]["tail"])
+                victim("set", f"key {number}", f"{name} {number}")
+            victim.kill()
+        contents.append(copy_journal(directory / name))
+    assert places[:10] == places[10:]
+    end = HEADER_BYTES + places[4]
+    content = contents[0][:end] + contents[1][end:]
+    if found == "at boot":
+        write_journal(directory / "this", content)
+    else:
+        (directory / "this" / "cache.journal").write_bytes(content)
+    with open_store(path=directory / "this") as store:
+        assert dict(store.items()) == {"first": 1} | {f"key {number}": f"this {number}" for number in range(4)}
+        check_whole(store)
+
+
+def test_what_was_drained_by_who_was_killed_before_it_said_so_is_not_drained_again(
+    open_store, obey, kept_from_writing, directory
+):
+    writer = obey()
+    for key in "abc":
+        writer("set", key, 1)
+    writer("flush")
+    head = word(directory, HEAD)
+    with kept_from_writing():
+        assert writer("delete", "a")
+        writer("set", "a", 2)
+        writer("set", "d", 2)
+    writer("flush")
+    writer.kill()
+    assert word(directory, HEAD) == word(directory, TAIL) > head
+    # As if it had died after its commit.
+    with (directory / "cache.journal").open("r+b") as file:
+        file.seek(8 * HEAD)
+        file.write(head.to_bytes(8, "little"))
+    store = open_store()
+    expected = [("b", 1), ("c", 1), ("a", 2), ("d", 2)]
+    assert store.get_many("abcd") == dict(expected)
+    assert list(store.items()) == expected
+    check_whole(store)
+
+
+def test_what_is_damaged_is_dropped_while_nobody_appends(open_store, obey, kept_from_writing, directory):
+    """So that what is set next is not lost, too."""
+    victim, appender, drainer = obey(), obey(), obey()
+    appender("set", "first", 1)
+    drainer("flush")
+    with kept_from_writing():
+        damaged = word(directory, TAIL)
+        for number in range(5):
+            victim("set", f"key {number}", number)
+        victim.kill()
+        with (directory / "cache.journal").open("r+b") as file:
+            file.seek(HEADER_BYTES + damaged + 40)
+            file.write(b"damaged!")
+        appender("fail_at", "reserved", "SIGSTOP")
+        appender.begin("set", "under way", 1)
+        appender.wait_until_stopped()
+    drainer.begin("flush")
+    # It waits for the one that is stopped, and says so to nobody.
+    time.sleep(0.2)
+    appender.go_on()
+    appender.hear()
+    drainer.hear()
+    appender("set", "after", 1)
+    store = open_store()
+    assert store["first"] == store["after"] == 1
+    assert set(store) <= {"first", "under way", "after"}
+    check_whole(store)
 
 
 # -- a full disk ---------------------------------------------------------------------------------------------
@@ -1724,6 +2087,24 @@ def test_one_that_evicts_nothing_says_at_once_that_it_is_full(open_store, obey):
     assert store.get_many(f"key {number}" for number in range(count)) == {f"key {n}": "x" * 1000 for n in range(count)}
     assert len(store) == count
     assert store.check()
+
+
+def test_who_appends_notices_at_once_that_there_is_a_limit_now(open_store):
+    store = open_store()
+    store["before"] = 1
+    store.flush()
+    other = open_store(max_size=2_000_000, eviction="none")
+    with pytest.raises(fastcache.CacheFullError):  # noqa: PT012
+        for number in range(10_000):
+            other[f"key {number}"] = "x" * 1000
+    # Who has just heard of it may find that there is no room when it sets the next one.
+    with contextlib.suppress(fastcache.CacheFullError):
+        store["one more"] = "x" * 4000
+    for _ in range(3):
+        with pytest.raises(fastcache.CacheFullError):
+            store["another"] = "x" * 4000
+    assert store.get("another") is other.get("another") is None
+    check_whole(store)
 
 
 def test_what_is_pending_counts_towards_a_limit(open_store):

@@ -19,7 +19,7 @@ from fastcache.engine.database import forks
 from fastcache.engine.shm import change_log, journal
 from fastcache.runtime import background
 
-from .commands import command, hear, open_store, run_threads, say
+from .commands import command, hear, open_store, run_threads, say, until_told
 
 KEYS = 40
 
@@ -244,6 +244,39 @@ def lap_on(kind, directory, options, name, keys):
 def described(key, number, size):
     """A value that says whose it is, and that it is whole."""
     return f"{key} {number} {size} " + chr(97 + number % 26) * size
+
+
+def slowly_read(key, turn):
+    """A value that says whose it is, and that it is whole, and takes long to be decoded."""
+    return f"{key} {turn} " + chr(0xE0 + turn % 31) * 3000
+
+
+@command
+def read_in_turn(kind, directory, options, keys, many):
+    """Read keys, one by one or all at once, which somebody sets in turn, until told to stop; say how often."""
+    newest = 0
+    with open_store(kind, directory, memory=0, **options) as store:
+
+        def turn_of(key, value):
+            turn = int(value.split()[2])
+            assert value == slowly_read(key, turn), value[:100]
+            return turn
+
+        def read():
+            nonlocal newest
+            if many:
+                turns = [turn_of(key, value) for key, value in store.get_many(keys).items()]
+                assert turns == sorted(turns, reverse=True), turns
+                assert turns[0] - turns[-1] <= 1, turns
+            else:
+                # Against the order in which they are set.
+                turns = [turn_of(key, store[key]) for key in reversed(keys)]
+                assert turns == sorted(turns), turns
+            assert min(turns) >= newest - 1, (turns, newest)
+            newest = max(turns)
+
+        say("ready")
+        say(until_told(read))
 
 
 @command
