@@ -166,7 +166,8 @@ cdef class Checkpoints(Participant):
                     self.patient_at = max(self.own_checkpoint_frames, self.patient_at) + OWN_CHECKPOINT_STEP
                     break
             wait = wait or BusyWait(OTHERS_PATIENCE, "waiting for a checkpoint")
-            self.restart_wal(database, database.writer)
+            # Without the snapshot that it may keep, with which SQLite refuses.
+            self.restart_wal(database, database.writing())
         return 0
 
     cdef int tidy_up(self, Database database, Session session) except -1:
