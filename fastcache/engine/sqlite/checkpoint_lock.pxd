@@ -8,6 +8,9 @@
 # So the method of the file that locks is one of ours: once a checkpoint has its lock, it is looked whether something is left to
 # be copied. If so, nobody can start the WAL over before this checkpoint has copied it, since no other checkpoint can run. If not,
 # the lock is given back, and SQLite is told that it is busy.
+#
+# A foreign program that checkpoints has no such method. So a commit of ours that starts the WAL over has the lock of checkpoints for that
+# moment; where another one has it, the commit is appended, and the next one starts it over.
 
 from libc.string cimport memcmp
 
@@ -24,6 +27,9 @@ from fastcache.engine.sqlite.sqlite3 cimport (
 cdef enum:
     # The byte of the wal-index that who checkpoints locks: WAL_CKPT_LOCK.
     CHECKPOINT_LOCK = 1
+    # Those of all readers but of who reads the database alone, WAL_READ_LOCK(1) and on: locked together to start the WAL over.
+    READERS_OF_WAL = 4
+    READERS_COUNT = 4
     # Bytes of the wal-index that have its header; where that says how many frames there are, and how many were copied.
     INDEX_REGION = 32768
     FRAMES_AT = 16
@@ -53,3 +59,29 @@ cdef inline int lock_for_checkpoint(sqlite3_file* file, const sqlite3_io_methods
         if code == SQLITE_OK:
             code = SQLITE_BUSY
     return code
+
+
+cdef inline bint ends_checkpoint(int offset, int count, int flags) noexcept nogil:
+    return offset == CHECKPOINT_LOCK and count == 1 and flags == (SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE)
+
+
+cdef inline bint is_of_starting_over(int offset, int count) noexcept nogil:
+    """Whether this is what SQLite locks, and unlocks, around starting the WAL over; who checkpoints, to wait for readers."""
+    return offset == READERS_OF_WAL and count == READERS_COUNT
+
+
+cdef inline int lock_for_starting_over(sqlite3_file* file, const sqlite3_io_methods* methods) noexcept nogil:
+    """xShmLock for a commit that starts the WAL over: nobody checkpoints meanwhile."""
+    cdef int code = methods.xShmLock(file, CHECKPOINT_LOCK, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE)
+    if code != SQLITE_OK:
+        return code
+    code = methods.xShmLock(file, READERS_OF_WAL, READERS_COUNT, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE)
+    if code != SQLITE_OK:
+        methods.xShmLock(file, CHECKPOINT_LOCK, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE)
+    return code
+
+
+cdef inline int unlock_after_starting_over(sqlite3_file* file, const sqlite3_io_methods* methods) noexcept nogil:
+    cdef int code = methods.xShmLock(file, READERS_OF_WAL, READERS_COUNT, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE)
+    cdef int given_back = methods.xShmLock(file, CHECKPOINT_LOCK, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE)
+    return code if code != SQLITE_OK else given_back

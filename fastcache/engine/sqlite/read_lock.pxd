@@ -22,7 +22,14 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from fastcache.engine.sqlite.checkpoint_lock cimport begins_checkpoint, lock_for_checkpoint
+from fastcache.engine.sqlite.checkpoint_lock cimport (
+    begins_checkpoint,
+    ends_checkpoint,
+    is_of_starting_over,
+    lock_for_checkpoint,
+    lock_for_starting_over,
+    unlock_after_starting_over,
+)
 from fastcache.engine.sqlite.sqlite3 cimport (
     SQLITE_OK,
     SQLITE_SHM_SHARED,
@@ -46,6 +53,9 @@ cdef struct ReadLock:
     # Which byte the connection has locked, 0 for none; and whether it only believes so.
     int held
     bint released
+    # Whether this connection has the lock of checkpoints, to checkpoint; and whether it has it to start the WAL over.
+    bint checkpoints
+    bint starts_over
 
 
 cdef inline int lock_tracked(sqlite3_file* file, int offset, int count, int flags) noexcept nogil:
@@ -53,7 +63,19 @@ cdef inline int lock_tracked(sqlite3_file* file, int offset, int count, int flag
     cdef ReadLock* lock = <ReadLock*>file.pMethods
     cdef int code
     if begins_checkpoint(offset, count, flags):
-        return lock_for_checkpoint(file, lock.below)
+        code = lock_for_checkpoint(file, lock.below)
+        lock.checkpoints = code == SQLITE_OK
+        return code
+    if ends_checkpoint(offset, count, flags):
+        lock.checkpoints = False
+    elif is_of_starting_over(offset, count) and not lock.checkpoints:
+        if not flags & SQLITE_SHM_UNLOCK:
+            code = lock_for_starting_over(file, lock.below)
+            lock.starts_over = code == SQLITE_OK
+            return code
+        if lock.starts_over:
+            lock.starts_over = False
+            return unlock_after_starting_over(file, lock.below)
     if offset < FIRST_READ_LOCK or not flags & SQLITE_SHM_SHARED:
         return lock.below.xShmLock(file, offset, count, flags)
     if flags & SQLITE_SHM_UNLOCK and lock.released and offset == lock.held:
@@ -92,7 +114,7 @@ cdef inline ReadLock* track_lock(sqlite3_file* file) noexcept nogil:
     lock.below = file.pMethods
     lock.file = file
     lock.held = 0
-    lock.released = False
+    lock.released = lock.checkpoints = lock.starts_over = False
     file.pMethods = &lock.methods
     return lock
 
