@@ -459,6 +459,22 @@ def use_damaged(place, expected):
 # -- those that end ------------------------------------------------------------------------------------------
 
 
+def begin(work, inside):
+    """Start a thread, and wait until it is inside."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait()
+    return thread
+
+
+def fork_to_end():
+    """Fork a child that ends at once."""
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    return child
+
+
 @command
 def fork_beside_a_writer(kind, directory, options):
     """Fork while something is pending, and a thread with SQLite's lock opens stores, which a fork holds up."""
@@ -478,12 +494,8 @@ def fork_beside_a_writer(kind, directory, options):
         connection.execute("ROLLBACK")
         connection.close()
 
-    writing = threading.Thread(target=write)
-    writing.start()
-    inside.wait()
-    child = os.fork()
-    if not child:
-        os._exit(0)
+    writing = begin(write, inside)
+    child = fork_to_end()
     forked.set()
     writing.join()
     _, status = os.waitpid(child, 0)
@@ -522,13 +534,9 @@ def fork_beside_an_opening(kind, directory, options):
             asked.wait()
             other.store.connect()
 
-    writing = threading.Thread(target=write)
-    writing.start()
-    inside.wait()
+    writing = begin(write, inside)
     forking.set()
-    child = os.fork()
-    if not child:
-        os._exit(0)
+    child = fork_to_end()
     writing.join()
     _, status = os.waitpid(child, 0)
     store.close()
