@@ -4,6 +4,7 @@ Whoever is killed, stopped, forked or late, and whatever becomes of its file."""
 
 import contextlib
 import copy
+import gc
 import itertools
 import os
 import pickle
@@ -1101,6 +1102,44 @@ def test_what_was_evicted_after_it_was_read_is_not_counted_on(open_store, monkey
         assert number < 1000
     assert found == 1 < before
     check_whole(store)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts what /proc lists")
+def test_a_store_that_is_closed_in_the_middle_of_a_set_is_let_go_of(directory):
+    """By a finalizer, or another thread, when the change was appended already."""
+
+    def close(phase, information):
+        # Counting what this key takes makes an iterator, with which garbage is collected (before Python 3.12).
+        if phase == "stop" and not closed and other.get(key) == "there":
+            closed.append(True)
+            store.close()
+
+    key, closed = frozenset({1}), []
+    store, other = fastcache.Cache(directory, journal=True), fastcache.Cache(directory, journal=True)
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    gc.callbacks.append(close)
+    try:
+        store[key] = "there"
+    finally:
+        gc.callbacks.remove(close)
+        gc.set_threshold(*threshold)
+    assert other[key] == "there"
+    assert closed or sys.version_info >= (3, 12)
+    store.close()
+    other.close()
+    del store, other
+    gc.collect()
+    wait_until(lambda: not open_files(directory))
+
+
+def open_files(directory):
+    """What this process has open there."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return [path for path in found if path.startswith(f"{directory}{os.sep}")]
 
 
 class Interrupting:

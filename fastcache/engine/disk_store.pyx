@@ -168,7 +168,7 @@ cdef class DiskStore(Store):
                 self.space.room.left_at = 0
         finally:
             database.writer_lock.release()
-        if database.journal is not None and self.drain.has_pending():
+        if self.drain.has_pending(database):
             # Of somebody who is dead, or busy.
             if database.clock == NULL:
                 self.drain.drain_all(database)

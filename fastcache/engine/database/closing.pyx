@@ -83,7 +83,7 @@ cdef int finish(Database database, double patience) except -1:
 cdef bint has_waiting(Database database) noexcept:
     """Whether something waits to be written."""
     for each in database.participants:
-        if (<Participant>each).has_pending():
+        if (<Participant>each).has_pending(database):
             return True
     return False
 

@@ -35,7 +35,7 @@ cdef class Participant:
     cdef int settle(self, Database database) except -1
     cdef int block_left(self, Database database, long long block, bint kept) except -1
     cdef int files_counted(self, long long size) except -1
-    cdef bint has_pending(self) noexcept
+    cdef bint has_pending(self, Database database) noexcept
     cdef int flush(self, Database database) except -1
     cdef int after_fork_in_child(self, Database database) except -1
 

@@ -126,7 +126,7 @@ cdef class Participant:
         """Files have grown, or shrunk, by so many bytes."""
         return 0
 
-    cdef bint has_pending(self) noexcept:
+    cdef bint has_pending(self, Database database) noexcept:
         """Whether something waits to be written that is not part of a transaction."""
         return False
 

@@ -11,8 +11,6 @@ from fastcache.engine.sqlite.cells cimport Row
 cdef class Drain(Participant):
     cdef RowWrites rows
     cdef Checkpoints checkpoints
-    # While the database is open; None if it has none.
-    cdef Journal journal
     # Whether it makes way on a full disk just now.
     cdef bint makes_way
     # Up to where the transaction that drains has applied it.

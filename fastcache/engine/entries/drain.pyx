@@ -17,7 +17,7 @@ cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawRealloc
 
 from fastcache.engine.database.blocks cimport enter, leave
-from fastcache.engine.database.database cimport OPEN, SOON, warn
+from fastcache.engine.database.database cimport CLOSED, OPEN, SOON, warn
 from fastcache.engine.database.full_disk cimport end_way, make_way
 from fastcache.engine.database.sessions cimport Session
 from fastcache.engine.database.writer_lock cimport knows_greenlets
@@ -169,18 +169,12 @@ cdef class Drain(Participant):
     # -- as a part of transactions ------------------------------------------------------------------------------
 
     cdef int attach(self, Database database, Session session) except -1:
-        self.journal = database.journal
         self.scheduled = False
         self.requested = False
         self.left_until = 0.0
         return 0
 
-    cdef int attach_journal(self, Database database) except -1:
-        self.journal = database.journal
-        return 0
-
     cdef void detach(self) noexcept:
-        self.journal = None
         self.keep_alive(None)
 
     cdef void keep_alive(self, object store) noexcept:
@@ -211,8 +205,8 @@ cdef class Drain(Participant):
         self.shut(database)
         return self.drain_all(database)
 
-    cdef bint has_pending(self) noexcept:
-        return self.journal is not None and not self.journal.read_only and not self.journal.is_empty()
+    cdef bint has_pending(self, Database database) noexcept:
+        return database.journal is not None and not database.journal.read_only and not database.journal.is_empty()
 
     cdef int flush(self, Database database) except -1:
         if database.journal is None or database.read_only or database.journal.is_empty():
@@ -230,7 +224,6 @@ cdef class Drain(Participant):
 
     cdef int after_fork_in_child(self, Database database) except -1:
         self.keep_alive(None)
-        self.journal = None
         self.scheduled = False
         self.requested = False
         return 0
@@ -481,6 +474,9 @@ cdef class Drain(Participant):
     cdef int call(self, Database database) except -1:
         """After something was appended: have it drained in time."""
         cdef Session session
+        if database.life == CLOSED:
+            # Closed since, by another thread or a finalizer: whoever opens it next drains it.
+            return 0
         if database.draining:
             session = database.writer
             if session is not None:
@@ -489,14 +485,14 @@ cdef class Drain(Participant):
             self.scheduled = True
             try:
                 self.keep_alive(database.keepalive())
-                if not database.schedule(DELAY):
+                if not database.schedule(DELAY) and database.life != CLOSED:
                     self.drain_all(database)
             except BaseException:
                 # Or nobody would hear of it.
                 self.scheduled = False
                 raise
-        elif not self.requested and self.journal is not None and (
-                self.journal.tail() - self.journal.head() > self.journal.capacity // 4):
+        elif not self.requested and database.journal is not None and (
+                database.journal.tail() - database.journal.head() > database.journal.capacity // 4):
             self.requested = True
             database.schedule(0.0)
         return 0
@@ -512,17 +508,19 @@ cdef class Drain(Participant):
 
     cdef double maintain(self, Database database) except? -2.0:
         """Drain what is there; returns in how many seconds to come again, or -1."""
+        # Its connections may be closed, for a fork say: what was appended just then is drained all the same.
+        cdef Journal journal = database.journal
         cdef unsigned long long until
         cdef double left = self.left_until - seconds()
-        if self.journal is None or self.journal.read_only:
+        if journal is None or journal.read_only:
             return -1.0
         if self.left_until != 0.0 and not self.scheduled:
-            if self.journal.is_empty():
+            if journal.is_empty():
                 self.left_until = 0.0
                 return -1.0
-            if self.journal.head() != self.left_at:
+            if journal.head() != self.left_at:
                 # Somebody drains, so far.
-                self.left_at = self.journal.head()
+                self.left_at = journal.head()
                 self.left_until = seconds() + OTHERS_DELAY
                 return OTHERS_DELAY
             if left > 0.0:
@@ -530,17 +528,16 @@ cdef class Drain(Participant):
         self.left_until = 0.0
         self.scheduled = False
         self.requested = False
-        if not self.journal.is_empty():
-            try:
-                until = self.journal.tail()
-                while self.journal is not None and self.journal.head() < min(until, self.journal.tail()):
-                    self.drain_part(database)
-            except Timeout:
-                self.scheduled = True
-                return SOON
-            except BaseException:
-                self.scheduled = True
-                raise
+        try:
+            until = journal.tail()
+            while database.journal is journal and journal.head() < min(until, journal.tail()):
+                self.drain_part(database)
+        except Timeout:
+            self.scheduled = True
+            return SOON
+        except BaseException:
+            self.scheduled = True
+            raise
         if not self.scheduled:
             # All that this object has appended is drained, whatever others have appended since.
             self.keep_alive(None)
