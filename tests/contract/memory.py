@@ -114,6 +114,8 @@ class MemoryContract(StoreContract):
         process = start("answer_sql", str(directory))
 
         def foreign(statement):
+            # What is pending would come over what it changes.
+            store.flush()
             process.tell(statement)
             return process.hear()
 
