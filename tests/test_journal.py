@@ -1110,25 +1110,25 @@ def test_a_store_that_is_closed_in_the_middle_of_a_set_is_let_go_of(directory):
 
     def close(phase, information):
         # Counting what this key takes makes an iterator, with which garbage is collected (before Python 3.12).
-        if phase == "stop" and not closed and other.get(key) == "there":
+        if phase == "stop" and not closed and stores[1].get(key) == "there":
             closed.append(True)
-            store.close()
+            stores[0].close()
 
     key, closed = frozenset({1}), []
-    store, other = fastcache.Cache(directory, journal=True), fastcache.Cache(directory, journal=True)
+    stores = [fastcache.Cache(directory, journal=True) for _ in range(2)]
     threshold = gc.get_threshold()
     gc.set_threshold(1)
     gc.callbacks.append(close)
     try:
-        store[key] = "there"
+        stores[0][key] = "there"
     finally:
         gc.callbacks.remove(close)
         gc.set_threshold(*threshold)
-    assert other[key] == "there"
+    assert stores[1][key] == "there"
     assert closed or sys.version_info >= (3, 12)
-    store.close()
-    other.close()
-    del store, other
+    for number in range(2):
+        stores[number].close()
+    stores.clear()
     gc.collect()
     wait_until(lambda: not open_files(directory))
 
