@@ -474,9 +474,6 @@ cdef class Drain(Participant):
     cdef int call(self, Database database) except -1:
         """After something was appended: have it drained in time."""
         cdef Session session
-        if database.life == CLOSED:
-            # Closed since, by another thread or a finalizer: whoever opens it next drains it.
-            return 0
         if database.draining:
             session = database.writer
             if session is not None:
@@ -485,8 +482,12 @@ cdef class Drain(Participant):
             self.scheduled = True
             try:
                 self.keep_alive(database.keepalive())
-                if not database.schedule(DELAY) and database.life != CLOSED:
-                    self.drain_all(database)
+                if not database.schedule(DELAY):
+                    if database.life == CLOSED:
+                        # Since it was appended, by another thread or a finalizer: whoever opens it next drains it.
+                        self.keep_alive(None)
+                    else:
+                        self.drain_all(database)
             except BaseException:
                 # Or nobody would hear of it.
                 self.scheduled = False
